@@ -1,0 +1,32 @@
+# Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
+.PHONY: help demo test bench bench-smoke bench-metadata lint deny fuzz-smoke kill-long
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: ## back up a real file system, change it, restore two points, compare every file
+	@scripts/demo.sh
+
+test: ## all tests
+	@scripts/test.sh
+
+bench: ## compare with restic, rustic, borg and fio (BENCH_SIZE=2GiB BENCH_ROUNDS=3); see benches/README.md
+	@scripts/bench.sh
+
+bench-smoke: ## the bench on 64 MiB, only coffer
+	@benches/smoke.sh
+
+bench-metadata: ## metadata of 24 points on 64 GiB, and a volume of 64 TiB
+	@benches/metadata.sh
+
+lint: ## formatting, clippy, documentation, scripts
+	@scripts/lint.sh
+
+deny: ## licences, sources and advisories of the dependencies
+	@scripts/deny.sh
+
+fuzz-smoke: ## a short run of every fuzz target
+	@scripts/fuzz-smoke.sh
+
+kill-long: ## a long run of backups, prunes and restores killed at any moment
+	@scripts/kill-long.sh

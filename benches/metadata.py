@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Measures what coffer keeps beside the data, and whether the size of a volume costs anything by itself.
+
+  metadata   a sparse volume (64 GiB) of which 1 % of the blocks, drawn anew, change before each of 24 points:
+             bytes of metadata written by each point; those of points 2 and 24 are the ones to look at
+  huge       a sparse volume of 64 TiB with 1 GiB of data: wall time and peak memory of a full backup and a restore
+
+Metadata is everything that is not stored block content: frame headers, pack trailers, maps, manifests, keys. Both
+cases restore at the end and compare. Results: metadata.json and metadata.md. Ends with 1 if a case fails.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+
+import repository
+import sparse
+from report import table
+from runner import Broken, run_measured
+from tools import Coffer, Run
+from units import MIB, parse_size, show_size
+
+SEED = 20
+
+
+class Subject:
+    """One volume, one repository, one coffer."""
+
+    def __init__(self, options, name, volume):
+        self.tool = Coffer(options.coffer, options.memory)
+        beside = os.path.join(os.path.dirname(volume), "restored")
+        self.run = Run(os.path.join(options.out, "work", name), [volume], target_folder=beside)
+        self.log = os.path.join(options.out, "metadata.log")
+        self.timeout_s = options.timeout
+        os.makedirs(self.run.folder)
+        self._measured(self.tool.init(self.run))
+
+    def _measured(self, command):
+        return run_measured(command, {}, self.run.folder, self.log, self.timeout_s)
+
+    def full(self):
+        """Backs up everything."""
+        return self._keep_point(self._measured(self.tool.full(self.run)))
+
+    def listed(self, ranges):
+        """Backs up the given ranges."""
+        with open(self.run.ranges, "w", encoding="ascii") as out:
+            json.dump(ranges, out)
+        return self._keep_point(self._measured(self.tool.listed(self.run)))
+
+    def _keep_point(self, report):
+        self.run.point = report["result"]["point"]
+        return report
+
+    def restore(self):
+        """Restores beside the volume, compares, removes what was restored."""
+        (volume,) = self.run.images
+        os.makedirs(self.run.target)
+        try:
+            report = self._measured(self.tool.restore(self.run))
+            report["verified"] = sparse.equal(volume, self.run.restored[volume])
+            return report
+        finally:
+            shutil.rmtree(self.run.target, ignore_errors=True)
+
+
+def metadata_case(options, work):
+    """Returns {"points": [...], "restore": report}."""
+    volume = os.path.join(work, "volume.img")
+    sparse.make(volume, options.size)
+    subject = Subject(options, "metadata", volume)
+    points, before = [], repository.kinds(subject.run.repo)
+    for number in range(1, options.points + 1):
+        ranges = sparse.change_blocks(volume, 0.01, SEED + number)
+        report = subject.full() if number == 1 else subject.listed(ranges)
+        after = repository.kinds(subject.run.repo)
+        written = {kind: after[kind] - before[kind] for kind in after}
+        metadata = repository.metadata_bytes(written)
+        points.append({"number": number, "blocks": len(ranges), "metadata": metadata, "written": written, **report})
+        say(f"point {number}: {len(ranges)} blocks, {metadata} bytes of metadata, {report['wall_s']:.2f} s")
+        before = after
+    return {"points": points, "restore": subject.restore()}
+
+
+def huge_case(options, work):
+    """Returns {"full": report, "restore": report}, or None where no file can be that large."""
+    for folder in filter(None, (options.huge_dir, work, "/dev/shm")):
+        place = os.path.join(folder, f"coffer-bench-{os.getpid()}")
+        os.makedirs(place)
+        try:
+            volume = os.path.join(place, "huge.img")
+            if not sparse.make(volume, options.huge):
+                continue
+            say(f"huge volume in {folder}")
+            sparse.scatter(volume, options.huge_data, SEED)
+            subject = Subject(options, "huge", volume)
+            return {"full": subject.full(), "restore": subject.restore()}
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    say(f"huge: left out, no file system here holds a file of {show_size(options.huge)} (see --huge-dir)")
+    return None
+
+
+def markdown(options, outcome):
+    """Returns the page for people."""
+    parts = ["# Metadata and size"]
+    if points := outcome.get("metadata", {}).get("points"):
+        head = ["point", "blocks changed", "metadata bytes", "per changed block", "of which maps", "wall s", "peak RSS MiB"]
+        rows = [metadata_row(point) for point in points if point["number"] in (1, 2, options.points)]
+        parts += [f"## Sparse volume of {show_size(options.size)}, 1 % of the blocks changed per point", table(head, rows)]
+        parts.append(f"Restored right: {yes_no(outcome['metadata']['restore'])}.")
+    if huge := outcome.get("huge"):
+        rows = [[phase, *huge_row(report, options)] for phase, report in huge.items()]
+        head = ["phase", "wall s", "CPU-s", "peak RSS MiB", "within the cap"]
+        parts += [f"## {show_size(options.huge)} with {show_size(options.huge_data)} of data", table(head, rows)]
+        parts.append(f"Restored right: {yes_no(huge['restore'])}. Cap: {show_size(options.memory)}.")
+    parts += [f"Failed: {text}" for text in outcome["failures"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def contract_kept(outcome, memory):
+    """Says whether everything ran, came back right and stayed below the memory cap."""
+    cases = [outcome[name] for name in ("metadata", "huge") if outcome.get(name)]
+    reports = [case["restore"] for case in cases]
+    reports += [report for case in cases for report in (*case.get("points", ()), case.get("full")) if report]
+    restored = all(case["restore"]["verified"] for case in cases)
+    return not outcome["failures"] and restored and all(report["rss_max"] <= memory for report in reports)
+
+
+def metadata_row(point):
+    per_block = point["metadata"] / point["blocks"]
+    return [
+        str(point["number"]), str(point["blocks"]), str(point["metadata"]), f"{per_block:.1f}",
+        str(point["written"]["map"]), f"{point['wall_s']:.2f}", f"{point['rss_max'] / MIB:.0f}",
+    ]  # fmt: skip
+
+
+def huge_row(report, options):
+    within = "met" if report["rss_max"] <= options.memory else "missed"
+    return [f"{report['wall_s']:.2f}", f"{report['cpu_s']:.2f}", f"{report['rss_max'] / MIB:.0f}", within]
+
+
+def yes_no(report):
+    return "yes" if report["verified"] else "NO"
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--coffer", required=True, metavar="PROGRAM")
+    parser.add_argument("--size", type=parse_size, default=parse_size("64GiB"), help="of the metadata case's volume")
+    parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--huge", type=parse_size, default=parse_size("64TiB"))
+    parser.add_argument("--huge-data", type=parse_size, default=parse_size("1GiB"))
+    parser.add_argument("--huge-dir", help="folder on a file system for large files, such as XFS; else tmpfs is used")
+    parser.add_argument("--memory", type=parse_size, default=parse_size("256MiB"))
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds for one command")
+    parser.add_argument("--out", default="target/bench")
+    options = parser.parse_args()
+    options.out, options.coffer = os.path.abspath(options.out), os.path.abspath(options.coffer)
+    return options
+
+
+def main():
+    options = parse_arguments()
+    work = os.path.join(options.out, "work")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    open(os.path.join(options.out, "metadata.log"), "wb").close()
+    outcome = {"failures": []}
+    try:
+        for name, case in (("metadata", metadata_case), ("huge", huge_case)):
+            try:
+                outcome[name] = case(options, work)
+            except Broken as error:
+                say(f"{name} failed: {error}")
+                outcome["failures"].append(str(error))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    with open(os.path.join(options.out, "metadata.json"), "w", encoding="utf-8") as out:
+        json.dump(outcome, out, indent=1)
+    with open(os.path.join(options.out, "metadata.md"), "w", encoding="utf-8") as out:
+        out.write(markdown(options, outcome))
+    print(markdown(options, outcome))
+    sys.exit(0 if contract_kept(outcome, options.memory) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Runs the tools over the images, phase by phase, and checks every restored byte.
+
+  full          back up the images, dropped from the page cache first
+  incremental   after 1 % of random 64 KiB blocks changed, with no word about where
+  restore       to new files; SHA-256 compared with the images
+  listed        after another 1 %, with the list of what changed (tools that take one), then restored and compared
+
+The images are put back after each tool, so all tools see the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+
+import limits
+import repository
+from measure import drop_from_cache
+from mutate import apply_undo, mutate
+from runner import run_measured
+from tools import Run
+from units import GIB
+
+BLOCK_BYTES = 64 << 10
+
+
+def sha256_of(path):
+    """Returns the SHA-256 of a file."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def change_bytes(size):
+    """Returns 1 % of `size` in whole blocks, rounded up: 20.5 MiB of 2 GiB."""
+    return -(-size // 100 // BLOCK_BYTES) * BLOCK_BYTES
+
+
+class Bench:
+    """One bench: image sets {"one": [path], "four": [path, ...]}, a scratch folder, a log of the tools' words."""
+
+    def __init__(self, images, work, log):
+        self.images = images
+        self.work = work
+        self.log = log
+        self._ratios = {}
+
+    def limits(self):
+        """Returns what fio reaches on the first image and on a new file of its size."""
+        image = self.images["one"][0]
+        return {
+            "read": limits.fio_read(image),
+            "write": limits.fio_write(os.path.join(self.work, "fio-write"), os.path.getsize(image)),
+        }
+
+    def round(self, tool, number):
+        """Returns {phase: report} of one tool in one round."""
+        folder = os.path.join(self.work, f"{tool.label.replace(' ', '-')}-{number}")
+        run = Run(folder, self.images[tool.images])
+        os.makedirs(run.folder)
+        undone = []
+        try:
+            self._command(tool, run, tool.init(run))
+            reports = {"full": self._phase(tool, run, tool.full)}
+            change = self._change(run, 7, undone)
+            reports["incremental"] = {**self._phase(tool, run, tool.incremental), "change": change}
+            reports["restore"] = self._restore(tool, run)
+            if tool.takes_ranges:
+                change = self._change(run, 8, undone)
+                reports["listed"] = {**self._phase(tool, run, tool.listed), "change": change}
+                reports["listed"]["verified"] = self._restore(tool, run)["verified"]
+            return reports
+        finally:
+            for image, undo in reversed(undone):
+                apply_undo(image, undo)
+            shutil.rmtree(run.folder, ignore_errors=True)
+
+    def _change(self, run, seed, undone):
+        """Changes 1 % of each image; leaves the ranges of the first in run.ranges."""
+        total, ranges = 0, []
+        for image in run.images:
+            undo = os.path.join(run.folder, f"undo-{seed}-{os.path.basename(image)}")
+            undone.append((image, undo))
+            report = mutate(image, "random-64k", change_bytes(os.path.getsize(image)), seed, undo)
+            total += report["changed_bytes"]
+            ranges.append(report["ranges"])
+        with open(run.ranges, "w", encoding="ascii") as out:
+            json.dump(ranges[0], out)
+        if seed not in self._ratios:  # the first tool has one image, the one that the targets are about
+            self._ratios[seed] = limits.lz4_ratio(run.images[0], ranges[0])
+        return {"changed_bytes": total, "lz4_ratio": self._ratios[seed]}
+
+    def _restore(self, tool, run):
+        os.makedirs(run.target)
+        try:
+            report = self._phase(tool, run, tool.restore)
+            report["verified"] = all(self._equal(image, run) for image in run.images)
+            return report
+        finally:
+            shutil.rmtree(run.target, ignore_errors=True)
+
+    def _equal(self, image, run):
+        """Says whether the restored file of that name equals the image as it is now."""
+        path = run.restored.get(image) or find(run.target, os.path.basename(image))
+        return path is not None and os.path.isfile(path) and sha256_of(path) == sha256_of(image)
+
+    def _phase(self, tool, run, command):
+        for path in (*run.images, *repository.files(run.repo)):
+            drop_from_cache(path)
+        before = repository.size(run.repo)
+        report = self._command(tool, run, command(run))
+        report["added_bytes"] = repository.size(run.repo) - before
+        run.point = (report["result"] or {}).get("point", run.point)
+        size = sum(os.path.getsize(image) for image in run.images)
+        report["cpu_s_per_gib"] = report["cpu_s"] / (size / GIB)
+        return report
+
+    def _command(self, tool, run, command):
+        return run_measured(command, tool.env(run), run.folder, self.log)
+
+
+def find(folder, name):
+    """Returns the path of the file of that name below `folder`, or None."""
+    return next((path for path in repository.files(folder) if os.path.basename(path) == name), None)

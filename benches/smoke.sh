@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# A short bench for CI: 64 MiB, one round, only coffer. Fails if coffer fails, a restored image differs, or memory
+# passes its cap; speed at this size says nothing.
+set -euo pipefail
+"$(dirname "$0")/../scripts/setup.sh"
+# shellcheck source=../scripts/env.sh
+. "$(dirname "$0")/../scripts/env.sh"
+
+cargo build --release --locked -p coffer-cli --bin coffer
+PYTHONDONTWRITEBYTECODE=1 exec python3 benches/bench.py --coffer "$target/release/coffer" \
+  --size 64MiB --rounds 1 --peers '' --out "$target/bench-smoke" "$@"

@@ -1,0 +1,193 @@
+"""The backup tools that are compared: how each is told to do the same work.
+
+A tool gets a `Run`: a folder of its own, fresh in every round. It answers with argument lists and never runs
+anything itself; rounds.py does. Every tool encrypts and stores into a local directory.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+
+PASSWORD = "benchmark-only"
+IDENTITY = ["--cluster", "bench", "--namespace", "bench", "--plan", "bench"]
+
+
+@dataclass
+class Run:
+    """What one tool has to itself in one round."""
+
+    folder: str
+    images: list[str]
+    point: str | None = None  # the newest point, for the next backup's change list
+    target_folder: str | None = None  # to restore into, if not inside `folder`
+    restored: dict[str, str] = field(default_factory=dict)  # image -> where the tool puts it, if it can be told
+
+    @property
+    def repo(self):
+        return os.path.join(self.folder, "repo")
+
+    @property
+    def cache(self):
+        return os.path.join(self.folder, "cache")
+
+    @property
+    def target(self):
+        return self.target_folder or os.path.join(self.folder, "target")
+
+    @property
+    def ranges(self):
+        return os.path.join(self.folder, "ranges.json")
+
+
+class Tool:
+    """What the tools have in common; `images` says which set of images it backs up."""
+
+    label = ""
+    program = ""
+    images = "one"
+    memory = None  # the cap on peak resident memory that the tool was given, bytes
+    takes_ranges = False
+
+    def installed(self):
+        """Says whether the tool can run here."""
+        return shutil.which(self.program) is not None
+
+    def version(self):
+        """Returns the first line of what the tool says about itself."""
+        done = subprocess.run(
+            [self.program, self.version_argument], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        return (done.stdout.decode(errors="replace").strip().splitlines() or ["?"])[0]
+
+    version_argument = "--version"
+
+    def env(self, run):
+        return {}
+
+
+class Coffer(Tool):
+    """Our own program, with one memory cap and over one set of images."""
+
+    version_argument = "version"
+
+    def __init__(self, program, memory, images="one"):
+        self.program = program
+        self.memory = memory
+        self.images = images
+        self.takes_ranges = images == "one"
+        self.label = f"coffer {memory >> 20} MiB" + (" x4" if images == "four" else "")
+
+    def _common(self, run, key=True):
+        return ["--repo", f"file://{run.repo}", *(["--key", os.path.join(run.folder, "team.key")] if key else [])]
+
+    def init(self, run):
+        return [self.program, "init", *self._common(run, key=False), "--key-out", os.path.join(run.folder, "team.key")]
+
+    def full(self, run):
+        return self._backup(run, "--type", "full")
+
+    def incremental(self, run):
+        return self._backup(run, "--type", "incremental", "--changes", "hash")
+
+    def listed(self, run):
+        """The incremental of a volume whose changes are known beforehand."""
+        changes = ["--changes", f"list:{run.ranges}", "--list-base", run.point]
+        return self._backup(run, "--type", "incremental", *changes)
+
+    def _backup(self, run, *options):
+        volumes = [f"{os.path.basename(image)}={image}" for image in run.images]
+        memory = ["--memory", f"{self.memory >> 20}MiB"]
+        return [
+            self.program, "backup", *self._common(run), *IDENTITY, *options, *memory, "--quiet", "--json", *volumes
+        ]  # fmt: skip
+
+    def restore(self, run):
+        run.restored = {image: os.path.join(run.target, os.path.basename(image)) for image in run.images}
+        volumes = []
+        for image, target in run.restored.items():
+            volumes += ["--volume", f"{os.path.basename(image)}={target}"]
+        return [
+            self.program, "restore", *self._common(run), *IDENTITY, "--pick", "latest",
+            *volumes, "--memory", f"{self.memory >> 20}MiB", "--quiet", "--json",
+        ]  # fmt: skip
+
+
+class Restic(Tool):
+    """restic as it comes."""
+
+    label = program = "restic"
+    version_argument = "version"
+
+    def env(self, run):
+        return {"RESTIC_PASSWORD": PASSWORD, "RESTIC_REPOSITORY": run.repo, "RESTIC_CACHE_DIR": run.cache}
+
+    def init(self, run):
+        return ["restic", "init"]
+
+    def full(self, run):
+        return ["restic", "backup", *run.images]
+
+    incremental = full
+
+    def restore(self, run):
+        return ["restic", "restore", "latest", "--target", run.target]
+
+
+class Rustic(Tool):
+    """rustic with blocks of 64 KiB: the strongest peer on devices."""
+
+    label, program = "rustic fixed 64 KiB", "rustic"
+
+    def env(self, run):
+        return {
+            "RUSTIC_PASSWORD": PASSWORD,
+            "RUSTIC_REPOSITORY": run.repo,
+            "RUSTIC_CACHE_DIR": run.cache,
+            "RUSTIC_NO_PROGRESS": "true",
+        }
+
+    def init(self, run):
+        return ["rustic", "init", "--set-chunker", "fixed_size", "--set-chunk-size", "64KiB"]
+
+    def full(self, run):
+        return ["rustic", "backup", *run.images]
+
+    incremental = full
+
+    def restore(self, run):
+        return ["rustic", "restore", "latest", run.target]
+
+
+class Borg(Tool):
+    """borg with blocks of 64 KiB."""
+
+    label, program = "borg fixed 64 KiB", "borg"
+
+    def env(self, run):
+        return {
+            "BORG_PASSPHRASE": PASSWORD,
+            "BORG_REPO": run.repo,
+            "BORG_BASE_DIR": run.cache,
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        }
+
+    def init(self, run):
+        return ["borg", "init", "-e", "repokey-blake2"]
+
+    def full(self, run):
+        return ["borg", "create", "--chunker-params", "fixed,65536", "::{now:%s.%f}", *run.images]
+
+    incremental = full
+
+    def restore(self, run):
+        newest = 'cd "$1" && exec borg extract "::$(borg list --last 1 --short)"'
+        return ["sh", "-c", newest, "sh", run.target]
+
+
+PEERS = {"restic": Restic, "rustic": Rustic, "borg": Borg}
+
+
+def coffers(program, memories):
+    """Returns our program in every form that is measured."""
+    return [Coffer(program, memory, images) for images in ("one", "four") for memory in memories]

@@ -1,0 +1,167 @@
+//! What is at a path before anything is opened for writing: kind, size, room, and whether somebody uses it.
+//!
+//! It only looks. Its answer is advice that may be outdated a moment later; the guards that count are the exclusive
+//! open and the lock that [`crate::FileTarget`] takes.
+
+use std::fmt;
+use std::fs::{File, FileType, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::sys::statvfs::statvfs;
+
+use crate::error::OpenError;
+use crate::{kernel, usage};
+
+/// What a path names, symbolic links followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathKind {
+    /// Nothing, or a link to nothing.
+    Missing,
+    /// A regular file.
+    Image,
+    /// A block device.
+    Device,
+    /// A directory.
+    Directory,
+    /// A character device.
+    CharacterDevice,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+impl PathKind {
+    pub(crate) fn of(file_type: FileType) -> Self {
+        if file_type.is_dir() {
+            Self::Directory
+        } else if file_type.is_block_device() {
+            Self::Device
+        } else if file_type.is_char_device() {
+            Self::CharacterDevice
+        } else if file_type.is_fifo() {
+            Self::Fifo
+        } else if file_type.is_socket() {
+            Self::Socket
+        } else {
+            Self::Image
+        }
+    }
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Missing => "missing",
+            Self::Image => "a regular file",
+            Self::Device => "a block device",
+            Self::Directory => "a directory",
+            Self::CharacterDevice => "a character device",
+            Self::Fifo => "a named pipe",
+            Self::Socket => "a socket",
+        })
+    }
+}
+
+/// The answer of [`describe_path`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathInfo {
+    /// The path as it was given.
+    pub path: PathBuf,
+    /// What it names.
+    pub kind: PathKind,
+    /// Whether it names anything.
+    pub exists: bool,
+    /// The size of a file or device in bytes; 0 for everything else.
+    pub size_bytes: u64,
+    /// What a regular file occupies on disk, in bytes: what is gained by replacing it. 0 for everything else.
+    pub allocated_bytes: u64,
+    /// Who uses the device or file, in words for a person: a mount, a device on top of it, swap, a loop device.
+    pub mounted_or_held: Option<String>,
+    /// Room for this user on the file system that holds the path (its directory, if missing), in bytes.
+    ///
+    /// For a device this is about the file system of the device *node*, and of no use.
+    pub free_bytes: u64,
+}
+
+/// Looks at `path` without changing it.
+///
+/// A device that this user may not open for reading is an error, because its size cannot be told.
+///
+/// # Errors
+/// [`OpenError::Io`]; a missing path is not an error, a missing parent directory is.
+pub fn describe_path(path: &Path) -> Result<PathInfo, OpenError> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(OpenError::Io { step: "look at", path: path.into(), source }),
+    };
+    let kind = metadata.as_ref().map_or(PathKind::Missing, |found| PathKind::of(found.file_type()));
+    Ok(PathInfo {
+        path: path.into(),
+        kind,
+        exists: metadata.is_some(),
+        size_bytes: size_bytes(path, kind, metadata.as_ref())?,
+        allocated_bytes: metadata.as_ref().map_or(0, |found| allocated_bytes(kind, found)),
+        mounted_or_held: metadata.as_ref().and_then(usage::mounted_or_held),
+        free_bytes: free_bytes(path, metadata.is_some())?,
+    })
+}
+
+fn size_bytes(path: &Path, kind: PathKind, metadata: Option<&Metadata>) -> Result<u64, OpenError> {
+    match (kind, metadata) {
+        (PathKind::Image, Some(found)) => Ok(found.len()),
+        (PathKind::Device, _) => File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .and_then(|device| kernel::device_size_bytes(&device))
+            .map_err(|source| OpenError::Io { step: "ask for the size of", path: path.into(), source }),
+        _ => Ok(0),
+    }
+}
+
+fn allocated_bytes(kind: PathKind, metadata: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // st_blocks counts units of 512 bytes on every Linux file system.
+    if kind == PathKind::Image { metadata.blocks().saturating_mul(512) } else { 0 }
+}
+
+fn free_bytes(path: &Path, exists: bool) -> Result<u64, OpenError> {
+    let place = if exists { path } else { directory_of(path) };
+    let figures = statvfs(place).map_err(|errno| OpenError::Io {
+        step: "ask for the free space at",
+        path: place.into(),
+        source: errno.into(),
+    })?;
+    Ok(figures.blocks_available().saturating_mul(figures.fragment_size()))
+}
+
+/// The directory that holds `path`, `.` for a bare name.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::directory_of;
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_directory() {
+        let check =
+            |path: &str, expected: &str| assert_eq!(directory_of(Path::new(path)), Path::new(expected));
+        check("disk.img", ".");
+        check("images/disk.img", "images");
+        check("/disk.img", "/");
+        check("/", "/");
+    }
+}

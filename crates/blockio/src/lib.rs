@@ -1,0 +1,61 @@
+//! Block devices and image files, in and out, with the one pool of buffers that all of it uses.
+//!
+//! This crate knows neither the engine nor the store. It is the only one that may use `unsafe`. It must never take a
+//! short read for a full one, never call data a hole, and never discard anything on a device.
+//!
+//! # Map
+//! - [`Arena`], [`Buf`]: aligned memory under one byte budget.
+//! - [`BlockSource`]: the read port. [`PreadSource`]: any number of threads calling `pread`.
+//! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
+//! - [`describe_path`]: what is at a path, for the checks before a restore.
+//!
+//! # Who owns a buffer
+//! 1. A [`Buf`] is the permit for its bytes of the budget and travels with the data: reader, encoder, upload. It
+//!    returns by drop, also in the middle of a panic, and only then. [`Buf::into_bytes`] moves it into
+//!    [`bytes::Bytes`], whose last clone returns it.
+//! 2. A port borrows: `read_exact_at(&mut buf)` and `write_all_at(&buf)` are done with the memory when they return,
+//!    with success or error. After an error a read buffer holds unspecified (initialised) bytes.
+//! 3. A fresh buffer holds zeroes or stale data of an earlier use. Never send what you have not written.
+//! 4. The arena is the only back-pressure. Requests are served in order of arrival, so a thread that keeps a buffer
+//!    while it blocks for another may wait for itself. Take all buffers of a step before the step, keep the arena at
+//!    least as large as what all threads hold at most, or use [`Arena::try_alloc`] for the second one. Requests need
+//!    contiguous room: equal lengths, or lengths with a common multiple, pack without loss.
+//! 5. To cancel: set your flag, then call [`Arena::wake_all`]. Buffers already handed out return by drop as usual.
+//!
+//! # Where another engine goes
+//! An io_uring engine is a further module (`uring.rs`) with a type of its own that implements [`BlockSource`], built
+//! on the same `open` and `handle` modules; whoever opens volumes picks one after a probe. It keeps rule 2 by
+//! waiting: its `read_exact_at` returns after the last completion of the request, also when it was cancelled, because
+//! the kernel may write to the memory until then. Should it offer a batched call that returns earlier, the ring takes
+//! the [`Buf`] by value and gives it back with the completion. Registered buffers are the arena's one mapping.
+
+mod alignment;
+mod arena;
+mod bounce;
+mod buf;
+mod describe;
+mod error;
+mod file_target;
+mod free_ranges;
+mod handle;
+mod holes;
+mod kernel;
+mod mapping;
+mod open;
+mod pread;
+mod source;
+mod target;
+mod usage;
+mod zero;
+
+pub use arena::Arena;
+pub use buf::Buf;
+pub use describe::{PathInfo, PathKind, describe_path};
+pub use error::{ArenaError, OpenError, ReadError, WriteError};
+pub use file_target::FileTarget;
+pub use pread::PreadSource;
+pub use source::{BlockSource, SourceKind};
+pub use target::BlockTarget;
+
+/// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
+pub const BUFFER_ALIGN_BYTES: usize = 4096;

@@ -1,0 +1,107 @@
+//! The source that reads with `pread`: works everywhere, and many threads may use one at once.
+//!
+//! It never writes, never goes through the page cache for a device, and never returns fewer bytes than asked for.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::error::{OpenError, ReadError};
+use crate::handle::{Access, Handle};
+use crate::holes;
+use crate::open::{self, Purpose};
+use crate::source::{BlockSource, SourceKind};
+
+/// A block device or regular file opened for reading.
+#[derive(Debug)]
+pub struct PreadSource {
+    handle: Handle,
+    size_bytes: u64,
+    knows_holes: bool,
+}
+
+impl PreadSource {
+    /// Opens the block device or regular file at `path`, symbolic links followed.
+    ///
+    /// Devices are read with O_DIRECT only; files with O_DIRECT where their file system takes it.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`], [`OpenError::WrongKind`] for everything else than a device or file,
+    /// [`OpenError::NotDirect`] for a device without direct I/O, [`OpenError::Replaced`], [`OpenError::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let handle = Handle::new(path, open::open(path, Purpose::Source)?);
+        let size_bytes =
+            handle.size_bytes().map_err(|source| open::io_error("ask for the size of", path, source))?;
+        let knows_holes = match &handle.access {
+            Access::Image { buffered, .. } => holes::are_known(buffered),
+            Access::Device(_) => false,
+        };
+        Ok(Self { handle, size_bytes, knows_holes })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.handle.path
+    }
+
+    /// Whether aligned reads bypass the page cache; always true for a device.
+    pub fn is_direct(&self) -> bool {
+        self.handle.alignment().is_some()
+    }
+}
+
+impl BlockSource for PreadSource {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.handle.read_exact_at(offset, buf)
+    }
+
+    fn data_ranges(&self, start: u64, end: u64) -> Result<Vec<Range<u64>>, ReadError> {
+        let end = end.min(self.size_bytes);
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        match &self.handle.access {
+            Access::Image { buffered, .. } if self.knows_holes => holes::data_ranges(buffered, start, end)
+                .map_err(|source| ReadError::Holes {
+                    path: self.handle.path.clone(),
+                    offset: start,
+                    len_bytes: end - start,
+                    source,
+                }),
+            _ => Ok(std::iter::once(start..end).collect()),
+        }
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<u64>, ReadError> {
+        if offset >= self.size_bytes {
+            return Ok(None);
+        }
+        match &self.handle.access {
+            Access::Image { buffered, .. } if self.knows_holes => {
+                holes::next_data(buffered, offset, self.size_bytes).map_err(|source| ReadError::Holes {
+                    path: self.handle.path.clone(),
+                    offset,
+                    len_bytes: self.size_bytes - offset,
+                    source,
+                })
+            }
+            _ => Ok(Some(offset)),
+        }
+    }
+
+    fn knows_holes(&self) -> bool {
+        self.knows_holes
+    }
+
+    fn current_size_bytes(&self) -> Result<u64, ReadError> {
+        self.handle.size_bytes().map_err(|source| ReadError::Size { path: self.handle.path.clone(), source })
+    }
+
+    fn kind(&self) -> SourceKind {
+        self.handle.kind()
+    }
+}

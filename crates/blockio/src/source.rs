@@ -1,0 +1,57 @@
+//! The read port: what a backup needs from a device or an image, and nothing else.
+//!
+//! An implementation must never return success for bytes it did not read, and never call a range a hole that might
+//! hold data: that would lose it.
+
+use std::ops::Range;
+
+use crate::error::ReadError;
+
+/// What a volume's bytes come from or go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// A block device.
+    Device,
+    /// A regular file that holds a disk image.
+    Image,
+}
+
+/// A volume that can be read at any offset by many threads at once.
+pub trait BlockSource: Send + Sync {
+    /// The size in bytes when it was opened; never changes.
+    fn size_bytes(&self) -> u64;
+
+    /// Fills `buf` with the bytes at `offset`. Any offset, length and alignment is right; multiples of 4 KiB into a
+    /// [`crate::Buf`] are fast. Reading past the end is [`ReadError::Short`], never zeroes.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] or [`ReadError::Short`]; `buf` then holds unspecified bytes.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// The ranges of `[start, end)` that may hold anything but zeroes: ascending, not touching, clamped to the
+    /// interval and to [`BlockSource::size_bytes`].
+    ///
+    /// Everything else in the interval is known to read as zero. A source without such knowledge returns the whole
+    /// interval; what lies past the end of a source that shrank counts as data, so that reading it fails. A finely
+    /// fragmented source returns many ranges: ask in windows (1 GiB, say) to bound memory.
+    ///
+    /// # Errors
+    /// [`ReadError::Holes`].
+    fn data_ranges(&self, start: u64, end: u64) -> Result<Vec<Range<u64>>, ReadError>;
+
+    /// Offset of the first byte at or after `offset` that may hold data; `None` when all the rest is known to read as
+    /// zeroes. A source without such knowledge returns `offset`. Errors as of [`BlockSource::data_ranges`].
+    fn next_data(&self, offset: u64) -> Result<Option<u64>, ReadError>;
+
+    /// Whether [`BlockSource::data_ranges`] can leave anything out.
+    fn knows_holes(&self) -> bool;
+
+    /// The size in bytes asked again now: tells whether the source shrank or grew while it was read.
+    ///
+    /// # Errors
+    /// [`ReadError::Size`].
+    fn current_size_bytes(&self) -> Result<u64, ReadError>;
+
+    /// What the bytes come from.
+    fn kind(&self) -> SourceKind;
+}

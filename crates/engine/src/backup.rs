@@ -1,0 +1,14 @@
+//! Makes a recovery point: decides the type, backs each volume up, commits.
+
+mod block_pass;
+mod choose;
+mod commit;
+mod request;
+mod run;
+mod segments;
+mod volume;
+
+pub(crate) use commit::read_chain_key;
+pub use choose::{TypeChoice, TypeWish, choose_type};
+pub use request::{BackupReport, BackupRequest, ChangeSource, Progress, VolumeReport, VolumeSource};
+pub use run::run_backup;

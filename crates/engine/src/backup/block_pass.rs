@@ -1,0 +1,203 @@
+//! The hot loop: one block goes from the source to a pack on one core while it is in cache.
+//!
+//! read -> zero scan -> hash -> compare with the base -> compress -> encrypt into the part buffer. No queue stands between these steps.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use coffer_blockio::{BlockSource, Buf};
+use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
+
+use super::segments::Segment;
+use crate::read::volume_map::{BlockPlace, BlockState, FramePlace, Trailers, VolumeMap};
+use crate::write::pack_writer::PackWriter;
+use crate::{CancelToken, EngineError};
+
+/// What all threads of one volume share.
+pub(crate) struct PassContext<'a> {
+    pub(crate) source: &'a dyn BlockSource,
+    pub(crate) volume: &'a str,
+    pub(crate) volume_size: u64,
+    pub(crate) block_size: BlockSize,
+    pub(crate) base: Option<&'a VolumeMap>,
+    pub(crate) trailers: &'a Trailers,
+    pub(crate) hasher: &'a BlockHasher,
+    pub(crate) own_index: u16,
+    pub(crate) counts: &'a PassCounts,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+/// Figures that grow while a volume is read.
+#[derive(Default)]
+pub(crate) struct PassCounts {
+    pub(crate) read: AtomicU64,
+    pub(crate) changed: AtomicU64,
+    pub(crate) blocks_changed: AtomicU64,
+    /// Bytes of the volume that are done, read or not; for progress.
+    pub(crate) done: AtomicU64,
+    /// Segments whose base could not be read.
+    pub(crate) base_damage: AtomicU64,
+}
+
+/// One thread's pass.
+pub(crate) struct BlockPass<'a> {
+    context: &'a PassContext<'a>,
+    packs: PackWriter<'a>,
+    buffer: Buf,
+}
+
+/// What became of a segment.
+pub(crate) struct SegmentDone {
+    /// All extents of the segment.
+    pub(crate) extents: Vec<Extent>,
+    /// Whether any block differs from the base.
+    pub(crate) changed: bool,
+}
+
+impl PassCounts {
+    pub(crate) fn add_changed(&self, bytes: u64) {
+        self.changed.fetch_add(bytes, Ordering::Relaxed);
+        self.blocks_changed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<'a> BlockPass<'a> {
+    /// `buffer` is an arena buffer of at least one block.
+    pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffer: Buf) -> Self {
+        BlockPass { context, packs, buffer }
+    }
+
+    /// Works through one segment.
+    pub(crate) fn segment(&mut self, segment: &Segment) -> Result<SegmentDone, EngineError> {
+        let base = match self.context.base {
+            Some(map) => self.base_blocks(map, segment)?,
+            None => Vec::new(),
+        };
+        let mut done = SegmentDone { extents: Vec::new(), changed: false };
+        let end = segment.first + segment.count;
+        let mut next = segment.first;
+        for run in &segment.data {
+            self.zeroes(next..run.start, segment, &base, &mut done);
+            self.data_run(run.start, run.end, segment, &base, &mut done)?;
+            next = run.end;
+        }
+        self.zeroes(next..end, segment, &base, &mut done);
+        self.context.counts.done.fetch_add(self.bytes_of(segment.first, end), Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Closes the thread's open pack.
+    pub(crate) fn finish(self) -> Result<(), EngineError> {
+        self.packs.finish()
+    }
+
+    /// What the base has. Where the base is damaged all blocks count as changed, so that this point is whole again.
+    fn base_blocks(&self, map: &VolumeMap, segment: &Segment) -> Result<Vec<BlockState>, EngineError> {
+        match map.blocks(self.context.trailers, segment.first, segment.count) {
+            Ok(states) => Ok(states),
+            Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
+                tracing::warn!(volume = self.context.volume, %error, "base is damaged here; storing these blocks again");
+                self.context.counts.base_damage.fetch_add(1, Ordering::Relaxed);
+                let unknown = BlockState { place: BlockPlace::Unknown, hash: [0; 32] };
+                Ok(vec![unknown; segment.count as usize])
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn data_run(
+        &mut self,
+        start: u32,
+        end: u32,
+        segment: &Segment,
+        base: &[BlockState],
+        done: &mut SegmentDone,
+    ) -> Result<(), EngineError> {
+        let block_bytes = self.context.block_size.bytes() as usize;
+        let blocks_per_read = u32::try_from((self.buffer.len() / block_bytes).max(1)).unwrap_or(1);
+        let mut first = start;
+        while first < end {
+            self.context.cancel.check()?;
+            let count = blocks_per_read.min(end - first);
+            let len = self.bytes_of(first, first + count);
+            self.read(first, usize::try_from(len).unwrap_or(usize::MAX))?;
+            for index in 0..count {
+                let at = index as usize * block_bytes;
+                let block_len = block_bytes.min(len as usize - at);
+                let state = base.get((first + index - segment.first) as usize);
+                self.block(first + index, at..at + block_len, state, done)?;
+            }
+            first += count;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, first: u32, len: usize) -> Result<(), EngineError> {
+        let offset = u64::from(first) * u64::from(self.context.block_size.bytes());
+        let buffer = self.buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
+        let read = self.context.source.read_exact_at(offset, buffer);
+        read.map_err(|source| EngineError::Source { volume: self.context.volume.to_owned(), source })?;
+        self.context.counts.read.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn block(
+        &mut self,
+        block: u32,
+        range: std::ops::Range<usize>,
+        base: Option<&BlockState>,
+        done: &mut SegmentDone,
+    ) -> Result<(), EngineError> {
+        let plain = &self.buffer[range];
+        if is_zero(plain) {
+            self.zero_block(block, plain.len() as u64, base, done);
+            return Ok(());
+        }
+        let hash = self.context.hasher.hash(plain);
+        if let Some(BlockState { place: BlockPlace::Data(place), hash: base_hash }) = base
+            && *base_hash == hash
+        {
+            push_extent(&mut done.extents, extent_of(block, place));
+            return Ok(());
+        }
+        self.context.counts.add_changed(plain.len() as u64);
+        done.changed = true;
+        let placed = self.packs.append(block, plain, hash)?;
+        let place = FramePlace {
+            lineage: self.context.own_index,
+            pack: placed.pack,
+            ordinal: placed.ordinal,
+            offset: placed.offset,
+            len: placed.len,
+        };
+        push_extent(&mut done.extents, extent_of(block, &place));
+        Ok(())
+    }
+
+    fn zeroes(&self, blocks: std::ops::Range<u32>, segment: &Segment, base: &[BlockState], done: &mut SegmentDone) {
+        for block in blocks {
+            let state = base.get((block - segment.first) as usize);
+            self.zero_block(block, self.bytes_of(block, block + 1), state, done);
+        }
+    }
+
+    #[inline]
+    fn zero_block(&self, block: u32, len: u64, base: Option<&BlockState>, done: &mut SegmentDone) {
+        // Without a base nothing is known to have been there, and a zero block is not counted as a change.
+        if base.is_some_and(|state| state.place != BlockPlace::Zero) {
+            self.context.counts.add_changed(len);
+            done.changed = true;
+        }
+        push_extent(&mut done.extents, Extent { first: block, count: 1, place: Place::Zero });
+    }
+
+    fn bytes_of(&self, first: u32, end: u32) -> u64 {
+        let block = u64::from(self.context.block_size.bytes());
+        (u64::from(end) * block).min(self.context.volume_size) - (u64::from(first) * block).min(self.context.volume_size)
+    }
+}
+
+fn extent_of(block: u32, place: &FramePlace) -> Extent {
+    let FramePlace { lineage, pack, ordinal, offset, len } = *place;
+    Extent { first: block, count: 1, place: Place::Data { lineage, pack, ordinal, offset, len } }
+}

@@ -1,0 +1,211 @@
+//! The commit of a point, and the chain key that opens a chain.
+//!
+//! Order is everything here: packs and maps are stored before the manifest (`manifest_last`), and success is reported only after
+//! the manifest was read back and the three checks passed.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use coffer_format::{
+    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointType,
+    Recipient, Signed, Timestamp, VolumeRecord, generate_chain_pair, object_key, seal_chain_key,
+};
+
+use super::choose::TypeChoice;
+use super::request::BackupRequest;
+use super::run::point_state;
+use crate::catalog::decode_manifest;
+use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, read_object, store_key};
+use crate::{EngineError, Repository};
+
+/// A chain that a run writes into.
+pub(crate) struct OpenChain {
+    pub(crate) id: Id,
+    /// Pack keys are sealed to it; `None` where nothing is encrypted.
+    pub(crate) public: Option<ChainPublicKey>,
+}
+
+/// What a manifest is made of.
+pub(crate) struct Commit<'a> {
+    pub(crate) run: Id,
+    pub(crate) sequence: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) started: Timestamp,
+    pub(crate) choice: &'a TypeChoice,
+    pub(crate) chain: Id,
+    pub(crate) volumes: Vec<Signed<VolumeRecord>>,
+}
+
+/// Opens a chain: makes its key pair, seals the private half to the recovery key, and forgets it.
+pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Result<OpenChain, EngineError> {
+    let Some((generation, recipient)) = repository.recipient() else {
+        return Ok(OpenChain { id: run, public: None });
+    };
+    let environment = repository.environment();
+    let (private, public) = generate_chain_pair(environment.entropy32()?);
+    let key = object_key::chain_key(plan, &run, 1);
+    let context = ObjectContext::new(&repository.id(), &key);
+    let sealed = seal_chain_key(&private, &recipient, &context, environment.entropy32()?).map_err(EngineError::Limit)?;
+    drop(private);
+    let document = ChainKeyDocument {
+        format: 1,
+        repository: repository.id(),
+        team: plan.team.clone(),
+        cluster: plan.cluster.clone(),
+        namespace: plan.namespace.clone(),
+        plan: plan.plan.clone(),
+        chain: run,
+        public: public.clone(),
+        recipients: vec![Recipient { generation, x25519: recipient, sealed }],
+    };
+    let signed = repository.signer(&plan.team)?.sign(&document);
+    let bytes = signed.encode();
+    repository.store().put(&store_key(&key)?, Bytes::from(bytes))?;
+    Ok(OpenChain { id: run, public: Some(public) })
+}
+
+/// Reads the public key of a chain that a signed manifest names.
+pub(crate) fn continue_chain(repository: &Repository, plan: &PlanId, chain: Id) -> Result<OpenChain, EngineError> {
+    if !repository.is_encrypted() {
+        return Ok(OpenChain { id: chain, public: None });
+    }
+    let document = read_chain_key(repository, plan, chain, 1)?;
+    Ok(OpenChain { id: chain, public: Some(document.public) })
+}
+
+/// Reads and checks `keys/<n>` of a chain. A missing one is damage: the manifest that led here names it.
+pub(crate) fn read_chain_key(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+    number: u32,
+) -> Result<ChainKeyDocument, EngineError> {
+    let key = object_key::chain_key(plan, &chain, number);
+    let damaged = |detail: &str| EngineError::Damaged {
+        volume: "all volumes of the chain".into(),
+        key: key.clone(),
+        offset: 0,
+        detail: detail.into(),
+    };
+    let bytes = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)?;
+    let bytes = bytes.ok_or_else(|| damaged("the chain key is missing"))?;
+    let signed = coffer_format::Signed::<ChainKeyDocument>::decode(&bytes).map_err(EngineError::object(&key))?;
+    repository.verifier().verify(&signed).map_err(EngineError::object(&key))?;
+    let document = signed.payload;
+    let belongs = document.repository == repository.id()
+        && document.team == plan.team
+        && document.cluster == plan.cluster
+        && document.namespace == plan.namespace
+        && document.plan == plan.plan
+        && document.chain == chain;
+    if belongs { Ok(document) } else { Err(damaged("the chain key belongs to another chain")) }
+}
+
+/// Writes the manifest and makes sure that the point stands.
+pub(crate) fn commit(
+    repository: &Repository,
+    request: &BackupRequest,
+    commit: Commit<'_>,
+) -> Result<Manifest, EngineError> {
+    let manifest = build_manifest(repository, request, commit)?;
+    manifest.check().map_err(EngineError::Limit)?;
+    let key = manifest.key();
+    let signed = repository.signer(&request.plan.team)?.sign(&manifest);
+    let bytes = Bytes::from(signed.encode());
+    repository.environment().cancel.check()?;
+    let store = repository.store().as_ref();
+    // Rule manifest_last: everything that it names was stored before.
+    store.put(&store_key(&key)?, bytes.clone())?;
+    let read_back = read_object(store, &key, MANIFEST_BYTES_MAX)?;
+    if read_back != bytes {
+        return Err(EngineError::Damaged {
+            volume: "the whole point".into(),
+            key,
+            offset: 0,
+            detail: "the manifest read back differs from the one written; do not trust this store".into(),
+        });
+    }
+    decode_manifest(repository, &key, &read_back)?;
+    checks(repository, &signed.payload)?;
+    // Listing is cheaper with it and works without it, so its loss is no failure.
+    let summary = object_key::summary(&signed.payload.plan_id(), &signed.payload.point, &signed.payload.summary());
+    if let Err(error) = store.put(&store_key(&summary)?, Bytes::new()) {
+        tracing::warn!(key = summary, %error, "write summary; listing will read the manifest instead");
+    }
+    Ok(signed.payload)
+}
+
+/// Rules `check_own_ending`, `check_parent`, `check_reused_ending`: a run that prune has ended, or whose base is gone, is no success.
+fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineError> {
+    let store = repository.store().as_ref();
+    let fenced = |reason: String| EngineError::Fenced { run: manifest.point, reason };
+    let ending = |id: &Id| store.exists(&store_key(&object_key::ending(&manifest.team, id))?).map_err(EngineError::from);
+    if ending(&manifest.point)? {
+        return Err(fenced("prune ended it while it was running".into()));
+    }
+    if let Some(parent) = &manifest.parent
+        && !store.exists(&store_key(&object_key::manifest(&manifest.plan_id(), parent))?)?
+    {
+        return Err(fenced(format!("its parent {parent} was forgotten while it was running")));
+    }
+    for id in &manifest.taken_over {
+        if ending(id)? {
+            return Err(fenced(format!("prune ended run {id}, whose packs it had taken over")));
+        }
+    }
+    Ok(())
+}
+
+fn build_manifest(
+    repository: &Repository,
+    request: &BackupRequest,
+    commit: Commit<'_>,
+) -> Result<Manifest, EngineError> {
+    let sum = |field: fn(&VolumeRecord) -> u64| commit.volumes.iter().map(|volume| field(&volume.payload)).sum();
+    let parent = commit.choice.parent.as_ref();
+    Ok(Manifest {
+        format: 1,
+        repository: repository.id(),
+        team: request.plan.team.clone(),
+        cluster: request.plan.cluster.clone(),
+        namespace: request.plan.namespace.clone(),
+        plan: request.plan.plan.clone(),
+        chain: commit.chain,
+        point: commit.run,
+        sequence: commit.sequence,
+        parent: parent.map(|parent| parent.id),
+        state: point_state(&commit.volumes),
+        point_type: if parent.is_some() { PointType::Incremental } else { PointType::Full },
+        reason: commit.choice.reason.into(),
+        time: commit.time,
+        started: commit.started,
+        completed: repository.environment().clock.now().max(commit.started),
+        size: sum(|record| record.size),
+        changed: sum(|record| record.changed),
+        stored: sum(|record| record.stored),
+        taken_over: Vec::new(),
+        idempotency_key: request.idempotency_key.clone(),
+        description: request.description.clone(),
+        tags: request.tags.clone(),
+        writer: request.writer.clone(),
+        volumes: commit.volumes,
+    })
+}
+
+/// Packs of a volume's lineage in which verify found damage: (point that wrote it, number).
+pub(crate) fn damaged_packs(
+    repository: &Repository,
+    team: &Label,
+    record: &VolumeRecord,
+) -> Result<BTreeSet<(Id, u32)>, EngineError> {
+    let mut damaged = BTreeSet::new();
+    let points: BTreeSet<Id> = record.lineage.iter().map(|entry| entry.point).collect();
+    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::damaged_prefix(team))? {
+        let key = object.key.as_str();
+        let (_, point, volume, number, _) = object_key::parse_damaged(key).map_err(EngineError::object(key))?;
+        if points.contains(&point) && volume == record.name {
+            damaged.insert((point, number));
+        }
+    }
+    Ok(damaged)
+}

@@ -1,0 +1,413 @@
+//! One backup from start to end, in the order that the protocol needs: look, store data, store the manifest, check.
+//!
+//! Rules of the protocol are named as in the model (`coffer-sim`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coffer_format::{
+    BlockSize, Id, Manifest, PointState, PointType, Reason, Signed, Timestamp, VolumePath, VolumeRecord,
+};
+
+use super::choose::{TypeChoice, choose_type};
+use super::commit::{self, Commit, OpenChain};
+use super::request::{BackupReport, BackupRequest, ChangeSource, VolumeReport, VolumeSource};
+use super::volume::{VolumeDone, VolumeRun};
+use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
+use crate::read::volume_map::VolumeMap;
+use crate::write::object_writer::ObjectSink;
+use crate::write::uploader::Uploader;
+use crate::{EngineError, Repository, Resources};
+
+/// Points of a lineage; a volume that has more gets a new base.
+const LINEAGE_MAX: usize = 256;
+
+/// Makes one recovery point of all volumes of the request.
+///
+/// When it returns a report, the point exists, was read back, and is safe from prune. When it returns an error no point was reported; what was
+/// written is removed by `prune` once a later complete point stands.
+pub fn run_backup(
+    repository: &Repository,
+    resources: &Resources,
+    request: &BackupRequest,
+) -> Result<BackupReport, EngineError> {
+    check_request(repository, request)?;
+    let points = list_points(repository, &Filter::plan(&request.plan))?;
+    if let Some(report) = find_repeated(repository, request, &points)? {
+        return Ok(report);
+    }
+    let choice = choose_type(&points, request.type_wish, request.full_every)?;
+    let environment = repository.environment();
+    let started = environment.clock.now();
+    let time = point_time(request, started, &points)?;
+    let run = environment.new_id()?;
+    let (choice, parent, chain) = open_chain(repository, request, choice, run)?;
+    let parts = Run { repository, resources, request, run, chain: &chain, parent: parent.as_ref() };
+    let records = parts.volumes()?;
+    let sequence = points.iter().map(|point| point.summary.sequence).max().map_or(1, |newest| newest + 1);
+    let commit = Commit { run, sequence, time, started, choice: &choice, chain: chain.id, volumes: records.signed };
+    let manifest = commit::commit(repository, request, commit)?;
+    Ok(report(repository, &manifest, &records.objects))
+}
+
+struct Run<'a> {
+    repository: &'a Repository,
+    resources: &'a Resources,
+    request: &'a BackupRequest,
+    run: Id,
+    chain: &'a OpenChain,
+    parent: Option<&'a Manifest>,
+}
+
+#[derive(Default)]
+struct Records {
+    signed: Vec<Signed<VolumeRecord>>,
+    objects: Written,
+}
+
+#[derive(Default)]
+struct Written {
+    objects: u64,
+    bytes: u64,
+}
+
+impl Run<'_> {
+    fn volumes(&self) -> Result<Records, EngineError> {
+        let environment = self.repository.environment();
+        let uploader = Uploader::new(self.repository.store(), self.resources.uploads, &environment.cancel)?;
+        let sink = ObjectSink {
+            uploader: Arc::new(uploader),
+            arena: self.resources.arena.clone(),
+            part_len: usize::try_from(self.resources.part_len).map_err(|_| EngineError::Bug("part length".into()))?,
+        };
+        let signer = self.repository.signer(&self.request.plan.team)?;
+        let mut records = Records::default();
+        let mut first_error = None;
+        for volume in &self.request.volumes {
+            environment.cancel.check()?;
+            let record = match self.volume(volume, &sink) {
+                Ok((record, written)) => {
+                    records.objects.objects += written.objects;
+                    records.objects.bytes += written.bytes;
+                    record
+                }
+                Err(error) if fails_only_the_volume(&error) => {
+                    tracing::error!(volume = %volume.name, %error, "volume failed");
+                    let record = self.failed_record(volume, &error);
+                    first_error.get_or_insert(error);
+                    record
+                }
+                Err(error) => return Err(error),
+            };
+            records.signed.push(signer.sign(&record));
+        }
+        match first_error {
+            Some(error) if records.signed.iter().all(|volume| volume.payload.state == coffer_format::VolumeState::Failed) => {
+                Err(EngineError::AllVolumesFailed(Box::new(error)))
+            }
+            _ => Ok(records),
+        }
+    }
+
+    fn volume(&self, volume: &VolumeSource, sink: &ObjectSink) -> Result<(VolumeRecord, Written), EngineError> {
+        let source = match &volume.source {
+            Ok(source) => source.as_ref(),
+            Err(error) => return Err(EngineError::SourceChanged { volume: volume.name.to_string(), detail: plain(error) }),
+        };
+        let (base, type_reason) = self.base(volume)?;
+        let block_size = match &base {
+            Some(base) => base.block_size(),
+            None => self.request.block_size.unwrap_or_else(|| BlockSize::default_for(source.size_bytes())),
+        };
+        let use_holes = match self.request.changes {
+            ChangeSource::Hash => false,
+            ChangeSource::Auto => source.knows_holes(),
+            ChangeSource::Fiemap if source.knows_holes() => true,
+            ChangeSource::Fiemap => {
+                return Err(EngineError::Usage(format!(
+                    "--changes fiemap: volume {} is on something that does not tell its holes; use --changes auto",
+                    volume.name
+                )));
+            }
+        };
+        self.request.progress.volume(volume.name.as_ref(), source.size_bytes());
+        let run = VolumeRun {
+            repository: self.repository,
+            resources: self.resources,
+            sink: sink.clone(),
+            path: VolumePath {
+                plan: self.request.plan.clone(),
+                chain: self.chain.id,
+                point: self.run,
+                volume: volume.name.clone(),
+            },
+            source,
+            base,
+            chain: self.chain.public.clone(),
+            block_size,
+            compression: self.request.compression,
+            use_holes,
+            progress: self.request.progress.as_ref(),
+        };
+        let done = run.run()?;
+        let written = Written { objects: done.objects, bytes: done.stored };
+        Ok((self.record(volume, source.kind(), block_size, use_holes, type_reason, done), written))
+    }
+
+    /// The parent's map of the same volume, or why there is none.
+    fn base(&self, volume: &VolumeSource) -> Result<(Option<Arc<VolumeMap>>, String), EngineError> {
+        let Some(parent) = self.parent else { return Ok((None, "first of its chain".into())) };
+        let Some(record) = parent.volumes.iter().map(|v| &v.payload).find(|record| record.name == volume.name) else {
+            return Ok((None, "the parent point does not have this volume".into()));
+        };
+        if record.lineage.len() >= LINEAGE_MAX {
+            return Ok((None, format!("its lineage holds {LINEAGE_MAX} points")));
+        }
+        if let Some(asked) = self.request.block_size
+            && asked != record.block_size
+        {
+            return Err(EngineError::Usage(format!(
+                "--block-size {}: volume {} has {} in this chain; the block size changes only with a new chain (--type full)",
+                asked.bytes(),
+                volume.name,
+                record.block_size.bytes()
+            )));
+        }
+        match VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2) {
+            Ok(mut map) => {
+                let damaged = commit::damaged_packs(self.repository, &self.request.plan.team, record)?;
+                let reason = match damaged.len() {
+                    0 => "continues the parent point".to_owned(),
+                    count => format!("continues the parent point; blocks of {count} damaged packs are stored again"),
+                };
+                map.set_damaged(damaged);
+                Ok((Some(Arc::new(map)), reason))
+            }
+            Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
+                Ok((None, format!("the parent's map cannot be read: {}", plain(&error))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(
+        &self,
+        volume: &VolumeSource,
+        kind: coffer_blockio::SourceKind,
+        block_size: BlockSize,
+        use_holes: bool,
+        type_reason: String,
+        done: VolumeDone,
+    ) -> VolumeRecord {
+        let kind = match kind {
+            coffer_blockio::SourceKind::Device => coffer_format::VolumeKind::Device,
+            coffer_blockio::SourceKind::Image => coffer_format::VolumeKind::Image,
+        };
+        let mut lineage = self.base_lineage(volume, &done);
+        lineage.push(coffer_format::LineageEntry { point: self.run, packs: done.map.packs, bytes: done.stored });
+        VolumeRecord {
+            kind,
+            state: coffer_format::VolumeState::Available,
+            point_type: done.point_type,
+            type_reason,
+            size: done.size,
+            block_size,
+            lineage,
+            root: Some(coffer_format::RootRef {
+                offset: done.map.root_offset,
+                length: done.map.root_len,
+                digest: done.map.root_digest,
+            }),
+            read: done.read,
+            changed: done.changed,
+            blocks_changed: done.blocks_changed,
+            stored: done.stored,
+            metadata: done.metadata,
+            changes: if use_holes { coffer_format::ChangeSource::Fiemap } else { coffer_format::ChangeSource::Hash },
+            error: None,
+            ..self.failed_record(volume, &EngineError::Cancelled)
+        }
+    }
+
+    fn base_lineage(&self, volume: &VolumeSource, done: &VolumeDone) -> Vec<coffer_format::LineageEntry> {
+        if done.base_lineage.is_empty() {
+            return Vec::new();
+        }
+        let record = self.parent.and_then(|parent| parent.volumes.iter().find(|v| v.payload.name == volume.name));
+        record.map(|volume| volume.payload.lineage.clone()).unwrap_or_default()
+    }
+
+    fn failed_record(&self, volume: &VolumeSource, error: &EngineError) -> VolumeRecord {
+        let plan = &self.request.plan;
+        VolumeRecord {
+            format: 1,
+            repository: self.repository.id(),
+            team: plan.team.clone(),
+            cluster: plan.cluster.clone(),
+            namespace: plan.namespace.clone(),
+            plan: plan.plan.clone(),
+            chain: self.chain.id,
+            point: self.run,
+            name: volume.name.clone(),
+            kind: coffer_format::VolumeKind::Image,
+            state: coffer_format::VolumeState::Failed,
+            point_type: PointType::Full,
+            type_reason: "the volume failed".into(),
+            size: volume.source.as_ref().map_or(0, |source| source.size_bytes()),
+            block_size: self.request.block_size.unwrap_or_else(|| BlockSize::default_for(0)),
+            lineage: Vec::new(),
+            root: None,
+            read: 0,
+            changed: 0,
+            blocks_changed: 0,
+            stored: 0,
+            metadata: 0,
+            changes: coffer_format::ChangeSource::Hash,
+            sampled_blocks: 0,
+            sample_mismatches: 0,
+            error: Some(plain(error)),
+        }
+    }
+}
+
+fn check_request(repository: &Repository, request: &BackupRequest) -> Result<(), EngineError> {
+    repository.secrets(&request.plan.team)?;
+    if request.volumes.is_empty() {
+        return Err(EngineError::Usage("name at least one volume: NAME=PATH or PATH".into()));
+    }
+    if request.volumes.len() > 256 {
+        return Err(EngineError::Usage(format!("{} volumes are too many, a point holds 256", request.volumes.len())));
+    }
+    let names: BTreeSet<_> = request.volumes.iter().map(|volume| volume.name.to_string()).collect();
+    if names.len() != request.volumes.len() {
+        return Err(EngineError::Usage("two volumes have the same name; give them names: NAME=PATH".into()));
+    }
+    Ok(())
+}
+
+fn fails_only_the_volume(error: &EngineError) -> bool {
+    matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
+}
+
+/// The whole chain of causes in one line.
+fn plain(error: &EngineError) -> String {
+    error.to_string()
+}
+
+fn point_time(request: &BackupRequest, now: Timestamp, points: &[PointEntry]) -> Result<Timestamp, EngineError> {
+    match request.snapshot_time {
+        Some(time) if time > now => {
+            Err(EngineError::Usage(format!("--snapshot-time {time} is in the future, it is {now}; check the clocks")))
+        }
+        Some(time) => Ok(time),
+        // A clock that went back must not put the new point behind the one it builds on.
+        None => Ok(points.last().map_or(now, |newest| now.max(newest.summary.time))),
+    }
+}
+
+fn find_repeated(
+    repository: &Repository,
+    request: &BackupRequest,
+    points: &[PointEntry],
+) -> Result<Option<BackupReport>, EngineError> {
+    let Some(key) = &request.idempotency_key else { return Ok(None) };
+    for point in points.iter().rev() {
+        let manifest = load_manifest(repository, point)?;
+        if manifest.payload.idempotency_key.as_ref() == Some(key) {
+            let mut report = report(repository, &manifest.payload, &Written::default());
+            report.repeated = true;
+            return Ok(Some(report));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the parent and its chain's key, or opens a new chain.
+fn open_chain(
+    repository: &Repository,
+    request: &BackupRequest,
+    mut choice: TypeChoice,
+    run: Id,
+) -> Result<(TypeChoice, Option<Manifest>, OpenChain), EngineError> {
+    if let Some(parent) = &choice.parent {
+        let opened = load_manifest(repository, parent)
+            .and_then(|manifest| Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest)));
+        match opened {
+            Ok((chain, manifest)) => return Ok((choice, Some(manifest.payload), chain)),
+            Err(error) if can_start_anew(&error, &choice) => {
+                tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
+                choice = TypeChoice { parent: None, reason: Reason::ParentUnusable };
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let chain = commit::new_chain(repository, &request.plan, run)?;
+    Ok((choice, None, chain))
+}
+
+fn can_start_anew(error: &EngineError, choice: &TypeChoice) -> bool {
+    let unusable = matches!(error, EngineError::Object { .. } | EngineError::Damaged { .. });
+    unusable && !matches!(choice.reason, Reason::AskedIncremental(_))
+}
+
+fn report(repository: &Repository, manifest: &Manifest, written: &Written) -> BackupReport {
+    let volumes = manifest.volumes.iter().map(|volume| volume_report(&volume.payload)).collect();
+    BackupReport {
+        point: manifest.point,
+        plan: manifest.plan_id(),
+        state: manifest.state,
+        kind: manifest.point_type,
+        type_reason: manifest.reason.0.text(),
+        time: manifest.time,
+        chain: manifest.chain,
+        sequence: manifest.sequence,
+        parent: manifest.parent,
+        volumes,
+        objects_written: written.objects,
+        bytes_written: written.bytes,
+        requests: repository.store().requests(),
+        resumed_bytes: 0,
+        repeated: false,
+    }
+}
+
+fn volume_report(record: &VolumeRecord) -> VolumeReport {
+    VolumeReport {
+        name: record.name.clone(),
+        kind: kind_name(record.kind).to_owned(),
+        point_type: record.point_type,
+        type_reason: record.type_reason.clone(),
+        size: record.size,
+        read: record.read,
+        changed: record.changed,
+        stored: record.stored,
+        blocks_changed: record.blocks_changed,
+        changes: changes_name(record.changes).to_owned(),
+        sampled_blocks: record.sampled_blocks,
+        sample_mismatches: record.sample_mismatches,
+        error: record.error.clone(),
+    }
+}
+
+fn kind_name(kind: coffer_format::VolumeKind) -> &'static str {
+    match kind {
+        coffer_format::VolumeKind::Device => "device",
+        coffer_format::VolumeKind::Image => "image",
+        coffer_format::VolumeKind::Directory => "directory",
+        coffer_format::VolumeKind::Resources => "resources",
+    }
+}
+
+fn changes_name(changes: coffer_format::ChangeSource) -> &'static str {
+    match changes {
+        coffer_format::ChangeSource::Hash => "hash",
+        coffer_format::ChangeSource::Fiemap => "fiemap",
+        coffer_format::ChangeSource::List => "list",
+    }
+}
+
+/// State and type of a point, from its volumes.
+pub(super) fn point_state(volumes: &[Signed<VolumeRecord>]) -> PointState {
+    let failed = volumes.iter().any(|volume| volume.payload.state == coffer_format::VolumeState::Failed);
+    if failed { PointState::Partial } else { PointState::Available }
+}

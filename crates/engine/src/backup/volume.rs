@@ -1,0 +1,438 @@
+//! One volume of one run: threads work through segments, one place puts the map together in order.
+//!
+//! Memory is bounded: at most `WINDOW` segments are ahead of the map.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use coffer_blockio::BlockSource;
+use coffer_format::{
+    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, LEAF_BLOCKS, Place, PointType, RootLineage, VolumePath,
+    object_key, push_extent,
+};
+
+use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
+use super::request::Progress;
+use super::segments::{Piece, Segments, segment_blocks};
+use crate::read::volume_map::{Trailers, VolumeMap};
+use crate::resources::READ_BYTES_MAX;
+use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap};
+use crate::write::object_writer::ObjectSink;
+use crate::write::pack_writer::{PackContext, PackWriter};
+use crate::write::uploader::UploadGroup;
+use crate::{EngineError, Repository, Resources};
+
+/// How many segments may be finished or in work ahead of the map.
+const WINDOW: usize = 64;
+
+/// One volume to be worked on.
+pub(crate) struct VolumeRun<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) resources: &'a Resources,
+    pub(crate) sink: ObjectSink,
+    pub(crate) path: VolumePath,
+    pub(crate) source: &'a dyn BlockSource,
+    pub(crate) base: Option<Arc<VolumeMap>>,
+    pub(crate) chain: Option<ChainPublicKey>,
+    pub(crate) block_size: BlockSize,
+    pub(crate) compression: Compression,
+    pub(crate) use_holes: bool,
+    pub(crate) progress: &'a dyn Progress,
+}
+
+/// What was written for a volume.
+pub(crate) struct VolumeDone {
+    pub(crate) map: WrittenMap,
+    pub(crate) base_lineage: Vec<RootLineage>,
+    pub(crate) size: u64,
+    pub(crate) read: u64,
+    pub(crate) changed: u64,
+    pub(crate) blocks_changed: u64,
+    pub(crate) stored: u64,
+    pub(crate) metadata: u64,
+    pub(crate) objects: u64,
+    pub(crate) point_type: PointType,
+}
+
+/// The order in which pieces were handed out and how far the map is.
+struct Line<'a> {
+    state: Mutex<LineState<'a>>,
+    changed: Condvar,
+}
+
+struct LineState<'a> {
+    segments: Segments<'a>,
+    handed_out: usize,
+    at_end: bool,
+    map_at: usize,
+    done: BTreeMap<usize, PieceDone>,
+    error: Option<EngineError>,
+    stopped: bool,
+    /// Workers that are done.
+    left: usize,
+}
+
+/// Tells the line when a worker goes, also when it panics.
+struct Leaving<'a, 'b>(&'a Line<'b>);
+
+impl Drop for Leaving<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(EngineError::Bug("a worker thread panicked".into()));
+        }
+        self.0.lock().left += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+enum PieceDone {
+    Segment(SegmentDone),
+    ZeroLeaves { first: u32, count: u32 },
+}
+
+impl VolumeRun<'_> {
+    /// Backs the volume up. All objects are stored for good when this returns.
+    pub(crate) fn run(&self) -> Result<VolumeDone, EngineError> {
+        let size = self.source.size_bytes();
+        let block_count = self.block_size.block_count(size).map_err(EngineError::Limit)?;
+        let group = Arc::new(UploadGroup::default());
+        let secrets = self.repository.secrets(&self.path.plan.team)?;
+        let base_lineage = self.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
+        let pack_context = PackContext {
+            sink: self.sink.clone(),
+            group: group.clone(),
+            environment: self.repository.environment().clone(),
+            repository: self.repository.id(),
+            suite: self.repository.suite(),
+            secrets: secrets.clone(),
+            chain: self.chain.clone(),
+            path: self.path.clone(),
+            block_size: self.block_size,
+            compression: self.compression,
+            next_number: AtomicU32::new(0),
+            closed: Mutex::default(),
+            trailer_bytes: AtomicU64::new(0),
+        };
+        let target = MapTarget {
+            key: object_key::map(&self.path),
+            repository: self.repository.id(),
+            suite: self.repository.suite(),
+            block_size: self.block_size,
+            volume_size: size,
+            base: base_lineage.clone(),
+            point: self.path.point,
+        };
+        let map = MapWriter::create(&self.sink, &group, &secrets, target, self.base.clone())?;
+        let counts = PassCounts::default();
+        let hasher = BlockHasher::new(&secrets, &self.repository.id());
+        let trailers = Trailers::new(self.resources.cache_bytes / 2);
+        let volume = self.path.volume.to_string();
+        let context = PassContext {
+            source: self.source,
+            volume: &volume,
+            volume_size: size,
+            block_size: self.block_size,
+            base: self.base.as_deref(),
+            trailers: &trailers,
+            hasher: &hasher,
+            own_index: map.own_index(),
+            counts: &counts,
+            cancel: &self.repository.environment().cancel,
+        };
+        let written = self.pass(&context, &pack_context, map, block_count);
+        let written = written.and_then(|map| group.wait().map(|()| map)).inspect_err(|_| group.fail(EngineError::Cancelled))?;
+        self.check_source_unchanged(size)?;
+        Ok(VolumeDone {
+            base_lineage,
+            size,
+            read: counts.read.load(Ordering::Relaxed),
+            changed: counts.changed.load(Ordering::Relaxed),
+            blocks_changed: counts.blocks_changed.load(Ordering::Relaxed),
+            stored: group.bytes(),
+            metadata: written.object_len + pack_context.trailer_bytes.load(Ordering::Relaxed),
+            objects: group.objects(),
+            point_type: if self.base.is_some() { PointType::Incremental } else { PointType::Full },
+            map: written,
+        })
+    }
+
+    fn pass(
+        &self,
+        context: &PassContext<'_>,
+        packs: &PackContext,
+        map: MapWriter,
+        block_count: u32,
+    ) -> Result<WrittenMap, EngineError> {
+        let workers = self.resources.workers;
+        let segment = segment_blocks(block_count, workers);
+        let segments =
+            Segments::new(self.source, self.block_size, context.volume_size, block_count, segment, self.use_holes);
+        let line = Line::new(segments);
+        std::thread::scope(|scope| {
+            for index in 0..workers {
+                let line = &line;
+                let worker = move || {
+                    let _leaving = Leaving(line);
+                    if let Err(error) = self.work(line, context, packs) {
+                        line.fail(error);
+                    }
+                };
+                let spawned = std::thread::Builder::new().name(format!("block-{index}")).spawn_scoped(scope, worker);
+                if let Err(error) = spawned {
+                    line.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
+                }
+            }
+            let built = self.build_map(&line, context, packs, map, block_count);
+            if built.is_err() {
+                line.stop();
+            }
+            built
+        })
+        .map_err(|error| line.take_error().unwrap_or(error))
+    }
+
+    fn work(&self, line: &Line<'_>, context: &PassContext<'_>, packs: &PackContext) -> Result<(), EngineError> {
+        let buffer_len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
+        let mut pass: Option<BlockPass<'_>> = None;
+        while let Some((number, piece)) = line.next_piece(context.volume)? {
+            let done = match piece {
+                Piece::ZeroLeaves { first, count } => PieceDone::ZeroLeaves { first, count },
+                Piece::Segment(segment) => {
+                    let pass = match &mut pass {
+                        Some(pass) => pass,
+                        none => {
+                            let buffer = self.resources.arena.alloc(buffer_len);
+                            let buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
+                            none.insert(BlockPass::new(context, PackWriter::new(packs), buffer))
+                        }
+                    };
+                    PieceDone::Segment(pass.segment(&segment)?)
+                }
+            };
+            if packs.group.has_failed() {
+                break;
+            }
+            line.put(number, done);
+        }
+        pass.map_or(Ok(()), BlockPass::finish)
+    }
+
+    /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.
+    fn build_map(
+        &self,
+        line: &Line<'_>,
+        context: &PassContext<'_>,
+        packs: &PackContext,
+        mut map: MapWriter,
+        block_count: u32,
+    ) -> Result<WrittenMap, EngineError> {
+        let take_closed = || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
+        let mut reported = Reported::default();
+        while let Some(piece) = line.take(&packs.group)? {
+            match piece {
+                PieceDone::ZeroLeaves { first, count } => {
+                    self.zero_leaves(&mut map, context, first, count)?;
+                    leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
+                }
+                PieceDone::Segment(done) => leaf.add(done),
+            }
+            if leaf.is_complete(block_count) {
+                self.close_leaf(&mut map, &mut leaf, block_count)?;
+            }
+            map.packs(take_closed())?;
+            reported.tell(self.progress, u64::from(leaf.next_block) * u64::from(self.block_size.bytes()), packs.group.bytes());
+        }
+        line.wait_for_workers(self.resources.workers)?;
+        map.packs(take_closed())?;
+        map.finish(packs.next_number.load(Ordering::Relaxed))
+    }
+
+    fn close_leaf(&self, map: &mut MapWriter, leaf: &mut LeafBuilder, block_count: u32) -> Result<(), EngineError> {
+        let extents = std::mem::take(&mut leaf.extents);
+        let changed = std::mem::take(&mut leaf.changed);
+        let index = (leaf.next_block - 1) / LEAF_BLOCKS;
+        if let Some(base) = &self.base {
+            let covered = |blocks: u32| blocks.saturating_sub(index * LEAF_BLOCKS).min(LEAF_BLOCKS);
+            if !changed && covered(base.block_count) == covered(block_count) {
+                return map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page));
+            }
+        }
+        map.leaf(extents)
+    }
+
+    /// Leaves that are one hole: what the base had there counts as changed.
+    fn zero_leaves(
+        &self,
+        map: &mut MapWriter,
+        context: &PassContext<'_>,
+        first: u32,
+        count: u32,
+    ) -> Result<(), EngineError> {
+        for index in first..first + count {
+            if let Some(base) = &self.base
+                // A damaged leaf of the base has no say in the new point, which is all zero here.
+                && let Ok(Some(old)) = base.leaf(index)
+            {
+                for extent in old.extents.iter().filter(|extent| !matches!(extent.place, Place::Zero)) {
+                    for block in extent.first..extent.first + extent.count {
+                        let len = self.block_size.block_len(context.volume_size, block);
+                        context.counts.add_changed(u64::from(len));
+                    }
+                }
+            }
+            map.child(Child::Zero(1))?;
+        }
+        Ok(())
+    }
+
+    fn check_source_unchanged(&self, size: u64) -> Result<(), EngineError> {
+        let volume = self.path.volume.to_string();
+        let now = self.source.current_size_bytes();
+        let now = now.map_err(|source| EngineError::Source { volume: volume.clone(), source })?;
+        if now == size {
+            return Ok(());
+        }
+        Err(EngineError::SourceChanged {
+            volume,
+            detail: format!("its size went from {size} to {now} bytes while it was read; back it up again"),
+        })
+    }
+}
+
+/// Collects the segments of one leaf.
+struct LeafBuilder {
+    extents: Vec<Extent>,
+    changed: bool,
+    next_block: u32,
+}
+
+impl LeafBuilder {
+    fn add(&mut self, done: SegmentDone) {
+        for extent in done.extents {
+            self.next_block = extent.first + extent.count;
+            push_extent(&mut self.extents, extent);
+        }
+        self.changed |= done.changed;
+    }
+
+    fn is_complete(&self, block_count: u32) -> bool {
+        !self.extents.is_empty() && (self.next_block.is_multiple_of(LEAF_BLOCKS) || self.next_block == block_count)
+    }
+}
+
+#[derive(Default)]
+struct Reported {
+    done: u64,
+    stored: u64,
+}
+
+impl Reported {
+    fn tell(&mut self, progress: &dyn Progress, done: u64, stored: u64) {
+        progress.advance(done.saturating_sub(self.done), stored.saturating_sub(self.stored));
+        self.done = self.done.max(done);
+        self.stored = self.stored.max(stored);
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(segments: Segments<'a>) -> Self {
+        let state = LineState {
+            segments,
+            handed_out: 0,
+            at_end: false,
+            map_at: 0,
+            done: BTreeMap::new(),
+            error: None,
+            stopped: false,
+            left: 0,
+        };
+        Line { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The next piece for a worker; waits while the map is too far behind.
+    fn next_piece(&self, volume: &str) -> Result<Option<(usize, Piece)>, EngineError> {
+        let mut state = self.lock();
+        while !state.stopped && !state.at_end && state.handed_out >= state.map_at + WINDOW {
+            state = self.wait(state);
+        }
+        if state.stopped || state.at_end {
+            return Ok(None);
+        }
+        let piece = state.segments.next_piece();
+        let piece = piece.map_err(|source| EngineError::Source { volume: volume.to_owned(), source })?;
+        let Some(piece) = piece else {
+            state.at_end = true;
+            self.changed.notify_all();
+            return Ok(None);
+        };
+        let number = state.handed_out;
+        state.handed_out += 1;
+        Ok(Some((number, piece)))
+    }
+
+    fn put(&self, number: usize, piece: PieceDone) {
+        self.lock().done.insert(number, piece);
+        self.changed.notify_all();
+    }
+
+    /// The next finished piece in volume order; `None` when all were taken.
+    fn take(&self, group: &UploadGroup) -> Result<Option<PieceDone>, EngineError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(error) = state.error.take() {
+                return Err(error);
+            }
+            if group.has_failed() {
+                drop(state);
+                return Err(group.wait().err().unwrap_or(EngineError::Cancelled));
+            }
+            let at = state.map_at;
+            if let Some(piece) = state.done.remove(&at) {
+                state.map_at += 1;
+                self.changed.notify_all();
+                return Ok(Some(piece));
+            }
+            if state.at_end && at == state.handed_out {
+                return Ok(None);
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// Waits until every worker has closed its last pack.
+    fn wait_for_workers(&self, workers: usize) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        while state.left < workers && state.error.is_none() {
+            state = self.wait(state);
+        }
+        state.error.take().map_or(Ok(()), Err)
+    }
+
+    fn fail(&self, error: EngineError) {
+        let mut state = self.lock();
+        if !state.stopped {
+            state.error = Some(error);
+        }
+        state.stopped = true;
+        self.changed.notify_all();
+    }
+
+    fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    fn take_error(&self) -> Option<EngineError> {
+        self.lock().error.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LineState<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'b>(&self, guard: MutexGuard<'b, LineState<'a>>) -> MutexGuard<'b, LineState<'a>> {
+        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,190 @@
+//! Every way in which an operation of the engine can end badly, told apart as far as a person can act on it.
+
+use coffer_blockio::{ReadError, WriteError};
+use coffer_format::{FormatError, Id};
+use coffer_store::StoreError;
+
+/// What a caller should do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// The same call may succeed later.
+    Retry,
+    /// Something in the call or its surroundings has to be set right.
+    Configure,
+    /// Something stored is damaged or forged.
+    Corrupt,
+    /// Another actor ended this run; start a new one.
+    Fenced,
+    /// A mistake in this program.
+    Bug,
+    /// What was asked for is not there.
+    NotFound,
+    /// A guard said no; nothing was changed.
+    Refused,
+}
+
+impl Advice {
+    /// The word used in JSON and gRPC.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Advice::Retry => "retry",
+            Advice::Configure => "configure",
+            Advice::Corrupt => "corrupt",
+            Advice::Fenced => "fenced",
+            Advice::Bug => "bug",
+            Advice::NotFound => "not-found",
+            Advice::Refused => "refused",
+        }
+    }
+}
+
+/// An operation of the engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The object store failed.
+    #[error("object store: {0}")]
+    Store(#[source] StoreError),
+    /// An object holds something other than what the format allows, or its seal does not fit.
+    #[error("object {key}: {source}")]
+    Object {
+        /// Key of the object.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: FormatError,
+    },
+    /// A stored object contradicts what a signed object says of it, or is missing.
+    #[error("volume {volume}: object {key} at offset {offset}: {detail}")]
+    Damaged {
+        /// Volume whose data it holds.
+        volume: String,
+        /// Key of the damaged object.
+        key: String,
+        /// Offset in the object, bytes.
+        offset: u64,
+        /// What was found.
+        detail: String,
+    },
+    /// A value cannot be encoded within the limits of the format.
+    #[error("limit of the repository format: {0}")]
+    Limit(#[source] FormatError),
+    /// Reading a source volume failed.
+    #[error("volume {volume}: {source}")]
+    Source {
+        /// Volume name.
+        volume: String,
+        /// What went wrong and where.
+        #[source]
+        source: ReadError,
+    },
+    /// The source changed in a way that makes the point useless.
+    #[error("volume {volume}: {detail}")]
+    SourceChanged {
+        /// Volume name.
+        volume: String,
+        /// What changed.
+        detail: String,
+    },
+    /// Writing or reading a restore target failed.
+    #[error("restore of volume {volume}: {source}")]
+    Target {
+        /// Volume name.
+        volume: String,
+        /// What went wrong and where.
+        #[source]
+        source: WriteError,
+    },
+    /// What was asked for is not in the repository.
+    #[error("{0}")]
+    NotFound(String),
+    /// A guard said no; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// The call contradicts itself or the repository.
+    #[error("{0}")]
+    Usage(String),
+    /// Another actor ended this run; nothing it wrote counts.
+    #[error("run {run} was fenced: {reason}; nothing was lost, run the backup again")]
+    Fenced {
+        /// The run's id.
+        run: Id,
+        /// Which check failed.
+        reason: String,
+    },
+    /// The point was forgotten while it was read.
+    #[error("point {0} was forgotten while it was being read; choose another point")]
+    Forgotten(Id),
+    /// Every volume of a backup failed, so no point was written.
+    #[error("no volume could be backed up: {0}")]
+    AllVolumesFailed(#[source] Box<EngineError>),
+    /// The random source failed.
+    #[error("random source: {0}")]
+    Entropy(String),
+    /// The operation was cancelled by its caller.
+    #[error("cancelled")]
+    Cancelled,
+    /// A mistake in this program.
+    #[error("internal error: {0}; please report it")]
+    Bug(String),
+}
+
+impl EngineError {
+    /// What the caller should do.
+    pub fn advice(&self) -> Advice {
+        match self {
+            EngineError::Store(error) => store_advice(error),
+            EngineError::Object { .. } | EngineError::Damaged { .. } => Advice::Corrupt,
+            EngineError::Limit(_) | EngineError::Usage(_) => Advice::Configure,
+            EngineError::Source { .. } | EngineError::SourceChanged { .. } | EngineError::Target { .. } => Advice::Retry,
+            EngineError::NotFound(_) | EngineError::Forgotten(_) => Advice::NotFound,
+            EngineError::Refused(_) => Advice::Refused,
+            EngineError::Fenced { .. } => Advice::Fenced,
+            EngineError::AllVolumesFailed(first) => first.advice(),
+            EngineError::Entropy(_) | EngineError::Cancelled => Advice::Retry,
+            EngineError::Bug(_) => Advice::Bug,
+        }
+    }
+
+    /// A short closed-set name of the error, the same in JSON, gRPC and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EngineError::Store(_) => "store",
+            EngineError::Object { .. } => "object-invalid",
+            EngineError::Damaged { .. } => "damaged",
+            EngineError::Limit(_) => "limit",
+            EngineError::Source { .. } => "source-read",
+            EngineError::SourceChanged { .. } => "source-changed",
+            EngineError::Target { .. } => "target",
+            EngineError::NotFound(_) => "not-found",
+            EngineError::Refused(_) => "refused",
+            EngineError::Usage(_) => "usage",
+            EngineError::Fenced { .. } => "fenced",
+            EngineError::Forgotten(_) => "forgotten",
+            EngineError::AllVolumesFailed(first) => first.kind(),
+            EngineError::Entropy(_) => "entropy",
+            EngineError::Cancelled => "cancelled",
+            EngineError::Bug(_) => "bug",
+        }
+    }
+
+    /// Attaches an object's key to a format error.
+    pub(crate) fn object(key: &str) -> impl FnOnce(FormatError) -> EngineError + '_ {
+        move |source| EngineError::Object { key: key.to_owned(), source }
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        EngineError::Store(error)
+    }
+}
+
+fn store_advice(error: &StoreError) -> Advice {
+    match error.advice() {
+        coffer_store::Advice::Retry => Advice::Retry,
+        coffer_store::Advice::Configure => Advice::Configure,
+        coffer_store::Advice::Corrupt => Advice::Corrupt,
+        coffer_store::Advice::NotFound => Advice::NotFound,
+        coffer_store::Advice::Bug => Advice::Bug,
+    }
+}

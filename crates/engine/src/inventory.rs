@@ -1,0 +1,173 @@
+//! What lies in the bucket for one plan: its objects by owner, and its manifests, found by listing and by exact key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer_format::{DataObject, Id, Label, Manifest, Names, PlanId, VolumeName, object_key};
+use coffer_store::{ObjectInfo, StoreError};
+
+use crate::catalog::decode_manifest;
+use crate::repository::{MANIFEST_BYTES_MAX, read_object};
+use crate::{EngineError, Repository};
+
+/// All objects of one plan.
+#[derive(Default)]
+pub(crate) struct PlanObjects {
+    pub(crate) chains: BTreeMap<Id, ChainObjects>,
+}
+
+/// All objects of one chain.
+#[derive(Default)]
+pub(crate) struct ChainObjects {
+    /// Number and length of the chain's sealed keys; the run that opened the chain owns them.
+    pub(crate) keys: BTreeMap<u32, u64>,
+    /// Objects of each volume that a run wrote.
+    pub(crate) volumes: BTreeMap<(Id, VolumeName), VolumeObjects>,
+    /// Something lies here that is no object of ours: nothing of the chain is touched.
+    pub(crate) strange: Option<String>,
+}
+
+/// Lengths of the objects that one run wrote for one volume.
+#[derive(Default, Clone)]
+pub(crate) struct VolumeObjects {
+    pub(crate) map: Option<u64>,
+    pub(crate) packs: BTreeMap<u32, u64>,
+}
+
+impl VolumeObjects {
+    pub(crate) fn count(&self) -> u64 {
+        self.packs.len() as u64 + u64::from(self.map.is_some())
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.packs.values().sum::<u64>() + self.map.unwrap_or(0)
+    }
+}
+
+impl PlanObjects {
+    fn add(&mut self, chain: Id, object: DataObject, len: u64) {
+        let chain = self.chains.entry(chain).or_default();
+        match object {
+            DataObject::ChainKey(number) => {
+                chain.keys.insert(number, len);
+            }
+            DataObject::Map { point, volume } => chain.volumes.entry((point, volume)).or_default().map = Some(len),
+            DataObject::Pack { point, volume, number } => {
+                chain.volumes.entry((point, volume)).or_default().packs.insert(number, len);
+            }
+        }
+    }
+
+    /// Ids that own an object here.
+    pub(crate) fn owners(&self) -> BTreeSet<Id> {
+        let of_chain = |(chain, objects): (&Id, &ChainObjects)| {
+            let keys = (!objects.keys.is_empty()).then_some(*chain);
+            objects.volumes.keys().map(|(point, _)| *point).chain(keys).collect::<Vec<_>>()
+        };
+        self.chains.iter().flat_map(of_chain).collect()
+    }
+}
+
+/// Lists the objects of a team, plan by plan.
+pub(crate) fn list_objects(repository: &Repository, team: &Label) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
+    let mut plans: BTreeMap<PlanId, PlanObjects> = BTreeMap::new();
+    for_each_object(repository, &object_key::team_data_prefix(team), |object| {
+        let key = object.key.as_str();
+        match object_key::parse_data(key) {
+            Ok((plan, chain, data)) => plans.entry(plan).or_default().add(chain, data, object.len),
+            Err(error) => match object_key::parse_data_chain(key) {
+                Some((plan, chain)) => {
+                    plans.entry(plan).or_default().chains.entry(chain).or_default().strange = Some(key.to_owned());
+                }
+                None => tracing::warn!(key, %error, "an object that is not ours; left alone"),
+            },
+        }
+    })?;
+    Ok(plans)
+}
+
+pub(crate) fn for_each_object(
+    repository: &Repository,
+    prefix: &str,
+    mut each: impl FnMut(&ObjectInfo),
+) -> Result<(), EngineError> {
+    let mut after: Option<String> = None;
+    loop {
+        repository.environment().cancel.check()?;
+        let page = repository.store().list(prefix, after.as_deref(), 1000)?;
+        page.objects.iter().for_each(&mut each);
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The manifests of a plan, and which of them could not be read.
+#[derive(Default)]
+pub(crate) struct Manifests {
+    pub(crate) read: BTreeMap<Id, Manifest>,
+    pub(crate) unreadable: BTreeMap<Id, String>,
+}
+
+/// Reads all manifests of a plan: those that a listing shows, and those of `ids`, their parents and lineages by exact key.
+///
+/// Rule `list_is_no_proof_of_absence`: an id counts as without a manifest only after a GET by its exact key said so.
+pub(crate) fn read_manifests(
+    repository: &Repository,
+    plan: &PlanId,
+    ids: &BTreeSet<Id>,
+) -> Result<Manifests, EngineError> {
+    let mut todo = ids.clone();
+    for_each_object(repository, &object_key::plan_points_prefix(plan), |object| {
+        if let Ok((_, id)) = object_key::parse_manifest(object.key.as_str()) {
+            todo.insert(id);
+        }
+    })?;
+    let mut manifests = Manifests::default();
+    let mut looked_up = BTreeSet::new();
+    while let Some(id) = todo.pop_first() {
+        if !looked_up.insert(id) {
+            continue;
+        }
+        let key = object_key::manifest(plan, &id);
+        let bytes = match read_object(repository.store().as_ref(), &key, MANIFEST_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(EngineError::Store(StoreError::NotFound { .. })) => continue,
+            Err(error) => return Err(error),
+        };
+        match decode_manifest(repository, &key, &bytes) {
+            Ok(manifest) => {
+                let manifest = manifest.payload;
+                let lineages = manifest.volumes.iter().flat_map(|volume| volume.payload.lineage.iter());
+                let related = lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
+                todo.extend(related.filter(|id| !looked_up.contains(id)));
+                manifests.read.insert(id, manifest);
+            }
+            Err(error) => {
+                manifests.unreadable.insert(id, error.to_string());
+            }
+        }
+    }
+    Ok(manifests)
+}
+
+/// What the manifests name together.
+pub(crate) fn names_of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> Names {
+    let mut names = Names::default();
+    manifests.into_iter().for_each(|manifest| names.add(manifest));
+    names
+}
+
+/// Objects of a run's volume that nothing names.
+pub(crate) fn unnamed(
+    names: &Names,
+    plan: &PlanId,
+    chain: &Id,
+    (point, volume): &(Id, VolumeName),
+    objects: &VolumeObjects,
+) -> VolumeObjects {
+    match names.packs(plan, chain, *point, volume) {
+        None => objects.clone(),
+        Some(packs) => VolumeObjects { map: None, packs: objects.packs.clone().split_off(&packs) },
+    }
+}

@@ -1,0 +1,38 @@
+//! The engine: changed blocks to packs, packs to points, points back to volumes; verify, forget, prune.
+//!
+//! It sees disks and object stores only through the port traits of `coffer-blockio` and `coffer-store`, reads time and chance
+//! only through [`Environment`], and knows no adapter, no Kubernetes and no network. It must never report success for a point that could not be read
+//! back, and never delete what a standing manifest names.
+
+pub mod backup;
+pub mod catalog;
+mod error;
+mod forget;
+mod inventory;
+mod pick;
+mod ports;
+mod prune;
+mod read;
+mod repository;
+mod resources;
+mod restore;
+mod retention;
+mod rotate;
+mod usage;
+mod verify;
+mod write;
+
+pub use error::{Advice, EngineError};
+pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
+pub use pick::{Intent, OfDay, pick};
+pub use ports::{CancelToken, Clock, Entropy, Environment};
+pub use prune::{PruneReport, PruneRequest, run_prune};
+pub use repository::{Access, Repository, SaveKey};
+pub use rotate::{RotateReport, finish_rotation, rotate};
+pub use resources::{MEMORY_BYTES_MIN, Resources};
+pub use restore::{
+    RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
+};
+pub use retention::{KeepRules, Verdict, decide};
+pub use usage::{UsageBy, UsageLabels, UsageRow, usage};
+pub use verify::{Problem, VerifyReport, VerifyRequest, run_verify};

@@ -1,0 +1,323 @@
+//! Gives back the space of what nobody needs. Rules and their names are those of the protocol's model (`coffer-sim`).
+//!
+//! It deletes only what no standing manifest names and what it has announced; nothing is rewritten, no clock is asked, no lock is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer_format::{Ended, EndedObjects, EndedVolume, Ending, Id, Label, Names, PlanId, VolumeName, object_key};
+use coffer_store::{Key, RequestCounts};
+
+use crate::catalog::{Filter, PointEntry, list_points, read_ended};
+use crate::forget::{delete_all, is_stale};
+use crate::inventory::{Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed};
+use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
+use crate::{EngineError, Repository};
+
+/// What to prune.
+#[derive(Default)]
+pub struct PruneRequest {
+    /// Only this team.
+    pub team: Option<Label>,
+    /// Only say what would go.
+    pub dry_run: bool,
+    /// Unfinished runs that a person says will never finish.
+    pub abandoned: BTreeSet<Id>,
+}
+
+/// What prune did.
+#[derive(Debug, Clone, Default)]
+pub struct PruneReport {
+    /// Objects deleted, small records included.
+    pub objects_deleted: u64,
+    /// Bytes of deleted data objects.
+    pub bytes_deleted: u64,
+    /// Bytes that only later points of a chain keep alive, their own points being forgotten.
+    pub bytes_kept_for_chains: u64,
+    /// Unfinished uploads aborted.
+    pub uploads_aborted: u64,
+    /// What was left alone and why.
+    pub notices: Vec<String>,
+    /// Requests to the store.
+    pub requests: RequestCounts,
+}
+
+/// Free objects of one id in one chain.
+#[derive(Default, Clone)]
+struct Free {
+    keys: BTreeMap<u32, u64>,
+    volumes: BTreeMap<VolumeName, VolumeObjects>,
+}
+
+type FreeByOwner = BTreeMap<(Id, Id), Free>;
+
+/// Prunes every plan of the chosen teams.
+pub fn run_prune(repository: &Repository, request: &PruneRequest) -> Result<PruneReport, EngineError> {
+    let teams = match request.team.as_ref().or(repository.team()) {
+        Some(team) => vec![team.clone()],
+        None => list_teams(repository.store().as_ref())?,
+    };
+    let mut report = PruneReport::default();
+    for team in &teams {
+        let mut plans = list_objects(repository, team)?;
+        for point in list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })? {
+            plans.entry(point.plan).or_default();
+        }
+        for (plan, objects) in &plans {
+            let run = PlanPrune { repository, request, plan, objects };
+            run.prune(&mut report)?;
+        }
+        if !request.dry_run {
+            drop_leftovers(repository, team, &mut report)?;
+        }
+    }
+    report.requests = repository.store().requests();
+    Ok(report)
+}
+
+struct PlanPrune<'a> {
+    repository: &'a Repository,
+    request: &'a PruneRequest,
+    plan: &'a PlanId,
+    objects: &'a PlanObjects,
+}
+
+impl PlanPrune<'_> {
+    fn prune(&self, report: &mut PruneReport) -> Result<(), EngineError> {
+        let owners = self.objects.owners();
+        let manifests = read_manifests(self.repository, self.plan, &owners)?;
+        for (id, error) in &manifests.unreadable {
+            report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
+        }
+        if !manifests.unreadable.is_empty() {
+            return Ok(());
+        }
+        let visible = self.visible(&manifests)?;
+        let free = self.free(&manifests, &visible, report);
+        report.bytes_kept_for_chains += self.kept_for_chains(&manifests);
+        if self.request.dry_run {
+            for free in free.values() {
+                count(free, report);
+            }
+            return Ok(());
+        }
+        self.end_and_delete(free, &owners, report)?;
+        self.abort_uploads(&manifests, &visible, report)?;
+        self.drop_void(report)
+    }
+
+    /// Points that are not void, by id: the ids are in the order in which the runs began.
+    fn visible(&self, manifests: &Manifests) -> Result<BTreeSet<Id>, EngineError> {
+        let chains = manifests.read.values().map(|manifest| manifest.chain).collect();
+        let ended = read_ended(self.repository, &self.plan.team, &chains)?;
+        let is_visible = |id: &Id| {
+            let manifest = &manifests.read[id];
+            !ended.iter().any(|ended| ended.chain == manifest.chain && ended.voids(manifest))
+        };
+        Ok(manifests.read.keys().copied().filter(is_visible).collect())
+    }
+
+    fn may_end(&self, id: &Id, manifests: &Manifests, visible: &BTreeSet<Id>) -> bool {
+        // Rule end_only_after_later.
+        let is_complete = |later: &&Id| manifests.read[*later].state == coffer_format::PointState::Available;
+        self.request.abandoned.contains(id) || visible.range(*id..).filter(|later| *later > id).any(|later| is_complete(&later))
+    }
+
+    fn free(&self, manifests: &Manifests, visible: &BTreeSet<Id>, report: &mut PruneReport) -> FreeByOwner {
+        let named = names_of(manifests.read.values());
+        let mut free = FreeByOwner::new();
+        for (chain, objects) in &self.objects.chains {
+            if let Some(strange) = &objects.strange {
+                report.notices.push(format!("chain {chain} is left alone, {strange} is not an object of a chain"));
+                continue;
+            }
+            if !named.has_chain(self.plan, chain) && !objects.keys.is_empty() {
+                free.entry((*chain, *chain)).or_default().keys = objects.keys.clone();
+            }
+            for (owner, have) in &objects.volumes {
+                let left = unnamed(&named, self.plan, chain, owner, have);
+                if left.count() > 0 {
+                    let (point, volume) = owner.clone();
+                    free.entry((*chain, point)).or_default().volumes.insert(volume, left);
+                }
+            }
+        }
+        free.retain(|(_, owner), _| self.may_end(owner, manifests, visible));
+        free
+    }
+
+    /// Announces, looks again, lists what goes, deletes. The order is what makes it safe.
+    fn end_and_delete(
+        &self,
+        mut free: FreeByOwner,
+        owners: &BTreeSet<Id>,
+        report: &mut PruneReport,
+    ) -> Result<(), EngineError> {
+        if free.is_empty() {
+            return Ok(());
+        }
+        let run = self.repository.environment().new_id()?;
+        for (_, owner) in free.keys() {
+            self.put_ending(owner, run)?;
+        }
+        // Rule reread_after_ending: a run that committed before it could see the announcement is taken back.
+        let again = read_manifests(self.repository, self.plan, owners)?;
+        if let Some((id, error)) = again.unreadable.first_key_value() {
+            report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
+            return Ok(());
+        }
+        let named = names_of(again.read.values());
+        self.take_back(&mut free, &named);
+        // Rule ended_before_delete: whoever names one of these from now on is void.
+        for ((chain, owner), free) in &free {
+            self.put_ended(*chain, *owner, run, free)?;
+        }
+        for ((chain, owner), free) in &free {
+            delete_all(self.repository, &self.keys_of(*chain, *owner, free)?)?;
+            count(free, report);
+        }
+        Ok(())
+    }
+
+    fn put_ending(&self, owner: &Id, run: Id) -> Result<(), EngineError> {
+        let key = store_key(&object_key::ending(&self.plan.team, owner))?;
+        if self.repository.store().exists(&key)? {
+            return Ok(());
+        }
+        let PlanId { team, cluster, namespace, plan } = self.plan.clone();
+        let time = self.repository.environment().clock.now();
+        let ending = Ending { format: 1, point: *owner, team, cluster, namespace, plan, run, time };
+        match self.repository.store().put(&key, ending.encode().into()) {
+            // Another prune announced the same id: that is as good.
+            Err(coffer_store::StoreError::Exists { .. }) => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    fn put_ended(&self, chain: Id, owner: Id, run: Id, free: &Free) -> Result<(), EngineError> {
+        let volumes = free.volumes.iter().map(|(name, objects)| EndedVolume {
+            name: name.clone(),
+            map: objects.map.is_some(),
+            packs: ranges(objects.packs.keys().copied()),
+        });
+        let ended = Ended {
+            format: 1,
+            point: owner,
+            run,
+            time: self.repository.environment().clock.now(),
+            chain,
+            objects: EndedObjects { keys: free.keys.keys().copied().collect(), volumes: volumes.collect() },
+        };
+        let key = store_key(&object_key::ended(&self.plan.team, &chain, &owner, &run))?;
+        self.repository.store().put(&key, ended.encode().into())?;
+        Ok(())
+    }
+
+    fn keys_of(&self, chain: Id, owner: Id, free: &Free) -> Result<Vec<Key>, EngineError> {
+        let mut keys = Vec::new();
+        for (volume, objects) in &free.volumes {
+            let path = coffer_format::VolumePath { plan: self.plan.clone(), chain, point: owner, volume: volume.clone() };
+            if objects.map.is_some() {
+                keys.push(store_key(&object_key::map(&path))?);
+            }
+            for number in objects.packs.keys() {
+                keys.push(store_key(&object_key::pack(&path, *number))?);
+            }
+        }
+        for number in free.keys.keys() {
+            keys.push(store_key(&object_key::chain_key(self.plan, &chain, *number))?);
+        }
+        Ok(keys)
+    }
+
+    fn take_back(&self, free: &mut FreeByOwner, names: &Names) {
+        for ((chain, owner), free) in free.iter_mut() {
+            if names.has_chain(self.plan, chain) {
+                free.keys.clear();
+            }
+            for (volume, objects) in &mut free.volumes {
+                *objects = unnamed(names, self.plan, chain, &(*owner, volume.clone()), objects);
+            }
+            free.volumes.retain(|_, objects| objects.count() > 0);
+        }
+        free.retain(|_, free| !free.keys.is_empty() || !free.volumes.is_empty());
+    }
+
+    /// Uploads that were never completed, of runs that are over.
+    fn abort_uploads(&self, manifests: &Manifests, visible: &BTreeSet<Id>, report: &mut PruneReport) -> Result<(), EngineError> {
+        for upload in self.repository.store().list_uploads(&object_key::data_prefix(self.plan))? {
+            let Ok((_, _, object)) = object_key::parse_data(upload.upload.key.as_str()) else { continue };
+            let owner = match object {
+                coffer_format::DataObject::Map { point, .. } | coffer_format::DataObject::Pack { point, .. } => point,
+                coffer_format::DataObject::ChainKey(_) => continue,
+            };
+            if manifests.read.contains_key(&owner) || self.may_end(&owner, manifests, visible) {
+                self.repository.store().abort_upload(&upload.upload)?;
+                report.uploads_aborted += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes manifests that an `ended` list made void; they are seen by nobody, and nothing they name counts for them.
+    fn drop_void(&self, report: &mut PruneReport) -> Result<(), EngineError> {
+        let manifests = read_manifests(self.repository, self.plan, &BTreeSet::new())?;
+        let visible = self.visible(&manifests)?;
+        let void = manifests.read.keys().filter(|id| !visible.contains(id));
+        let keys: Vec<Key> = void.map(|id| store_key(&object_key::manifest(self.plan, id))).collect::<Result<_, _>>()?;
+        report.objects_deleted += keys.len() as u64;
+        delete_all(self.repository, &keys)
+    }
+
+    fn kept_for_chains(&self, manifests: &Manifests) -> u64 {
+        let named = names_of(manifests.read.values());
+        let mut bytes = 0;
+        for (chain, objects) in &self.objects.chains {
+            for (owner, have) in &objects.volumes {
+                if !manifests.read.contains_key(&owner.0) {
+                    bytes += have.bytes() - unnamed(&named, self.plan, chain, owner, have).bytes();
+                }
+            }
+        }
+        bytes
+    }
+}
+
+fn count(free: &Free, report: &mut PruneReport) {
+    report.objects_deleted += free.keys.len() as u64 + free.volumes.values().map(VolumeObjects::count).sum::<u64>();
+    report.bytes_deleted += free.keys.values().sum::<u64>() + free.volumes.values().map(VolumeObjects::bytes).sum::<u64>();
+}
+
+/// Joins ascending numbers to inclusive ranges.
+fn ranges(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+/// Removes pins of killed restores and summaries whose manifest is gone.
+fn drop_leftovers(repository: &Repository, team: &Label, report: &mut PruneReport) -> Result<(), EngineError> {
+    let store = repository.store().as_ref();
+    let now = repository.environment().clock.now().unix_ms();
+    let mut keys = Vec::new();
+    for object in coffer_store::list_all(store, &object_key::team_pins_prefix(team))? {
+        let Some(bytes) = find_object(store, object.key.as_str(), DOCUMENT_BYTES_MAX)? else { continue };
+        if is_stale(&bytes, now) {
+            keys.push(object.key);
+        }
+    }
+    let points: Vec<PointEntry> = list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })?;
+    let standing: BTreeSet<Id> = points.into_iter().map(|point| point.id).collect();
+    for object in coffer_store::list_all(store, &object_key::summaries_prefix(team, None, None, None))? {
+        let Ok((plan, id, _)) = object_key::parse_summary(object.key.as_str()) else { continue };
+        if !standing.contains(&id) && !store.exists(&store_key(&object_key::manifest(&plan, &id))?)? {
+            keys.push(object.key);
+        }
+    }
+    report.objects_deleted += keys.len() as u64;
+    delete_all(repository, &keys)
+}

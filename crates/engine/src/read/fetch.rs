@@ -1,0 +1,232 @@
+//! Fetches frames: which ranges to ask for (pure), and how a range becomes blocks.
+//!
+//! A block leaves this file only after its tag was checked; a range that holds one bad frame yields an error, never a guess.
+
+use std::sync::Arc;
+
+use coffer_format::{
+    BlockSize, ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId, Suite, decompress,
+    object_key, open_chain_key as open_sealed_chain_key, open_pack_key,
+};
+use coffer_store::ObjectStore;
+use quick_cache::sync::Cache;
+
+use super::volume_map::{FramePlace, VolumeMap, get_range};
+use crate::backup::read_chain_key;
+use crate::{EngineError, Repository};
+
+/// Largest range that is asked for at once.
+pub(crate) const RANGE_BYTES_MAX: u64 = 8 << 20;
+/// Bytes in between that are cheaper to read than to ask again for.
+const GAP_BYTES_MAX: u64 = 1 << 20;
+/// Openers kept; each costs one HPKE opening to make.
+const OPENERS_MAX: usize = 512;
+
+/// Neighbouring frames of one pack that hold neighbouring blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FrameRun {
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) place: FramePlace,
+}
+
+/// One request: a range of a pack and the runs that are wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FetchRange {
+    pub(crate) lineage: u16,
+    pub(crate) pack: u32,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) runs: Vec<FrameRun>,
+}
+
+/// Turns an extent into the run of frames that holds it; `None` for zeroes.
+pub(crate) fn frame_run(extent: &Extent) -> Option<FrameRun> {
+    let Place::Data { lineage, pack, ordinal, offset, len } = extent.place else { return None };
+    let place = FramePlace { lineage, pack, ordinal, offset, len };
+    Some(FrameRun { first: extent.first, count: extent.count, place })
+}
+
+/// Sorts runs by pack and offset and joins them to ranges of at most [`RANGE_BYTES_MAX`].
+pub(crate) fn plan_ranges(mut runs: Vec<FrameRun>) -> Vec<FetchRange> {
+    runs.sort_by_key(|run| (run.place.lineage, run.place.pack, run.place.offset));
+    let mut ranges: Vec<FetchRange> = Vec::new();
+    for run in runs {
+        let FramePlace { lineage, pack, offset, len, .. } = run.place;
+        let end = offset + u64::from(len);
+        match ranges.last_mut() {
+            Some(range)
+                if (range.lineage, range.pack) == (lineage, pack)
+                    && offset <= range.end + GAP_BYTES_MAX
+                    && end.max(range.end) - range.start <= RANGE_BYTES_MAX =>
+            {
+                range.end = range.end.max(end);
+                range.runs.push(run);
+            }
+            _ => ranges.push(FetchRange { lineage, pack, start: offset, end, runs: vec![run] }),
+        }
+    }
+    ranges
+}
+
+/// Opens frames of the packs of one volume.
+pub(crate) struct PackReader<'a> {
+    pub(crate) map: &'a VolumeMap,
+    store: Arc<dyn ObjectStore>,
+    chain_key: Option<ChainPrivateKey>,
+    openers: Cache<(u16, u32), Arc<FrameOpener>>,
+}
+
+impl<'a> PackReader<'a> {
+    /// Opens the chain's key with the recovery key.
+    pub(crate) fn open(repository: &Repository, map: &'a VolumeMap, plan: &PlanId, chain: Id) -> Result<Self, EngineError> {
+        Ok(PackReader {
+            map,
+            store: repository.store().clone(),
+            chain_key: open_chain_key(repository, plan, chain)?,
+            openers: Cache::new(OPENERS_MAX),
+        })
+    }
+
+    /// Fetches a range into `buffer` and hands each wanted block, in order, to `sink`.
+    ///
+    /// `sink` gets the block and its length, and returns where to put it; the block is complete and checked when the next call or the
+    /// return comes.
+    pub(crate) fn fetch(
+        &self,
+        range: &FetchRange,
+        buffer: &mut [u8],
+        sink: &mut dyn BlockSink,
+    ) -> Result<(), EngineError> {
+        let key = self.map.pack_key(range.lineage, range.pack)?;
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("range buffer too small".into()))?;
+        get_range(self.store.as_ref(), &self.map.volume, &key, range.start, bytes)?;
+        let opener = self.opener(range.lineage, range.pack)?;
+        for run in &range.runs {
+            let start = usize::try_from(run.place.offset - range.start).unwrap_or(usize::MAX);
+            let run_bytes = bytes.get_mut(start..).and_then(|rest| rest.get_mut(..run.place.len as usize));
+            let run_bytes = run_bytes.ok_or_else(|| EngineError::Bug("run outside of its range".into()))?;
+            self.open_run(&opener, run, run_bytes, &key, sink)?;
+        }
+        Ok(())
+    }
+
+    fn open_run(
+        &self,
+        opener: &FrameOpener,
+        run: &FrameRun,
+        mut bytes: &mut [u8],
+        key: &str,
+        sink: &mut dyn BlockSink,
+    ) -> Result<(), EngineError> {
+        let mut offset = run.place.offset;
+        for step in 0..run.count {
+            let block = run.first + step;
+            let damaged = |detail: String| EngineError::Damaged {
+                volume: self.map.volume.clone(),
+                key: key.to_owned(),
+                offset,
+                detail: format!("block {block}: {detail}"),
+            };
+            let header = opener.peek(bytes).map_err(|error| damaged(error.to_string()))?;
+            if header.frame_len() > bytes.len() {
+                return Err(damaged(format!("a frame of {} bytes does not fit", header.frame_len())));
+            }
+            let (frame, rest) = std::mem::take(&mut bytes).split_at_mut(header.frame_len());
+            let plain_len = self.map.block_size().block_len(self.map.root.volume_size, block) as usize;
+            let out = sink.place(block, plain_len)?;
+            open_block(opener, run.place.ordinal + step, header.codec, frame, out).map_err(|error| damaged(error.to_string()))?;
+            sink.filled(block, plain_len)?;
+            offset += frame.len() as u64;
+            bytes = rest;
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        Err(EngineError::Damaged {
+            volume: self.map.volume.clone(),
+            key: key.to_owned(),
+            offset,
+            detail: "an extent is longer than its frames".into(),
+        })
+    }
+
+    /// The opener of a pack; its key comes from the pack table.
+    pub(crate) fn opener(&self, lineage: u16, pack: u32) -> Result<Arc<FrameOpener>, EngineError> {
+        self.openers.get_or_insert_with(&(lineage, pack), || {
+            let key = self.map.pack_key(lineage, pack)?;
+            let context = ObjectContext::new(&self.map.repository(), &key);
+            let pack_key = match (self.map.suite(), &self.chain_key) {
+                (Suite::None, _) => PackKey::unencrypted(&context).into(),
+                (Suite::Aes256Gcm, Some(chain_key)) => {
+                    let info = self.map.pack(lineage, pack)?;
+                    let sealed = info.sealed_key.as_ref();
+                    let sealed = sealed.ok_or_else(|| EngineError::Bug("an encrypted pack without a key".into()))?;
+                    open_pack_key(chain_key, sealed, &context).map_err(EngineError::object(&key))?
+                }
+                (Suite::Aes256Gcm, None) => return Err(EngineError::Bug("an encrypted chain without a key".into())),
+            };
+            Ok(Arc::new(FrameOpener::new(self.map.suite(), &pack_key, &context)))
+        })
+    }
+}
+
+/// Where blocks go.
+pub(crate) trait BlockSink {
+    /// Where the next block's `len` bytes are to be put.
+    fn place(&mut self, block: u32, len: usize) -> Result<&mut [u8], EngineError>;
+    /// The block is there and was checked.
+    fn filled(&mut self, block: u32, len: usize) -> Result<(), EngineError>;
+}
+
+/// Checks, decrypts and decompresses one frame into `out`, which has the block's length.
+pub(crate) fn open_block(
+    opener: &FrameOpener,
+    ordinal: u32,
+    codec: Codec,
+    frame: &mut [u8],
+    out: &mut [u8],
+) -> Result<(), FormatError> {
+    if codec == Codec::Raw {
+        let (_, len) = opener.open_into(ordinal, frame, out)?;
+        return if len == out.len() { Ok(()) } else { Err(wrong_length(len, out.len())) };
+    }
+    let (codec, stored) = opener.open_in_place(ordinal, frame)?;
+    decompress(codec, stored, out)
+}
+
+fn wrong_length(actual: usize, expected: usize) -> FormatError {
+    FormatError::Length { what: "raw block", expected, actual }
+}
+
+/// Opens a chain's private key with the recovery key; `None` where nothing is encrypted.
+pub(crate) fn open_chain_key(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+) -> Result<Option<ChainPrivateKey>, EngineError> {
+    let Some(recovery) = repository.recovery_key(&plan.team)? else { return Ok(None) };
+    let mut number = 1;
+    loop {
+        let key = object_key::chain_key(plan, &chain, number);
+        let document = match read_chain_key(repository, plan, chain, number) {
+            Ok(document) => document,
+            Err(EngineError::Damaged { .. }) if number > 1 => break,
+            Err(error) => return Err(error),
+        };
+        for recipient in document.recipients.iter().filter(|recipient| recipient.generation == recovery.generation) {
+            let context = ObjectContext::new(&document.repository, &key);
+            let secrets = recovery.recovery("opening a chain key").map_err(EngineError::Limit)?;
+            let opened = open_sealed_chain_key(&secrets.x25519, &recipient.sealed, &context);
+            let opened = opened.map_err(EngineError::object(&key))?;
+            return Ok(Some(opened));
+        }
+        number += 1;
+    }
+    Err(EngineError::Usage(format!(
+        "the recovery key is of generation {}, and no key of chain {chain} is sealed to it: use the recovery key of an \
+         earlier or later rotation",
+        recovery.generation
+    )))
+}

@@ -1,0 +1,46 @@
+//! Checks what is stored: seals, digests, places, and on demand every block. It changes nothing but for noting damaged packs, so that the next backup stores their blocks again.
+
+mod objects;
+mod packs;
+mod points;
+mod report;
+
+pub use report::{Problem, VerifyReport, VerifyRequest};
+
+use std::collections::BTreeSet;
+
+use coffer_format::Label;
+
+use crate::repository::list_teams;
+use crate::{EngineError, Repository, Resources};
+
+/// Verifies all points that match, and the small records around them.
+///
+/// What it can see depends on the key: none: listings, lengths and digests of manifests; a writer key: signatures, maps and trailers; a
+/// recovery key with `read_data`: every block.
+pub fn run_verify(
+    repository: &Repository,
+    resources: &Resources,
+    request: &VerifyRequest,
+) -> Result<VerifyReport, EngineError> {
+    let teams: Vec<Label> = match request.filter.team.as_ref().or(repository.team()) {
+        Some(team) => vec![team.clone()],
+        None => list_teams(repository.store().as_ref())?,
+    };
+    let mut report = VerifyReport::default();
+    let mut seen = BTreeSet::new();
+    for team in &teams {
+        objects::check_records(repository, team, &mut report)?;
+        let manifests = points::check_manifests(repository, team, request, &mut report)?;
+        seen.extend(manifests.iter().map(|manifest| manifest.point));
+        let listed = points::check_lengths(repository, team, &manifests, &mut report)?;
+        packs::check_volumes(repository, resources, team, &manifests, &listed, request, &mut report)?;
+    }
+    if let Some(head) = request.expect_head
+        && !seen.contains(&head)
+    {
+        report.problem("head-missing", "points", format!("point {head} was expected and is not there"), [head]);
+    }
+    report.requests = repository.store().requests();
+    Ok(report)
+}

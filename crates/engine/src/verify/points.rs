@@ -1,0 +1,242 @@
+//! Manifests, summaries and chain keys, and whether everything that manifests name is there in its full length.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer_format::{Id, Label, Manifest, PlanId, VolumeState, object_key};
+
+use super::report::{VerifyReport, VerifyRequest};
+use crate::backup::read_chain_key;
+use crate::catalog::{Filter, decode_manifest, read_ended};
+use crate::inventory::{PlanObjects, for_each_object, list_objects};
+use crate::read::fetch::open_chain_key;
+use crate::repository::{MANIFEST_BYTES_MAX, read_object};
+use crate::{Access, EngineError, Repository};
+
+/// Reads and checks every manifest that matches; returns those that are sound and not void.
+pub(crate) fn check_manifests(
+    repository: &Repository,
+    team: &Label,
+    request: &VerifyRequest,
+    report: &mut VerifyReport,
+) -> Result<Vec<Manifest>, EngineError> {
+    let mut keys = Vec::new();
+    for_each_object(repository, &object_key::points_prefix(team, None, None, None), |object| keys.push(object.key.as_str().to_owned()))?;
+    let mut manifests = Vec::new();
+    for key in keys {
+        let plan = match object_key::parse_manifest(&key) {
+            Ok((plan, _)) => plan,
+            Err(error) => {
+                report.problem("key", key, error, []);
+                continue;
+            }
+        };
+        if !matches_plan(&request.filter, &plan) {
+            continue;
+        }
+        report.points += 1;
+        let checked = read_object(repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)
+            .and_then(|bytes| decode_manifest(repository, &key, &bytes));
+        match checked {
+            Ok(manifest) => manifests.push(manifest.payload),
+            Err(error @ (EngineError::Object { .. } | EngineError::Store(coffer_store::StoreError::NotFound { .. }))) => {
+                report.problem("manifest", key.clone(), error, object_key::parse_manifest(&key).map(|(_, id)| id));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if matches!(repository.access(), Access::Locked) {
+        report.notice("no key given: signatures, maps and data were not checked");
+    }
+    drop_void(repository, team, &mut manifests, report)?;
+    manifests.retain(|manifest| matches_manifest(&request.filter, manifest));
+    notice_siblings(&manifests, report);
+    check_summaries(repository, team, &manifests, report)?;
+    check_chains(repository, &manifests, request, report)?;
+    Ok(manifests)
+}
+
+fn matches_plan(filter: &Filter, plan: &PlanId) -> bool {
+    let label = |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+    label(&filter.cluster, &plan.cluster) && label(&filter.namespace, &plan.namespace) && label(&filter.plan, &plan.plan)
+}
+
+fn matches_manifest(filter: &Filter, manifest: &Manifest) -> bool {
+    filter.since.is_none_or(|since| manifest.time >= since)
+        && filter.until.is_none_or(|until| manifest.time <= until)
+        && filter.volume.as_ref().is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name))
+        && filter.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
+}
+
+fn drop_void(
+    repository: &Repository,
+    team: &Label,
+    manifests: &mut Vec<Manifest>,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
+    let chains = manifests.iter().map(|manifest| manifest.chain).collect();
+    let ended = match read_ended(repository, team, &chains) {
+        Ok(ended) => ended,
+        // The record itself was reported as damaged already.
+        Err(EngineError::Object { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    manifests.retain(|manifest| {
+        let void = ended.iter().any(|ended| ended.chain == manifest.chain && ended.voids(manifest));
+        if void {
+            report.notice(format!("point {} is void: prune had ended what it names; prune removes it", manifest.point));
+        }
+        !void
+    });
+    Ok(())
+}
+
+fn notice_siblings(manifests: &[Manifest], report: &mut VerifyReport) {
+    let mut children: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
+    for manifest in manifests {
+        if let Some(parent) = manifest.parent {
+            children.entry(parent).or_default().push(manifest.point);
+        }
+    }
+    for (parent, points) in children.into_iter().filter(|(_, points)| points.len() > 1) {
+        let names: Vec<String> = points.iter().map(ToString::to_string).collect();
+        report.notice(format!("points {} have the same parent {parent}: two runs overlapped; all are valid", names.join(", ")));
+    }
+}
+
+fn check_summaries(
+    repository: &Repository,
+    team: &Label,
+    manifests: &[Manifest],
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
+    let by_id: BTreeMap<Id, &Manifest> = manifests.iter().map(|manifest| (manifest.point, manifest)).collect();
+    let mut keys = Vec::new();
+    for_each_object(repository, &object_key::summaries_prefix(team, None, None, None), |object| keys.push((object.key.as_str().to_owned(), object.len)))?;
+    for (key, len) in keys {
+        match object_key::parse_summary(&key) {
+            Err(error) => report.problem("summary", key, error, []),
+            Ok((plan, id, summary)) => {
+                if let Some(manifest) = by_id.get(&id)
+                    && (manifest.plan_id() != plan || manifest.summary() != summary || len != 0)
+                {
+                    report.problem("summary", key, "the summary does not agree with the manifest; delete it", [id]);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_chains(
+    repository: &Repository,
+    manifests: &[Manifest],
+    request: &VerifyRequest,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
+    if !repository.is_encrypted() {
+        return Ok(());
+    }
+    let mut chains: BTreeMap<(PlanId, Id), Vec<Id>> = BTreeMap::new();
+    for manifest in manifests {
+        chains.entry((manifest.plan_id(), manifest.chain)).or_default().push(manifest.point);
+    }
+    for ((plan, chain), points) in chains {
+        for number in chain_key_numbers(repository, &plan, chain)? {
+            if let Err(error) = read_chain_key(repository, &plan, chain, number) {
+                let key = object_key::chain_key(&plan, &chain, number);
+                keep_damage(report, "chain-key", key, error, &points)?;
+            }
+        }
+        let has_recovery = matches!(repository.access(), Access::Key(key) if key.kind == coffer_format::KeyKind::Recovery);
+        if has_recovery && let Err(error) = open_chain_key(repository, &plan, chain) {
+            let key = object_key::chain_key(&plan, &chain, 1);
+            match error {
+                EngineError::Usage(detail) if request.read_data_percent.is_none() => report.notice(detail),
+                error => keep_damage(report, "chain-key", key, error, &points)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chain_key_numbers(repository: &Repository, plan: &PlanId, chain: Id) -> Result<BTreeSet<u32>, EngineError> {
+    let mut numbers = BTreeSet::from([1]);
+    for_each_object(repository, &object_key::chain_keys_prefix(plan, &chain), |object| {
+        if let Ok((_, _, coffer_format::DataObject::ChainKey(number))) = object_key::parse_data(object.key.as_str()) {
+            numbers.insert(number);
+        }
+    })?;
+    Ok(numbers)
+}
+
+/// Turns damage into a problem; other errors end the verification.
+pub(crate) fn keep_damage(
+    report: &mut VerifyReport,
+    kind: &'static str,
+    key: String,
+    error: EngineError,
+    points: &[Id],
+) -> Result<(), EngineError> {
+    match error {
+        EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Usage(_) => {
+            if !report.problems.iter().any(|problem| problem.key == key && problem.kind == kind) {
+                report.problem(kind, key, error, points.iter().copied());
+            }
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+/// Every object that manifests name is listed, and each run's objects have together the length that the record states.
+pub(crate) fn check_lengths(
+    repository: &Repository,
+    team: &Label,
+    manifests: &[Manifest],
+    report: &mut VerifyReport,
+) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
+    let listed = list_objects(repository, team)?;
+    for objects in listed.values() {
+        for chain in objects.chains.values() {
+            if let Some(strange) = &chain.strange {
+                report.problem("key", strange.clone(), "not an object of a chain", []);
+            }
+        }
+    }
+    let mut done = BTreeSet::new();
+    for manifest in manifests {
+        let plan = manifest.plan_id();
+        let chain = listed.get(&plan).and_then(|plan| plan.chains.get(&manifest.chain));
+        for record in manifest.volumes.iter().map(|volume| &volume.payload) {
+            if record.state == VolumeState::Failed {
+                continue;
+            }
+            for entry in &record.lineage {
+                if !done.insert((plan.clone(), entry.point, record.name.clone())) {
+                    continue;
+                }
+                let objects = chain.and_then(|chain| chain.volumes.get(&(entry.point, record.name.clone())));
+                let path = coffer_format::VolumePath {
+                    plan: plan.clone(),
+                    chain: manifest.chain,
+                    point: entry.point,
+                    volume: record.name.clone(),
+                };
+                let have = objects.cloned().unwrap_or_default();
+                let packs = (0..entry.packs).filter(|number| !have.packs.contains_key(number));
+                for number in packs {
+                    report.problem("missing", object_key::pack(&path, number), "the object is missing", [manifest.point]);
+                }
+                if have.map.is_none() {
+                    report.problem("missing", object_key::map(&path), "the object is missing", [manifest.point]);
+                }
+                let bytes = have.packs.range(..entry.packs).map(|(_, len)| len).sum::<u64>() + have.map.unwrap_or(0);
+                if bytes != entry.bytes {
+                    let detail = format!("map and packs have {bytes} bytes, the record says {}", entry.bytes);
+                    report.problem("length", object_key::map(&path), detail, [manifest.point]);
+                }
+            }
+        }
+    }
+    Ok(listed)
+}

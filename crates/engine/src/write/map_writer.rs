@@ -1,0 +1,224 @@
+//! Writes a volume's map object: leaves, nodes and pack table pages as they become known, the root last.
+//!
+//! Pages that did not change since the base are referred to, not written. Memory is one leaf, one node and the root's references.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coffer_format::{
+    BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Place, RepositoryId,
+    Root, RootLineage, Suite, TeamSecrets,
+};
+use coffer_store::Key;
+
+use super::object_writer::{ObjectSink, ObjectWriter};
+use super::uploader::UploadGroup;
+use crate::EngineError;
+use crate::read::volume_map::VolumeMap;
+
+/// Where the root page lies in the map object, and how long the object is.
+pub(crate) struct WrittenMap {
+    pub(crate) root_offset: u64,
+    pub(crate) root_len: u32,
+    pub(crate) root_digest: Digest,
+    pub(crate) packs: u32,
+    pub(crate) object_len: u64,
+}
+
+/// What a map object is written for.
+pub(crate) struct MapTarget {
+    pub(crate) key: String,
+    pub(crate) repository: RepositoryId,
+    pub(crate) suite: Suite,
+    pub(crate) block_size: BlockSize,
+    pub(crate) volume_size: u64,
+    /// The base's lineage, without the own point.
+    pub(crate) base: Vec<RootLineage>,
+    pub(crate) point: Id,
+}
+
+/// A map object being written.
+pub(crate) struct MapWriter {
+    object: ObjectWriter,
+    cipher: MetadataCipher,
+    target: MapTarget,
+    base: Option<Arc<VolumeMap>>,
+    block_count: u32,
+    node: Vec<Child>,
+    node_leaves: u32,
+    leaves: u32,
+    nodes: Vec<Child>,
+    pending: BTreeMap<u32, PackInfo>,
+    table_pages: Vec<PageRef>,
+    packs_entered: u32,
+}
+
+impl MapWriter {
+    pub(crate) fn create(
+        sink: &ObjectSink,
+        group: &Arc<UploadGroup>,
+        secrets: &TeamSecrets,
+        target: MapTarget,
+        base: Option<Arc<VolumeMap>>,
+    ) -> Result<MapWriter, EngineError> {
+        let context = ObjectContext::new(&target.repository, &target.key);
+        let mut object = sink.create(Key::new(&target.key)?, group);
+        let header =
+            MapHeader { suite: target.suite, block_size: target.block_size, origin: target.repository, context };
+        object.write_all(&header.encode())?;
+        Ok(MapWriter {
+            object,
+            cipher: MetadataCipher::new(target.suite, secrets, &context),
+            block_count: target.block_size.block_count(target.volume_size).map_err(EngineError::Limit)?,
+            target,
+            base,
+            node: Vec::new(),
+            node_leaves: 0,
+            leaves: 0,
+            nodes: Vec::new(),
+            pending: BTreeMap::new(),
+            table_pages: Vec::new(),
+            packs_entered: 0,
+        })
+    }
+
+    /// Lineage index of the point being written.
+    pub(crate) fn own_index(&self) -> u16 {
+        u16::try_from(self.target.base.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Adds the next leaf, given by its extents.
+    pub(crate) fn leaf(&mut self, extents: Vec<Extent>) -> Result<(), EngineError> {
+        let zero = extents.iter().all(|extent| matches!(extent.place, Place::Zero));
+        if zero {
+            return self.child(Child::Zero(1));
+        }
+        let leaf = Leaf { index: self.leaves, extents };
+        let payload = leaf.encode(self.block_count).map_err(EngineError::Limit)?;
+        let page = self.page(PageKind::Leaf, &payload)?;
+        self.child(Child::Page(page))
+    }
+
+    /// Adds the next `count` leaves as a child of the base, or as zeroes (`Child::Zero(1)`).
+    pub(crate) fn child(&mut self, child: Child) -> Result<(), EngineError> {
+        push_child(&mut self.node, child);
+        self.leaves += 1;
+        self.node_leaves += 1;
+        if self.node_leaves == NODE_LEAVES { self.close_node() } else { Ok(()) }
+    }
+
+    /// Enters packs that were closed; they may come in any order.
+    pub(crate) fn packs(&mut self, packs: impl IntoIterator<Item = (u32, PackInfo)>) -> Result<(), EngineError> {
+        self.pending.extend(packs);
+        while self.contiguous_pending() >= PACK_TABLE_PAGE_PACKS as usize {
+            self.table_page(PACK_TABLE_PAGE_PACKS as usize)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and the root. `packs` is the number of packs that this run made.
+    pub(crate) fn finish(mut self, packs: u32) -> Result<WrittenMap, EngineError> {
+        if self.node_leaves > 0 {
+            self.close_node()?;
+        }
+        let left = self.pending.len();
+        if left > 0 {
+            self.table_page(left)?;
+        }
+        if self.packs_entered != packs || self.leaves != self.block_count.div_ceil(LEAF_BLOCKS) {
+            return Err(EngineError::Bug(format!(
+                "map with {} of {packs} packs and {} leaves for {} blocks",
+                self.packs_entered, self.leaves, self.block_count
+            )));
+        }
+        let table = self.table_ref()?;
+        let mut lineage = std::mem::take(&mut self.target.base);
+        lineage.push(RootLineage { point: self.target.point, packs, table });
+        let root = Root {
+            volume_size: self.target.volume_size,
+            block_size: self.target.block_size,
+            lineage,
+            nodes: std::mem::take(&mut self.nodes),
+        };
+        let payload = root.encode().map_err(EngineError::Limit)?;
+        let page = self.page(PageKind::Root, &payload)?;
+        Ok(WrittenMap {
+            root_offset: page.offset,
+            root_len: page.len,
+            root_digest: page.digest,
+            packs,
+            object_len: self.object.finish()?,
+        })
+    }
+
+    fn close_node(&mut self) -> Result<(), EngineError> {
+        let index = u32::try_from(self.leaves.saturating_sub(1) / NODE_LEAVES).unwrap_or(u32::MAX);
+        let children = std::mem::take(&mut self.node);
+        self.node_leaves = 0;
+        if children.iter().all(|child| matches!(child, Child::Zero(_))) {
+            push_child(&mut self.nodes, Child::Zero(1));
+            return Ok(());
+        }
+        if let Some(page) = self.same_in_base(index, &children) {
+            self.nodes.push(Child::Page(page));
+            return Ok(());
+        }
+        let leaf_count = self.block_count.div_ceil(LEAF_BLOCKS);
+        let payload = Node { index, children }.encode(leaf_count).map_err(EngineError::Limit)?;
+        let page = self.page(PageKind::Node, &payload)?;
+        self.nodes.push(Child::Page(page));
+        Ok(())
+    }
+
+    /// The base's node where it has the same children. A node that cannot be read is written anew.
+    fn same_in_base(&self, index: u32, children: &[Child]) -> Option<PageRef> {
+        let (page, node) = self.base.as_ref()?.node(index).ok()??;
+        (node.children == children).then_some(page)
+    }
+
+    fn contiguous_pending(&self) -> usize {
+        (self.packs_entered..).zip(self.pending.keys()).take_while(|(expected, number)| expected == *number).count()
+    }
+
+    fn table_page(&mut self, count: usize) -> Result<(), EngineError> {
+        let mut infos = Vec::with_capacity(count);
+        for _ in 0..count {
+            let info = self.pending.remove(&self.packs_entered);
+            infos.push(info.ok_or_else(|| EngineError::Bug(format!("pack {} was not closed", self.packs_entered)))?);
+            self.packs_entered += 1;
+        }
+        let payload = PackTablePage(infos).encode(self.target.suite).map_err(EngineError::Limit)?;
+        let page = self.page(PageKind::PackTable, &payload)?;
+        self.table_pages.push(page);
+        Ok(())
+    }
+
+    fn table_ref(&mut self) -> Result<Option<PackTableRef>, EngineError> {
+        let pages = std::mem::take(&mut self.table_pages);
+        match <[PageRef; 1]>::try_from(pages) {
+            Ok([page]) => Ok(Some(PackTableRef { depth: 0, page })),
+            Err(pages) if pages.is_empty() => Ok(None),
+            Err(pages) => {
+                let payload = PackTableIndex(pages).encode().map_err(EngineError::Limit)?;
+                Ok(Some(PackTableRef { depth: 1, page: self.page(PageKind::PackTableIndex, &payload)? }))
+            }
+        }
+    }
+
+    fn page(&mut self, kind: PageKind, payload: &[u8]) -> Result<PageRef, EngineError> {
+        let offset = self.object.offset();
+        let stored = self.cipher.seal_page(kind, offset, payload);
+        self.object.write_all(&stored)?;
+        let len = u32::try_from(stored.len()).map_err(|_| EngineError::Bug("a page of 4 GiB".into()))?;
+        Ok(PageRef { lineage: self.own_index(), offset, len, digest: Digest::of(&stored) })
+    }
+}
+
+/// Appends a child, joining runs of zero children.
+fn push_child(children: &mut Vec<Child>, child: Child) {
+    match (children.last_mut(), child) {
+        (Some(Child::Zero(run)), Child::Zero(more)) => *run += more,
+        (_, child) => children.push(child),
+    }
+}

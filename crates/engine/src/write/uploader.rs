@@ -1,0 +1,227 @@
+//! Threads that carry finished parts to the object store, so that the threads that make them never wait for it but for memory.
+//!
+//! A part holds its arena buffer until the store has it. An object that failed is never completed; its upload is aborted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use coffer_store::{Key, ObjectStore, PartTag, UploadId};
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::{CancelToken, EngineError};
+
+/// A pool of sending threads.
+pub(crate) struct Uploader {
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Job {
+    object: Arc<ObjectUpload>,
+    number: u32,
+    body: Bytes,
+}
+
+/// One object on its way: its parts, and what is known of them.
+pub(crate) struct ObjectUpload {
+    key: Key,
+    part_len: u64,
+    group: Arc<UploadGroup>,
+    upload: Mutex<Option<UploadId>>,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    tags: BTreeMap<u32, PartTag>,
+    total: Option<u32>,
+}
+
+/// The objects of one volume: counts what is open and keeps the first error.
+#[derive(Default)]
+pub(crate) struct UploadGroup {
+    state: Mutex<GroupState>,
+    changed: Condvar,
+    bytes: AtomicU64,
+    objects: AtomicU64,
+}
+
+#[derive(Default)]
+struct GroupState {
+    open: usize,
+    error: Option<EngineError>,
+    failed: bool,
+}
+
+impl Uploader {
+    /// Starts `threads` threads that send to `store`.
+    pub(crate) fn new(store: &Arc<dyn ObjectStore>, threads: usize, cancel: &CancelToken) -> Result<Uploader, EngineError> {
+        let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
+        let spawn = |index| {
+            let (store, receiver, cancel) = (store.clone(), receiver.clone(), cancel.clone());
+            std::thread::Builder::new()
+                .name(format!("upload-{index}"))
+                .stack_size(512 << 10)
+                .spawn(move || send_all(store.as_ref(), &receiver, &cancel))
+                .map_err(|error| EngineError::Usage(format!("cannot start a thread: {error}")))
+        };
+        let threads = (0..threads.max(1)).map(spawn).collect::<Result<_, _>>()?;
+        Ok(Uploader { jobs: Some(sender), threads })
+    }
+
+    /// Opens an object; nothing is sent yet. `part_len` is the length of all parts but the last.
+    pub(crate) fn open(&self, key: Key, part_len: u64, group: &Arc<UploadGroup>) -> Arc<ObjectUpload> {
+        group.lock().open += 1;
+        let upload = Mutex::new(None);
+        Arc::new(ObjectUpload { key, part_len, group: group.clone(), upload, parts: Mutex::default() })
+    }
+
+    /// Sends part `number`, counted from 1.
+    pub(crate) fn part(&self, object: &Arc<ObjectUpload>, number: u32, body: Bytes) {
+        let job = Job { object: object.clone(), number, body };
+        let jobs = self.jobs.as_ref().expect("the sender lives as long as the uploader");
+        if jobs.send(job).is_err() {
+            object.group.fail(EngineError::Bug("the upload threads are gone".into()));
+        }
+    }
+
+    /// Sends the last part and says how many there are.
+    pub(crate) fn last(&self, object: &Arc<ObjectUpload>, number: u32, body: Bytes) {
+        lock(&object.parts).total = Some(number);
+        self.part(object, number, body);
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a thread was reported by its panic message and shows as an object that never completes.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl UploadGroup {
+    /// Bytes of objects that the store has taken.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Objects that the store has taken.
+    pub(crate) fn objects(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Whether something failed; no more work is worth doing.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.lock().failed
+    }
+
+    /// Keeps the first error.
+    pub(crate) fn fail(&self, error: EngineError) {
+        let mut state = self.lock();
+        if !state.failed {
+            state.error = Some(error);
+        }
+        state.failed = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until every object is stored for good, or one failed.
+    pub(crate) fn wait(&self) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        while state.open > 0 && !state.failed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match state.error.take() {
+            Some(error) => Err(error),
+            None if state.failed => Err(EngineError::Bug("an upload failed and its error was taken before".into())),
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GroupState> {
+        lock(&self.state)
+    }
+
+    fn object_done(&self) {
+        self.lock().open -= 1;
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+}
+
+impl ObjectUpload {
+    fn send(&self, store: &dyn ObjectStore, number: u32, body: Bytes) -> Result<(), EngineError> {
+        let len = body.len() as u64;
+        let only_part = number == 1 && lock(&self.parts).total == Some(1);
+        if only_part {
+            store.put(&self.key, body)?;
+        } else {
+            let tag = store.put_part(&self.upload_id(store)?, number, body)?;
+            self.part_done(store, number, tag)?;
+        }
+        self.group.bytes.fetch_add(len, Ordering::Relaxed);
+        if only_part {
+            self.group.object_done();
+        }
+        Ok(())
+    }
+
+    fn upload_id(&self, store: &dyn ObjectStore) -> Result<UploadId, EngineError> {
+        let mut upload = lock(&self.upload);
+        if let Some(upload) = upload.as_ref() {
+            return Ok(upload.clone());
+        }
+        Ok(upload.insert(store.start_upload(&self.key, self.part_len)?).clone())
+    }
+
+    fn part_done(&self, store: &dyn ObjectStore, number: u32, tag: PartTag) -> Result<(), EngineError> {
+        let tags = {
+            let mut parts = lock(&self.parts);
+            parts.tags.insert(number, tag);
+            if parts.total != u32::try_from(parts.tags.len()).ok() {
+                return Ok(());
+            }
+            std::mem::take(&mut parts.tags).into_values().collect::<Vec<_>>()
+        };
+        store.complete_upload(&self.upload_id(store)?, &tags)?;
+        *lock(&self.upload) = None;
+        self.group.object_done();
+        Ok(())
+    }
+
+    fn abort(&self, store: &dyn ObjectStore) {
+        if let Some(upload) = lock(&self.upload).take()
+            && let Err(error) = store.abort_upload(&upload)
+        {
+            tracing::warn!(key = %self.key, %error, "abort upload; prune removes what is left");
+        }
+    }
+}
+
+fn send_all(store: &dyn ObjectStore, jobs: &Receiver<Job>, cancel: &CancelToken) {
+    for job in jobs {
+        let group = &job.object.group;
+        let result = if cancel.is_cancelled() {
+            Err(EngineError::Cancelled)
+        } else if group.has_failed() {
+            job.object.abort(store);
+            continue;
+        } else {
+            job.object.send(store, job.number, job.body)
+        };
+        if let Err(error) = result {
+            job.object.abort(store);
+            group.fail(error);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,138 @@
+//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records as one line. A
+//! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
+
+mod config;
+mod manifest;
+mod manifest_check;
+mod names;
+mod record;
+mod seal;
+mod signed;
+mod team;
+mod verifier;
+mod volume;
+
+pub use config::Config;
+pub use manifest::{Manifest, ReasonRecord};
+pub use names::{NamedObjects, Names};
+pub use record::{Damaged, DamagedOrdinals, Ended, EndedObjects, EndedVolume, Ending, Pin, PinKind};
+pub(crate) use seal::signed_bytes;
+pub use seal::{Certificate, Seal, Signer};
+pub use signed::Signed;
+pub use team::{ChainKeyDocument, Recipient, TeamStatement};
+pub use verifier::Verifier;
+pub use volume::{ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::check_range;
+use crate::{FormatError, Label, RepositoryId};
+
+/// The version that every document carries as `format`.
+pub const FORMAT_VERSION: u32 = 1;
+/// Most bytes of a manifest.
+pub const MANIFEST_LEN_MAX: usize = 64 << 20;
+/// Most bytes of any other document.
+pub const DOCUMENT_LEN_MAX: usize = 16 << 20;
+
+/// Whose signature a document carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// A writer key that the seal's certificate names.
+    Writer,
+    /// The recovery key of this generation; the seal has no certificate.
+    Recovery(u32),
+}
+
+/// A signed document.
+pub trait Document: Serialize + DeserializeOwned + Clone {
+    /// The kind, as it is signed.
+    const KIND: &'static str;
+    /// Most bytes of an encoded document.
+    const LEN_MAX: usize = DOCUMENT_LEN_MAX;
+
+    /// The repository that wrote it first.
+    fn repository(&self) -> &RepositoryId;
+
+    /// The team it belongs to.
+    fn team(&self) -> &Label;
+
+    /// Whose signature it carries.
+    fn issuer(&self) -> Issuer {
+        Issuer::Writer
+    }
+
+    /// Signed volume records inside it, each with a seal of its own.
+    fn records(&self) -> &[Signed<VolumeRecord>] {
+        &[]
+    }
+
+    /// An error unless its values agree with each other and keep the limits. `decode` calls it.
+    fn check(&self) -> Result<(), FormatError>;
+}
+
+/// The compact JSON of a document.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("documents have string keys only and serialise without I/O")
+}
+
+/// The document whose compact JSON is exactly `line`.
+pub(crate) fn from_json<T>(what: &'static str, line: &[u8]) -> Result<T, FormatError>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let value: T = serde_json::from_slice(line).map_err(|source| FormatError::Json { what, source })?;
+    if to_json(&value) == line {
+        Ok(value)
+    } else {
+        Err(FormatError::NotCanonical { what, detail: "not the compact JSON that this version writes" })
+    }
+}
+
+/// The line before the one `\n` that ends `bytes`.
+pub(crate) fn one_line<'a>(
+    what: &'static str,
+    bytes: &'a [u8],
+    len_max: usize,
+) -> Result<&'a [u8], FormatError> {
+    check_range(what, "bytes", bytes.len() as u64, 1, len_max as u64)?;
+    match bytes.split_last() {
+        Some((b'\n', line)) => Ok(line),
+        _ => Err(FormatError::NotCanonical { what, detail: "does not end with a newline" }),
+    }
+}
+
+/// An error unless `format` is the version known here.
+pub(crate) fn check_format(what: &'static str, format: u32) -> Result<(), FormatError> {
+    if format == FORMAT_VERSION {
+        Ok(())
+    } else {
+        Err(FormatError::Unknown { what, field: "format", found: format.into() })
+    }
+}
+
+/// `encode` and `decode` of a document of one unsigned line that has `check_values`.
+macro_rules! one_line_document {
+    ($name:ty, $what:literal) => {
+        impl $name {
+            /// The object's bytes: compact JSON and a newline.
+            #[must_use]
+            pub fn encode(&self) -> Vec<u8> {
+                let mut line = crate::document::to_json(self);
+                line.push(b'\n');
+                line
+            }
+
+            /// The document that the object `bytes` holds.
+            pub fn decode(bytes: &[u8]) -> Result<Self, crate::FormatError> {
+                let line = crate::document::one_line($what, bytes, crate::document::DOCUMENT_LEN_MAX)?;
+                let value: Self = crate::document::from_json($what, line)?;
+                crate::document::check_format($what, value.format)?;
+                value.check_values()?;
+                Ok(value)
+            }
+        }
+    };
+}
+pub(crate) use one_line_document;

@@ -1,0 +1,47 @@
+//! What must agree within a manifest. Nothing here trusts the writer: a signed mistake is still a mistake.
+
+use std::collections::HashSet;
+
+use super::{Document, Manifest, VolumeRecord, VolumeState, check_format};
+use crate::error::{check, check_range};
+use crate::summary::VOLUMES_MAX;
+use crate::{FormatError, Id, PointState, PointType, VolumeName};
+
+const WHAT: &str = Manifest::KIND;
+
+pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), FormatError> {
+    check_format(WHAT, manifest.format)?;
+    check(manifest.point_type == manifest.reason.0.point_type(), WHAT, "type and reason disagree")?;
+    check_parent(manifest)?;
+    check_taken_over(manifest)?;
+    check_range(WHAT, "number of volumes", manifest.volumes.len() as u64, 0, VOLUMES_MAX as u64)?;
+    let names: HashSet<&VolumeName> = manifest.volume_records().map(|record| &record.name).collect();
+    check(names.len() == manifest.volumes.len(), WHAT, "two volumes have one name")?;
+    for record in manifest.volume_records() {
+        record.check()?;
+        check_record(manifest, record)?;
+    }
+    let failed = manifest.volume_records().any(|record| record.state == VolumeState::Failed);
+    check(failed == (manifest.state == PointState::Partial), WHAT, "state and states of volumes disagree")
+}
+
+fn check_parent(manifest: &Manifest) -> Result<(), FormatError> {
+    let Some(parent) = &manifest.parent else {
+        return check(manifest.point_type == PointType::Full, WHAT, "an incremental has no parent");
+    };
+    check(*parent != manifest.point, WHAT, "it is its own parent")
+}
+
+fn check_taken_over(manifest: &Manifest) -> Result<(), FormatError> {
+    let distinct: HashSet<&Id> = manifest.taken_over.iter().collect();
+    check(distinct.len() == manifest.taken_over.len(), WHAT, "a run is taken over twice")?;
+    check(!distinct.contains(&manifest.point), WHAT, "it takes itself over")
+}
+
+fn check_record(manifest: &Manifest, record: &VolumeRecord) -> Result<(), FormatError> {
+    let place = (&record.repository, &record.team, &record.cluster, &record.namespace, &record.plan);
+    let own = (&manifest.repository, &manifest.team, &manifest.cluster, &manifest.namespace, &manifest.plan);
+    check(place == own, WHAT, "a volume record is of another plan")?;
+    let point = (record.chain, record.point) == (manifest.chain, manifest.point);
+    check(point, WHAT, "a volume record is of another point")
+}

@@ -1,0 +1,226 @@
+//! Volume records: what one agent did for one volume of a point.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, check_format};
+use crate::crypto::PAGE_LEN_MAX;
+use crate::error::{check, check_range};
+use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
+use crate::object_key::PACKS_MAX;
+use crate::pack::TAG_LEN;
+use crate::{
+    BlockSize, Digest, FormatError, Id, Label, PageRef, PlanId, PointType, RepositoryId, VolumeName,
+    VolumePath,
+};
+
+/// What a volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeKind {
+    /// Block device.
+    Device,
+    /// Disk image file.
+    Image,
+    /// Directory.
+    Directory,
+    /// Kubernetes objects.
+    Resources,
+}
+
+impl fmt::Display for VolumeKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Device => "device",
+            Self::Image => "image",
+            Self::Directory => "directory",
+            Self::Resources => "resources",
+        })
+    }
+}
+
+/// Whether a volume is in its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeState {
+    /// It is.
+    Available,
+    /// It failed.
+    Failed,
+}
+
+/// Where the changes came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeSource {
+    /// Every block was read and its hash compared.
+    Hash,
+    /// The file system's extent map.
+    Fiemap,
+    /// A list from the user's change tracker.
+    List,
+}
+
+impl fmt::Display for ChangeSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Hash => "hash",
+            Self::Fiemap => "fiemap",
+            Self::List => "list",
+        })
+    }
+}
+
+/// A point whose objects a volume uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineageEntry {
+    /// The point.
+    pub point: Id,
+    /// Number of packs it wrote for the volume.
+    pub packs: u32,
+    /// Bytes of those packs and of its map object.
+    pub bytes: u64,
+}
+
+/// Where the root page is in the own map object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootRef {
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Stored length in bytes.
+    pub length: u32,
+    /// BLAKE3 of the stored bytes.
+    pub digest: Digest,
+}
+
+/// What became of one volume in a point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeRecord {
+    /// Version of the format: 1.
+    pub format: u32,
+    /// Repository that wrote it first.
+    pub repository: RepositoryId,
+    /// Team.
+    pub team: Label,
+    /// Cluster.
+    pub cluster: Label,
+    /// Namespace.
+    pub namespace: Label,
+    /// Plan.
+    pub plan: Label,
+    /// Chain.
+    pub chain: Id,
+    /// Point.
+    pub point: Id,
+    /// Name of the volume.
+    pub name: VolumeName,
+    /// What it is.
+    pub kind: VolumeKind,
+    /// Whether it is there.
+    pub state: VolumeState,
+    /// Full or incremental, for this volume.
+    #[serde(rename = "type")]
+    pub point_type: PointType,
+    /// Why, in words.
+    pub type_reason: String,
+    /// Bytes of the volume.
+    pub size: u64,
+    /// Its block size.
+    pub block_size: BlockSize,
+    /// The points whose objects it uses, oldest first, own last; empty if it failed.
+    pub lineage: Vec<LineageEntry>,
+    /// The map's root page; `None` if it failed.
+    pub root: Option<RootRef>,
+    /// Bytes read from the source.
+    pub read: u64,
+    /// Bytes of blocks that differ from the base.
+    pub changed: u64,
+    /// Number of those blocks.
+    pub blocks_changed: u64,
+    /// Bytes of objects written.
+    pub stored: u64,
+    /// Thereof map and trailers.
+    pub metadata: u64,
+    /// Where the changes came from.
+    pub changes: ChangeSource,
+    /// Blocks called unchanged that were read and compared.
+    pub sampled_blocks: u64,
+    /// Those that were not.
+    pub sample_mismatches: u64,
+    /// What went wrong, if it failed.
+    pub error: Option<String>,
+}
+
+impl VolumeRecord {
+    /// The plan.
+    #[must_use]
+    pub fn plan_id(&self) -> PlanId {
+        PlanId {
+            team: self.team.clone(),
+            cluster: self.cluster.clone(),
+            namespace: self.namespace.clone(),
+            plan: self.plan.clone(),
+        }
+    }
+
+    /// Where the objects lie that `point` of the lineage wrote for this volume.
+    #[must_use]
+    pub fn path_of(&self, point: Id) -> VolumePath {
+        VolumePath { plan: self.plan_id(), chain: self.chain, point, volume: self.name.clone() }
+    }
+
+    /// The root page as a reference of the map; `None` if the volume failed.
+    #[must_use]
+    pub fn root_page(&self) -> Option<PageRef> {
+        let root = self.root?;
+        let lineage = u16::try_from(self.lineage.len().checked_sub(1)?).ok()?;
+        Some(PageRef { lineage, offset: root.offset, len: root.length, digest: root.digest })
+    }
+
+    fn check_available(&self) -> Result<(), FormatError> {
+        const WHAT: &str = VolumeRecord::KIND;
+        check_range(WHAT, "points in the lineage", self.lineage.len() as u64, 1, LINEAGE_MAX as u64)?;
+        let last = self.lineage.last().map(|entry| entry.point);
+        check(last == Some(self.point), WHAT, "the own point is not the last of the lineage")?;
+        let points: HashSet<Id> = self.lineage.iter().map(|entry| entry.point).collect();
+        check(points.len() == self.lineage.len(), WHAT, "a point is twice in the lineage")?;
+        for entry in &self.lineage {
+            check_range(WHAT, "number of packs", entry.packs.into(), 0, PACKS_MAX.into())?;
+        }
+        let Some(root) = self.root else {
+            return Err(FormatError::Inconsistent { what: WHAT, detail: "an available volume has no root" });
+        };
+        check_range(WHAT, "offset of the root", root.offset, MAP_HEADER_LEN as u64, i64::MAX as u64)?;
+        check_range(WHAT, "length of the root", root.length.into(), TAG_LEN as u64 + 1, PAGE_LEN_MAX.into())?;
+        check(self.error.is_none(), WHAT, "an available volume has an error")
+    }
+}
+
+impl Document for VolumeRecord {
+    const KIND: &'static str = "volume record";
+
+    fn repository(&self) -> &RepositoryId {
+        &self.repository
+    }
+
+    fn team(&self) -> &Label {
+        &self.team
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        check_format(Self::KIND, self.format)?;
+        self.block_size.block_count(self.size)?;
+        match self.state {
+            VolumeState::Available => self.check_available(),
+            VolumeState::Failed => {
+                let nothing = self.lineage.is_empty() && self.root.is_none() && self.error.is_some();
+                check(nothing, Self::KIND, "a failed volume has an error, no lineage and no root")
+            }
+        }
+    }
+}

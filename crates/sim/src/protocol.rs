@@ -1,0 +1,25 @@
+//! The checked model of the repository protocol: commit, resume, hold, forget, prune and restore on one bucket.
+//!
+//! It explores every interleaving of single requests, with crashes after any of them, within the bounds of each
+//! scenario. Must never depend on the code that it is the model of.
+
+pub mod aftermath;
+pub mod agents;
+pub mod command;
+pub mod explore;
+pub mod forgetter;
+pub mod holder;
+pub mod listing;
+pub mod look;
+pub mod names;
+pub mod property;
+pub mod pruner;
+pub mod reader;
+pub mod rule;
+pub mod scenario;
+pub mod scenarios;
+pub mod state;
+pub mod step;
+pub mod store;
+pub mod survey;
+pub mod writer;

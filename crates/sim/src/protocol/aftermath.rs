@@ -1,0 +1,64 @@
+//! What comes after a run has come to rest: a prune, the next backup, and a prune again, alone and undisturbed.
+//!
+//! Uses the same steps as the actors; must never change the state that it is asked about.
+
+use super::names::{Objects, PointId, Points};
+use super::property::Property;
+use super::pruner::{self, Pruner};
+use super::scenario::Scenario;
+use super::state::State;
+use super::step::{Actor, Step, Turn};
+use super::store::Store;
+use super::writer::{self, Phase, Writer};
+
+/// More steps than any lone run takes.
+const STEPS_MAX: usize = 200;
+
+/// The property that the aftermath of `rest` breaks. `after` is [`Scenario::aftermath`].
+pub fn broken(after: &Scenario, rest: &State) -> Option<Property> {
+    let pruned = prune(after, rest);
+    let Some(backed_up) = back_up(after, &pruned) else {
+        return Some(Property::NextBackupWorks);
+    };
+    let clean = prune(after, &backed_up);
+    let removable = nobodys(&pruned.store).owned_by(endable(after, &pruned.store));
+    let gone = removable.is_empty() && nobodys(&clean.store).is_empty() && !has_void(after, &clean.store);
+    if gone { None } else { Some(Property::GarbageGoes) }
+}
+
+/// The ids that prune may end: those that a person named, and those before the newest confirmed point that stands.
+fn endable(after: &Scenario, store: &Store) -> Points {
+    let newest = store.confirmed.iter().filter(|&point| store.visible(after.rules, point)).last();
+    after.pruners[0].with(newest.map_or(Points::NONE, Points::before))
+}
+
+/// The objects that no manifest names.
+fn nobodys(store: &Store) -> Objects {
+    store.manifests.iter().fold(store.objects, |rest, point| rest.without(store.plan(point).names))
+}
+
+fn has_void(after: &Scenario, store: &Store) -> bool {
+    store.manifests.iter().any(|point| !store.visible(after.rules, point))
+}
+
+fn prune(after: &Scenario, state: &State) -> State {
+    let mut state = State { pruners: [Pruner::START, Pruner::OVER], ..*state };
+    run(after, &mut state, Actor::Pruner(0), pruner::steps);
+    state
+}
+
+fn back_up(after: &Scenario, state: &State) -> Option<State> {
+    let mut state = *state;
+    state.writers = [Writer::START, Writer::ABSENT, Writer::ABSENT, Writer::ABSENT];
+    run(after, &mut state, Actor::Writer(PointId::SPARE), writer::steps);
+    (state.writers[0].phase == Phase::Done && state.store.readable(after.rules, PointId::SPARE)).then_some(state)
+}
+
+fn run(after: &Scenario, state: &mut State, actor: Actor, steps: fn(&mut Turn<'_>, usize)) {
+    let mut found: Vec<Step> = Vec::new();
+    for _ in 0..STEPS_MAX {
+        steps(&mut Turn { scenario: after, state, actor, steps: &mut found }, 0);
+        let Some(step) = found.drain(..).next() else { return };
+        *state = step.next;
+    }
+}

@@ -1,0 +1,209 @@
+//! A run of `forget`: finds the newest confirmed point, and may delete the manifest of any older one, in any order.
+//!
+//! The model's policy is the harshest: keep only the newest. Must never delete anything but manifests.
+
+use super::names::{PointId, Points};
+use super::rule::Rule;
+use super::scenario::Scenario;
+use super::state::State;
+use super::step::{Key, Request, Turn};
+use super::store::{Store, void};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// About to list the manifests.
+    ListPoints,
+    /// About to read the manifest of the newest point that is left.
+    GetManifest,
+    /// About to see whether it is confirmed.
+    AskConfirmed,
+    /// About to choose a point to delete.
+    Choose,
+    /// About to put `ending/<point>`.
+    Announce,
+    /// About to look for pins.
+    LookForPins,
+    /// About to look for a hold.
+    LookForHold,
+    /// About to delete the manifest.
+    Delete,
+    /// Ended, or died.
+    Over,
+}
+
+/// One run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Forgetter {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Points that may still turn out to be the newest.
+    pub candidates: Points,
+    /// Points seen, then those that may be deleted.
+    pub seen: Points,
+    /// The point that is being dealt with.
+    pub target: Option<PointId>,
+}
+
+impl Forgetter {
+    /// A run that is about to start.
+    pub const START: Self =
+        Self { phase: Phase::ListPoints, candidates: Points::NONE, seen: Points::NONE, target: None };
+    /// No run, or one that has ended.
+    pub const OVER: Self = Self { phase: Phase::Over, ..Self::START };
+
+    /// Whether the run has ended.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+}
+
+/// Adds the steps that forgetter `i` may take.
+pub fn steps(turn: &mut Turn<'_>, i: usize) {
+    let forgetter = turn.state.forgetters[i];
+    if forgetter.is_over() {
+        return;
+    }
+    turn.crash(|next| next.forgetters[i] = Forgetter::OVER);
+    match (forgetter.phase, forgetter.target) {
+        (Phase::ListPoints, _) => list_points(turn, i),
+        (Phase::GetManifest, _) => get_manifest(turn, i),
+        (Phase::AskConfirmed, _) => ask_confirmed(turn, i),
+        (Phase::Choose, _) => choose(turn, i),
+        (Phase::Announce, Some(point)) => announce(turn, i, point),
+        (Phase::LookForPins, Some(point)) => look_for_pins(turn, i, point),
+        (Phase::LookForHold, Some(point)) => look_for_hold(turn, i, point),
+        (Phase::Delete, Some(point)) => delete(turn, i, point),
+        _ => {}
+    }
+}
+
+fn list_points(turn: &mut Turn<'_>, i: usize) {
+    let scenario = turn.scenario;
+    for shown in scenario.listing.points(&turn.state.store) {
+        turn.take(Request::ListPoints(shown), |next| {
+            let forgetter = &mut next.forgetters[i];
+            forgetter.seen = shown;
+            if scenario.rules.obeys(Rule::ForgetKeepsNewest) {
+                seek_newest(forgetter, shown);
+            } else {
+                go_through(forgetter, shown);
+            }
+        });
+    }
+}
+
+fn seek_newest(forgetter: &mut Forgetter, candidates: Points) {
+    *forgetter = match candidates.is_empty() {
+        true => Forgetter::OVER,
+        false => Forgetter { phase: Phase::GetManifest, candidates, ..*forgetter },
+    };
+}
+
+fn newest(turn: &Turn<'_>, i: usize) -> PointId {
+    turn.state.forgetters[i].candidates.last().expect("a run without candidates ends")
+}
+
+fn get_manifest(turn: &mut Turn<'_>, i: usize) {
+    let scenario = turn.scenario;
+    let store = &turn.state.store;
+    let point = newest(turn, i);
+    let found = store.manifests.has(point);
+    for ended in scenario.listing.ended(store) {
+        let counts = found && !store.plan(point).partial && !void(scenario.rules, store.plan(point), ended);
+        turn.take(Request::Get(Key::Manifest(point), found), |next| {
+            let forgetter = &mut next.forgetters[i];
+            match counts {
+                false => pass_over(forgetter, point),
+                true if scenario.rules.obeys(Rule::NewestConfirmed) => forgetter.phase = Phase::AskConfirmed,
+                true => keep(scenario, forgetter, point),
+            }
+        });
+    }
+}
+
+fn ask_confirmed(turn: &mut Turn<'_>, i: usize) {
+    let scenario = turn.scenario;
+    let point = newest(turn, i);
+    let found = turn.state.store.confirmed.has(point);
+    turn.take(Request::Get(Key::Confirmed(point), found), |next| {
+        let forgetter = &mut next.forgetters[i];
+        match found {
+            true => keep(scenario, forgetter, point),
+            false => pass_over(forgetter, point),
+        }
+    });
+}
+
+fn pass_over(forgetter: &mut Forgetter, point: PointId) {
+    let mut candidates = forgetter.candidates;
+    candidates.remove(point);
+    seek_newest(forgetter, candidates);
+}
+
+/// Keeps `newest` and what the policy does not reach.
+fn keep(scenario: &Scenario, forgetter: &mut Forgetter, newest: PointId) {
+    let expired = match scenario.rules.obeys(Rule::ForgetOnlyOlder) {
+        true => forgetter.seen.only(Points::before(newest)),
+        false => forgetter.seen.without(Points::one(newest)),
+    };
+    go_through(forgetter, expired);
+}
+
+fn go_through(forgetter: &mut Forgetter, expired: Points) {
+    *forgetter = match expired.is_empty() {
+        true => Forgetter::OVER,
+        false => Forgetter { phase: Phase::Choose, seen: expired, ..Forgetter::START },
+    };
+}
+
+fn choose(turn: &mut Turn<'_>, i: usize) {
+    let obeys = |rule| turn.scenario.rules.obeys(rule);
+    let phase = if obeys(Rule::ForgetAnnounces) { Phase::Announce } else { Phase::LookForPins };
+    for point in turn.state.forgetters[i].seen.iter() {
+        turn.take(Request::Decide(CHOICE[point.index()]), |next| {
+            next.forgetters[i].phase = phase;
+            next.forgetters[i].target = Some(point);
+        });
+    }
+}
+
+const CHOICE: [&str; PointId::COUNT] = ["takes a", "takes b", "takes c", "takes d", "takes e", "takes f"];
+
+fn announce(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    turn.put(
+        Key::Ending(point),
+        |store| store.ending.insert(point),
+        |next| next.forgetters[i].phase = Phase::LookForPins,
+    );
+}
+
+fn look_for_pins(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    let scenario = turn.scenario;
+    let found = turn.state.store.pins.iter().any(|pins| pins.has(point));
+    turn.take(Request::Get(Key::Pin(point), found), |next| match found && scenario.rules.obeys(Rule::PinChecked) {
+        true => leave(&mut next.forgetters[i], point),
+        false => next.forgetters[i].phase = Phase::LookForHold,
+    });
+}
+
+fn look_for_hold(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    let scenario = turn.scenario;
+    let found = turn.state.store.holds.has(point);
+    turn.take(Request::Get(Key::Hold(point), found), |next| match found && scenario.rules.obeys(Rule::HoldChecked) {
+        true => leave(&mut next.forgetters[i], point),
+        false => next.forgetters[i].phase = Phase::Delete,
+    });
+}
+
+fn leave(forgetter: &mut Forgetter, point: PointId) {
+    go_through(forgetter, forgetter.seen.without(Points::one(point)));
+}
+
+fn delete(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    let effect = |store: &mut Store| {
+        store.manifests.remove(point);
+        store.forgotten.insert(point);
+    };
+    turn.delete(Key::Manifest(point), effect, |next: &mut State| leave(&mut next.forgetters[i], point));
+}

@@ -1,0 +1,132 @@
+//! What must hold in every state, and what must hold when everything has come to rest.
+//!
+//! Properties speak of the bucket and of what people were told, never of how an actor works.
+
+use super::aftermath;
+use super::holder::Holder;
+use super::listing::Listing;
+use super::names::{PointId, Points};
+use super::reader::{Reader, Said};
+use super::scenario::{Before, Scenario, WriterSpec};
+use super::state::State;
+use super::writer::{Phase, Writer};
+use std::fmt;
+
+/// Something that must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Property {
+    /// A point that was reported and that forget has not deleted can be read.
+    ReportedIsReadable,
+    /// What a visible manifest names is there.
+    NamedIsKept,
+    /// A complete point that was confirmed can be read, if there ever was one.
+    SomethingStays,
+    /// A run that was fenced or died has not reported success.
+    FencedNeverReports,
+    /// A run is fenced only if a person named it as abandoned, or something it builds on has been overtaken.
+    FencedWithCause,
+    /// A restore never says damaged: nothing in the model damages anything.
+    NeverDamaged,
+    /// A restore that says success has read everything.
+    SuccessIsWhole,
+    /// A point whose hold was reported stays until it is released.
+    HoldIsHonoured,
+    /// A point stays while a restore reads it under a pin that forget is sure to see.
+    PinIsHonoured,
+    /// At rest, one prune removes all that the rules allow it to; after one more backup, all that nobody names.
+    GarbageGoes,
+    /// At rest, the next backup succeeds.
+    NextBackupWorks,
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The first property that `state` breaks. `after` is [`Scenario::aftermath`] of `scenario`.
+pub fn broken(scenario: &Scenario, after: &Scenario, state: &State) -> Option<Property> {
+    let always: [(Property, fn(&Scenario, &State) -> bool); 9] = [
+        (Property::ReportedIsReadable, reported_is_readable),
+        (Property::NamedIsKept, named_is_kept),
+        (Property::SomethingStays, something_stays),
+        (Property::FencedNeverReports, fenced_never_reports),
+        (Property::FencedWithCause, fenced_with_cause),
+        (Property::NeverDamaged, |_, state| state.readers.iter().all(|reader| reader.said != Said::Damaged)),
+        (Property::SuccessIsWhole, |_, state| !state.readers.iter().any(is_hollow_success)),
+        (Property::HoldIsHonoured, hold_is_honoured),
+        (Property::PinIsHonoured, pin_is_honoured),
+    ];
+    let found = always.iter().find(|(_, holds)| !holds(scenario, state)).map(|&(property, _)| property);
+    found.or_else(|| if state.is_quiet() { aftermath::broken(after, state) } else { None })
+}
+
+fn reported(scenario: &Scenario, state: &State) -> Points {
+    let mut points = Points::NONE;
+    for before in &scenario.before {
+        if let Before::Complete { id, .. } = before {
+            points.insert(*id);
+        }
+    }
+    for (spec, writer) in runs(scenario, state) {
+        if writer.reported {
+            points.insert(spec.id);
+        }
+    }
+    points
+}
+
+fn runs<'a>(scenario: &'a Scenario, state: &'a State) -> impl Iterator<Item = (&'a WriterSpec, &'a Writer)> {
+    scenario.writers.iter().zip(&state.writers)
+}
+
+fn reported_is_readable(scenario: &Scenario, state: &State) -> bool {
+    let kept = reported(scenario, state).without(state.store.forgotten);
+    kept.iter().all(|point| state.store.readable(scenario.rules, point))
+}
+
+fn named_is_kept(scenario: &Scenario, state: &State) -> bool {
+    let store = &state.store;
+    let visible = |&point: &PointId| store.visible(scenario.rules, point);
+    store.manifests.iter().filter(visible).all(|point| store.plan(point).names.within(store.objects))
+}
+
+fn something_stays(scenario: &Scenario, state: &State) -> bool {
+    let store = &state.store;
+    let good = |point| !store.plan(point).partial && store.readable(scenario.rules, point);
+    store.confirmed.is_empty() || store.confirmed.iter().any(good)
+}
+
+fn fenced_never_reports(scenario: &Scenario, state: &State) -> bool {
+    !runs(scenario, state).any(|(_, run)| run.reported && matches!(run.phase, Phase::Fenced | Phase::Dead))
+}
+
+fn fenced_with_cause(scenario: &Scenario, state: &State) -> bool {
+    let fenced = |(_, run): &(&WriterSpec, &Writer)| run.phase == Phase::Fenced;
+    runs(scenario, state).filter(fenced).all(|(spec, _)| has_cause(scenario, state, spec.id))
+}
+
+fn has_cause(scenario: &Scenario, state: &State, id: PointId) -> bool {
+    let store = &state.store;
+    let plan = store.plan(id);
+    let built_on = plan.taken.with(Points::one(id));
+    let named = scenario.pruners.iter().any(|ids| !ids.only(built_on).is_empty());
+    let newest = store.confirmed.last();
+    let overtaken = newest.is_some_and(|newest| !built_on.only(Points::before(newest)).is_empty());
+    named || overtaken || plan.parent.is_some_and(|parent| store.forgotten.has(parent))
+}
+
+fn is_hollow_success(reader: &Reader) -> bool {
+    reader.hollow && reader.said == Said::Success
+}
+
+fn hold_is_honoured(scenario: &Scenario, state: &State) -> bool {
+    state.holder != Holder::Held || scenario.hold.is_none_or(|point| state.store.manifests.has(point))
+}
+
+/// Pins are found by a LIST, so that they bind only where a LIST shows what is there.
+fn pin_is_honoured(scenario: &Scenario, state: &State) -> bool {
+    let honoured = |reader: &Reader| !reader.relies_on_pin() || state.store.manifests.has(reader.point);
+    scenario.listing != Listing::Exact || state.readers.iter().all(honoured)
+}

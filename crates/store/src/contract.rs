@@ -1,0 +1,114 @@
+//! The rules of the port as tests that any store must pass.
+//!
+//! Each rule gets a store of its own from `make`, so that stores with leftovers of other rules do not confuse it.
+//! Nothing here may depend on one adapter.
+
+mod concurrent;
+mod listing;
+mod objects;
+mod uploads;
+
+use bytes::Bytes;
+
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::port::ObjectStore;
+
+/// The smallest part that S3 takes.
+const PART_LEN: usize = 5 << 20;
+
+/// A rule as a function that panics if the store breaks it.
+type Rule = fn(&dyn ObjectStore);
+
+/// Every rule with its name.
+const RULES: &[(&str, Rule)] = &[
+    ("an object comes back as it was put", objects::comes_back),
+    ("an empty object is an object", objects::empty),
+    ("names are taken literally", objects::names_are_literal),
+    ("an object is written once", objects::write_once),
+    ("the same put again is a success", objects::put_again),
+    ("what is absent is not found", objects::absent),
+    ("a get is bounded", objects::get_is_bounded),
+    ("ranges are exact or short", objects::ranges),
+    ("head tells length and time", objects::head),
+    ("deleted objects are gone", objects::delete),
+    ("deleting what is absent is fine", objects::delete_absent),
+    ("a deleted name can be put again", objects::put_after_delete),
+    ("a delete has at most 1,000 keys", objects::delete_is_bounded),
+    ("requests are counted by kind", objects::counted),
+    ("the clock runs", objects::clock),
+    ("a list is in byte order", listing::byte_order),
+    ("a list matches its prefix", listing::prefixes),
+    ("pages of 2,500 keys join without gap or repeat", listing::pages),
+    ("start_after needs no existing key", listing::start_after),
+    ("a page has 1 to 1,000 keys", listing::page_is_bounded),
+    ("parts in any order make the object", uploads::any_order),
+    ("one short part makes an object", uploads::single_part),
+    ("parts from many threads make the object", uploads::from_threads),
+    ("an object appears at complete and not before", uploads::appears_at_complete),
+    ("wrong parts are refused", uploads::wrong_parts),
+    ("a part may be repeated", uploads::part_again),
+    ("complete does not overwrite", uploads::write_once),
+    ("an aborted upload is gone", uploads::abort),
+    ("uploads are listed by prefix", uploads::listed),
+    ("of concurrent puts of one key one content wins", concurrent::puts_of_one_key),
+    ("concurrent uploads of one key make one object", concurrent::uploads_of_one_key),
+    ("puts and deletes side by side lose nothing", concurrent::puts_beside_deletes),
+];
+
+/// Checks every rule against a fresh, empty store each.
+///
+/// # Panics
+/// If a rule is broken, with its name on stderr.
+pub fn run_contract(make: impl Fn() -> Box<dyn ObjectStore>) {
+    for (name, rule) in RULES {
+        let store = make();
+        let on_panic = NameOnPanic { name, store: store.describe() };
+        rule(store.as_ref());
+        drop(on_panic);
+    }
+}
+
+/// Says which rule was broken, and by whom.
+struct NameOnPanic {
+    name: &'static str,
+    store: String,
+}
+
+impl Drop for NameOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} breaks the rule: {}", self.store, self.name);
+        }
+    }
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).expect("a key of the contract is valid")
+}
+
+/// Bytes that differ from place to place and from seed to seed.
+fn body(seed: u64, len: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}
+
+fn put(store: &dyn ObjectStore, name: &str, body: Bytes) {
+    store.put(&key(name), body).expect("a put of a new key succeeds");
+}
+
+fn get(store: &dyn ObjectStore, name: &str) -> Vec<u8> {
+    store.get(&key(name), u64::MAX).expect("an object that was put is there")
+}
+
+fn is_not_found<T>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::NotFound { .. }))
+}

@@ -1,0 +1,40 @@
+//! The object store port of Coffer and its adapters: a directory (`file://`) and, for tests, memory with seeded faults.
+//!
+//! Callers are plain threads: every call blocks until the store has answered. This crate moves bytes under names; it
+//! must never know what they mean, and it must never know the engine or block devices.
+
+#![cfg_attr(not(feature = "file"), allow(dead_code, reason = "what adapters share has no user without one"))]
+
+pub mod counts;
+pub mod error;
+pub mod key;
+pub mod port;
+pub mod url;
+
+mod checks;
+
+#[cfg(feature = "file")]
+pub mod file;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+
+pub use counts::RequestCounts;
+pub use error::{Advice, StoreError};
+pub use key::Key;
+pub use port::{
+    ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, UploadId, UploadInfo, list_all,
+};
+pub use url::{OpenOptions, RepositoryUrl, UrlError, open};
+
+#[cfg(feature = "file")]
+pub use file::FileStore;
+#[cfg(any(test, feature = "testing"))]
+pub use {
+    fault::{FaultPlan, FaultStore},
+    memory::MemoryStore,
+};

@@ -1,0 +1,266 @@
+//! Repository addresses: text a person wrote -> a type that cannot be wrong -> an open store.
+//!
+//! Credentials never belong into an address; nothing here may print one.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+use crate::error::StoreError;
+use crate::port::ObjectStore;
+
+/// What is not percent-encoded in the path of a `file://` address.
+const PATH_ESCAPES: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-').remove(b'~');
+
+/// Where a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RepositoryUrl {
+    /// `file:///abs/dir`
+    File {
+        /// The absolute directory.
+        root: PathBuf,
+    },
+    /// `s3://bucket/prefix?...`; no build serves it yet.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The prefix of all keys, without slashes at its ends; may be empty.
+        prefix: String,
+    },
+}
+
+/// How to open a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Make the directory of a `file://` repository if it is missing. Only `init` wants this: on a disk that is not
+    /// mounted, a made directory would hide the repository.
+    pub create: bool,
+}
+
+/// Why text is no repository address, or cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// No `scheme://`.
+    #[error("`{text}` is no repository address: {}", hint(text))]
+    NoScheme {
+        /// The text.
+        text: String,
+    },
+    /// A scheme that Coffer does not know.
+    #[error("`{scheme}://` is no kind of repository: write file:///absolute/directory or s3://bucket/prefix")]
+    UnknownScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// Something between `file://` and the path, or no path.
+    #[error("`{text}` names no absolute directory: write file:///absolute/directory, with three slashes")]
+    FileNotAbsolute {
+        /// The text.
+        text: String,
+    },
+    /// The path has something that a directory's address cannot have.
+    #[error("`{text}` has {what}: {hint}")]
+    FilePath {
+        /// The text.
+        text: String,
+        /// What is wrong.
+        what: &'static str,
+        /// What to write instead.
+        hint: &'static str,
+    },
+    /// The address of an S3 repository is malformed. The text is not repeated, as it may hold a secret.
+    #[error("this s3:// address {what}: write s3://bucket/prefix?endpoint=https://host&region=name")]
+    S3Malformed {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// This build has no store for S3.
+    #[error(
+        "s3://{bucket}/{prefix}: this build of Coffer has no S3 store yet; use file:///absolute/directory"
+    )]
+    S3NotBuilt {
+        /// The bucket.
+        bucket: String,
+        /// The prefix.
+        prefix: String,
+    },
+    /// This build has no store for directories.
+    #[error("this build of Coffer has no store for directories (cargo feature `file`)")]
+    FileNotBuilt,
+}
+
+impl RepositoryUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`UrlError`] says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(UrlError::NoScheme { text: text.to_owned() });
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "file" => parse_file(text, rest),
+            "s3" => parse_s3(text),
+            _ => Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }),
+        }
+    }
+}
+
+impl std::str::FromStr for RepositoryUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for RepositoryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { root } => f.write_str(&file_url(root)),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// Opens the store at `url`.
+///
+/// # Errors
+/// [`StoreError::RootMissing`], [`StoreError::Url`] for what this build cannot serve, or what the store says.
+pub fn open(url: &RepositoryUrl, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    match url {
+        RepositoryUrl::File { root } => open_file(root, options),
+        RepositoryUrl::S3 { bucket, prefix } => {
+            Err(UrlError::S3NotBuilt { bucket: bucket.clone(), prefix: prefix.clone() }.into())
+        }
+    }
+}
+
+#[cfg(feature = "file")]
+fn open_file(root: &Path, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Ok(Arc::new(crate::file::FileStore::open(root, options)?))
+}
+
+#[cfg(not(feature = "file"))]
+fn open_file(_root: &Path, _options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Err(UrlError::FileNotBuilt.into())
+}
+
+/// The address of a directory.
+pub(crate) fn file_url(root: &Path) -> String {
+    format!("file://{}", percent_encode(root.as_os_str().as_bytes(), PATH_ESCAPES))
+}
+
+fn parse_file(text: &str, path: &str) -> Result<RepositoryUrl, UrlError> {
+    let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    if !path.starts_with('/') {
+        return Err(UrlError::FileNotAbsolute { text: text.to_owned() });
+    }
+    let fault = |what, hint| Err(UrlError::FilePath { text: text.to_owned(), what, hint });
+    if path.contains(['?', '#']) {
+        return fault("a `?` or `#` in its path", "write %3F or %23 if the directory's name has one");
+    }
+    let bytes: Vec<u8> = percent_decode_str(path).collect();
+    if bytes.contains(&0) {
+        return fault("a NUL in its path", "no directory has such a name");
+    }
+    let parts: Vec<&[u8]> = bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    if parts.contains(&b"..".as_slice()) || parts.contains(&b".".as_slice()) {
+        return fault("a `.` or `..` in its path", "write the directory's absolute path");
+    }
+    if parts.is_empty() {
+        return fault("no directory below the root", "a repository needs a directory of its own");
+    }
+    let mut root = vec![b'/'];
+    root.extend(parts.join(&b'/'));
+    Ok(RepositoryUrl::File { root: PathBuf::from(OsString::from_vec(root)) })
+}
+
+fn parse_s3(text: &str) -> Result<RepositoryUrl, UrlError> {
+    let fault = |what| UrlError::S3Malformed { what };
+    let url = ::url::Url::parse(text).map_err(|_| fault("cannot be read"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fault("holds credentials, which come from the environment or a profile only"));
+    }
+    let bucket = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| fault("names no bucket"))?;
+    if url.port().is_some() {
+        return Err(fault("has a port after the bucket's name"));
+    }
+    let prefix = url.path().trim_matches('/').to_owned();
+    Ok(RepositoryUrl::S3 { bucket: bucket.to_owned(), prefix })
+}
+
+/// What to write instead of text without a scheme.
+fn hint(text: &str) -> String {
+    match text.starts_with('/') {
+        true => format!("write {}", file_url(Path::new(text))),
+        false => "write file:///absolute/directory or s3://bucket/prefix".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_read_and_shown_again() {
+        let check = |text: &str, path: &[u8], shown: &str| {
+            let url = RepositoryUrl::parse(text).unwrap();
+            assert_eq!(url, RepositoryUrl::File { root: PathBuf::from(OsString::from_vec(path.to_vec())) });
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(RepositoryUrl::parse(shown).unwrap(), url);
+        };
+        check("file:///srv/backup", b"/srv/backup", "file:///srv/backup");
+        check("file://localhost/srv/backup", b"/srv/backup", "file:///srv/backup");
+        check("FILE:///srv//backup/", b"/srv/backup", "file:///srv/backup");
+        check("file:///a b/%2e%2Ehidden", b"/a b/..hidden", "file:///a%20b/..hidden");
+        check("file:///%FF%3F", b"/\xff?", "file:///%FF%3F");
+    }
+
+    #[test]
+    fn wrong_addresses_say_what_to_write() {
+        let check = |text: &str, expected: &str| {
+            let error = RepositoryUrl::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        };
+        check("/srv/backup", "write file:///srv/backup");
+        check("backup", "write file:///absolute/directory");
+        check("./backup", "write file:///absolute/directory");
+        check("", "write file:///absolute/directory");
+        check("file:/srv", "write file:///absolute/directory");
+        check("file://srv/backup", "three slashes");
+        check("file://", "three slashes");
+        check("file:///", "a directory of its own");
+        check("file:///a/../b", "absolute path");
+        check("file:///a/%2e%2e/b", "absolute path");
+        check("file:///a?b", "%3F");
+        check("file:///a%00b", "NUL");
+        check("ftp://host/dir", "`ftp://` is no kind of repository");
+        check("s3:///prefix", "names no bucket");
+    }
+
+    #[test]
+    fn s3_is_understood_and_refused_with_the_reason() {
+        let url = RepositoryUrl::parse("s3://bucket/some/prefix/?region=x").unwrap();
+        assert_eq!(url, RepositoryUrl::S3 { bucket: "bucket".into(), prefix: "some/prefix".into() });
+        let error = open(&url, OpenOptions::default()).err().unwrap().to_string();
+        assert!(error.contains("no S3 store yet") && error.contains("s3://bucket/some/prefix"), "{error}");
+    }
+
+    #[test]
+    fn secrets_in_an_address_are_refused_and_not_repeated() {
+        for text in
+            ["s3://AKIA:hunter2@bucket/p", "s3://hunter2@bucket", "s3://a:hunter2@", "s3://hunter2:99999"]
+        {
+            let error = RepositoryUrl::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+}

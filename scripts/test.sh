@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs every test: the workspace, the bench kit's own tests, and a short fuzz run where there is one.
+set -euo pipefail
+"$(dirname "$0")/setup.sh"
+# shellcheck source=env.sh
+. "$(dirname "$0")/env.sh"
+
+cargo test --workspace --locked
+export PYTHONDONTWRITEBYTECODE=1
+python3 -m unittest discover -s benches
+python3 -m unittest discover -s scripts
+if [ -x scripts/fuzz-smoke.sh ]; then
+  scripts/fuzz-smoke.sh
+fi
