@@ -70,7 +70,8 @@ change() {
   letter=$(printf abc | cut -c "$1")
   mkdir "$tree/added-$1" && note_folder "added-$1"
   fresh "added-$1/new.bin" 3MiB "20$1"
-  head -c 65536 /dev/urandom | dd of="$tree/data/volume-$1.bin" bs=64K seek=100 conv=notrunc status=none
+  python3 benches/gen_image.py "$work/patch" --size 64KiB --seed "40$1" --mix random=1 >/dev/null
+  dd if="$work/patch" of="$tree/data/volume-$1.bin" bs=64K seek=100 conv=notrunc status=none
   note_written "data/volume-$1.bin"
   printf 'event of change %s\n' "$1" >>"$tree/data/events.log"
   note_written data/events.log

@@ -12,7 +12,7 @@ if ! command -v cargo-deny >/dev/null; then
   exit
 fi
 cargo deny --locked check licenses bans sources
-if cargo deny --locked fetch db 2>/dev/null; then
+if timeout 120 cargo deny --locked fetch db 2>/dev/null; then
   cargo deny --locked check --disable-fetch advisories
 else
   echo 'the advisory database could not be fetched: advisories were not checked'

@@ -59,7 +59,7 @@ if [ -z "$found" ] && command -v rustup >/dev/null; then
   rustup toolchain install "$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" --profile minimal >&2
   found=$(rustc --version | cut -d ' ' -f 2)
 fi
-at_least "$found" "$needed" || die "Rust $needed or later is needed, $found found: update it (rustup update), or install it from https://rustup.rs"
+at_least "$found" "$needed" || die "Rust $needed or later is needed, $found found: update it (with rustup: rustup update; on Debian 12: apt-get install cargo-web rustc-web), or install it from https://rustup.rs"
 
 if [ "${1:-}" = --lint ] && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
   if command -v rustup >/dev/null; then

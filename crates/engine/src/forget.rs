@@ -130,7 +130,7 @@ fn checked_now(repository: &Repository) -> Result<Timestamp, EngineError> {
 pub(crate) fn pinned_points(repository: &Repository, team: &Label) -> Result<BTreeSet<Id>, EngineError> {
     let now = repository.environment().clock.now().unix_ms();
     let mut pinned = BTreeSet::new();
-    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::team_pins_prefix(team))? {
+    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::all_pins_prefix(team))? {
         let key = object.key.as_str();
         let (_, point, _) = object_key::parse_pin(key).map_err(EngineError::object(key))?;
         let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else { continue };

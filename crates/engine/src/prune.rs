@@ -304,7 +304,7 @@ fn drop_leftovers(repository: &Repository, team: &Label, report: &mut PruneRepor
     let store = repository.store().as_ref();
     let now = repository.environment().clock.now().unix_ms();
     let mut keys = Vec::new();
-    for object in coffer_store::list_all(store, &object_key::team_pins_prefix(team))? {
+    for object in coffer_store::list_all(store, &object_key::all_pins_prefix(team))? {
         let Some(bytes) = find_object(store, object.key.as_str(), DOCUMENT_BYTES_MAX)? else { continue };
         if is_stale(&bytes, now) {
             keys.push(object.key);

@@ -94,8 +94,163 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Adds a team with keys of its own.
-    pub /// Saves a key where its owner keeps it. It is called before anything in the repository depends on the key.
+    /// Adds a team with keys of its own. `save` gets its recovery key before anything is written.
+    pub fn create_team(&self, team: &Label, save: SaveKey<'_>) -> Result<(), EngineError> {
+        if !self.encrypted {
+            return Err(EngineError::Usage("this repository is not encrypted, its teams have no keys".into()));
+        }
+        if self.store.exists(&store_key(&object_key::team(team, 1))?)? {
+            return Err(EngineError::Refused(format!("team {team} exists; its keys are not made twice")));
+        }
+        create_team(self.store.as_ref(), &self.environment, self.id, team, save)
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The repository's id.
+    pub fn id(&self) -> RepositoryId {
+        self.id
+    }
+
+    /// Whether blocks and metadata are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// The cipher suite of new objects.
+    pub fn suite(&self) -> Suite {
+        if self.encrypted { Suite::Aes256Gcm } else { Suite::None }
+    }
+
+    /// Time, chance and cancellation.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// What the key allows.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Checks seals; without a key it finds damage, not forgery.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The team of the key, if there is one.
+    pub fn team(&self) -> Option<&Label> {
+        match &self.access {
+            Access::Key(key) => Some(&key.team),
+            Access::Unencrypted | Access::Locked => None,
+        }
+    }
+
+    /// The secrets that open maps and hash blocks; needs any key of `team`.
+    pub fn secrets(&self, team: &Label) -> Result<TeamSecrets, EngineError> {
+        match &self.access {
+            Access::Unencrypted => Ok(TeamSecrets::unencrypted(&self.id)),
+            Access::Locked => Err(EngineError::Usage(
+                "this needs a key: give --key FILE or COFFER_KEY_FILE (a writer key is enough to write, a recovery key to read)"
+                    .into(),
+            )),
+            Access::Key(key) if key.team == *team => Ok(key.secrets.clone()),
+            Access::Key(key) => Err(EngineError::Usage(format!(
+                "the key is of team {}, the points are of team {team}: give that team's key",
+                key.team
+            ))),
+        }
+    }
+
+    /// The recovery key, which alone reads data; `None` where nothing is encrypted.
+    pub fn recovery_key(&self, team: &Label) -> Result<Option<&KeyFile>, EngineError> {
+        match &self.access {
+            Access::Unencrypted => Ok(None),
+            Access::Key(key) if key.kind == KeyKind::Recovery && key.team == *team => Ok(Some(key)),
+            Access::Key(key) if key.team != *team => Err(EngineError::Usage(format!(
+                "the key is of team {}, the point is of team {team}: give that team's recovery key",
+                key.team
+            ))),
+            _ => Err(EngineError::Usage(
+                "reading data needs the recovery key; a writer key can write and compare, never read. Give --key RECOVERY-KEY-FILE"
+                    .into(),
+            )),
+        }
+    }
+
+    /// Signs what this run writes.
+    pub fn signer(&self, team: &Label) -> Result<Signer, EngineError> {
+        self.secrets(team)?;
+        match &self.access {
+            Access::Key(key) => Ok(key.signer()),
+            Access::Unencrypted | Access::Locked => Ok(Signer::None),
+        }
+    }
+
+    /// Generation and public key to which new chain keys are sealed; `None` where nothing is encrypted.
+    pub fn recipient(&self) -> Option<(u32, RecoveryPublicKey)> {
+        self.recipient
+    }
+
+    /// Reads the team's statements after the pinned generations, so that a rotation is followed.
+    fn learn_generations(&mut self) -> Result<(), EngineError> {
+        let Access::Key(key) = &self.access else { return Ok(()) };
+        let team = key.team.clone();
+        let mut generation = key.generation;
+        let mut recipient = key.x25519_public;
+        loop {
+            let object = object_key::team(&team, generation + 1);
+            let Some(bytes) = find_object(self.store.as_ref(), &object, DOCUMENT_BYTES_MAX)? else { break };
+            let statement = Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&object))?;
+            self.verifier.learn(&statement).map_err(EngineError::object(&object))?;
+            generation += 1;
+            recipient = statement.payload.x25519;
+        }
+        self.recipient = Some((generation, recipient));
+        Ok(())
+    }
+}
+
+/// Turns a key of the format into a key of the store.
+pub(crate) fn store_key(key: &str) -> Result<Key, EngineError> {
+    Ok(Key::new(key)?)
+}
+
+/// Reads one whole small object.
+pub(crate) fn read_object(store: &dyn ObjectStore, key: &str, len_max: u64) -> Result<Vec<u8>, EngineError> {
+    Ok(store.get(&store_key(key)?, len_max)?)
+}
+
+/// Reads one whole small object, `None` where it does not exist.
+pub(crate) fn find_object(store: &dyn ObjectStore, key: &str, len_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    match store.get(&store_key(key)?, len_max) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lists the teams that have anything in the repository, with one request per team.
+pub(crate) fn list_teams(store: &dyn ObjectStore) -> Result<Vec<Label>, EngineError> {
+    let mut teams = BTreeMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list("t/", after.as_deref(), 1)?;
+        let Some(object) = page.objects.first() else { break };
+        let key = object.key.as_str().to_owned();
+        let name = key.split('/').nth(1).unwrap_or_default();
+        if let Ok(team) = name.parse::<Label>() {
+            teams.insert(name.to_owned(), team);
+        }
+        // '0' follows '/' in ASCII: the next page starts behind everything of this team.
+        after = Some(format!("t/{name}0"));
+    }
+    Ok(teams.into_values().collect())
+}
+
+/// Saves a key where its owner keeps it. It is called before anything in the repository depends on the key.
 pub type SaveKey<'a> = &'a mut dyn FnMut(&KeyFile) -> Result<(), EngineError>;
 
 fn create_team(

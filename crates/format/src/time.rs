@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+
 use crate::FormatError;
 use crate::error::shorten;
 use crate::hex::serde_as_text;
@@ -47,10 +50,13 @@ fn not_a_time(text: &str) -> FormatError {
     }
 }
 
+/// `jiff::Timestamp` ends a day before the year 9999 does; the civil calendar goes to its end.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
-        write!(formatter, "{moment:.3}")
+        let moment = EPOCH.checked_add(SignedDuration::from_millis(self.0)).map_err(|_| fmt::Error)?;
+        write!(formatter, "{moment:.3}Z")
     }
 }
 
@@ -58,8 +64,11 @@ impl FromStr for Timestamp {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        let moment = Self::parse_lenient(text)?;
-        if moment.to_string() == text { Ok(moment) } else { Err(not_a_time(text)) }
+        let wrong = || not_a_time(text);
+        let civil: DateTime = text.strip_suffix('Z').ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
+        let unix_ms = i64::try_from(civil.duration_since(EPOCH).as_millis()).map_err(|_| wrong())?;
+        let moment = Self::from_unix_ms(unix_ms);
+        if moment.to_string() == text { Ok(moment) } else { Err(wrong()) }
     }
 }
 

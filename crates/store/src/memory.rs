@@ -162,7 +162,7 @@ impl ObjectStore for MemoryStore {
     fn put(&self, key: &Key, body: Bytes) -> Result<PutOutcome, StoreError> {
         self.counters.add(Operation::Put);
         let now = (self.clock)();
-        self.lock().insert(key, body, now)
+        self.lock().insert(key, Bytes::copy_from_slice(&body), now)
     }
 
     fn start_upload(&self, key: &Key, part_len: u64) -> Result<UploadId, StoreError> {
@@ -187,7 +187,7 @@ impl ObjectStore for MemoryStore {
             return checks::changed_part(number, len, before);
         }
         let tag = tag(number, &body);
-        upload.parts.insert(number, body);
+        upload.parts.insert(number, Bytes::copy_from_slice(&body));
         Ok(tag)
     }
 

@@ -204,7 +204,7 @@ impl VolumeRun<'_> {
                         none => {
                             let buffer = self.resources.arena.alloc(buffer_len);
                             let buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
-                            none.insert(BlockPass::new(context, PackWriter::new(packs), buffer))
+                            none.insert(BlockPass::new(context, PackWriter::new(packs)?, buffer))
                         }
                     };
                     PieceDone::Segment(pass.segment(&segment)?)

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId, Suite, decompress,
+    ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId, Suite, decompress,
     object_key, open_chain_key as open_sealed_chain_key, open_pack_key,
 };
 use coffer_store::ObjectStore;

@@ -460,7 +460,7 @@ impl PageReader<'_> {
         let key = &self.object.map_key;
         let damaged =
             |detail: String| EngineError::Damaged { volume: self.volume.to_owned(), key: key.clone(), offset, detail };
-        if len as usize > coffer_format::PAGE_LEN_MAX {
+        if len > coffer_format::PAGE_LEN_MAX {
             return Err(damaged(format!("a page of {len} bytes is larger than any page may be")));
         }
         let mut stored = vec![0; len as usize];

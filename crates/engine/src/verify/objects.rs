@@ -11,7 +11,7 @@ pub(crate) fn check_records(repository: &Repository, team: &Label, report: &mut 
     if repository.is_encrypted() {
         check_statements(repository, team, report)?;
     }
-    check_each(repository, &object_key::team_pins_prefix(team), report, "pin", |key, bytes| {
+    check_each(repository, &object_key::all_pins_prefix(team), report, "pin", |key, bytes| {
         let (_, point, run) = object_key::parse_pin(key)?;
         let pin = Pin::decode(bytes)?;
         Ok(pin.point == point && pin.run == run)

@@ -438,7 +438,8 @@ impl PackCheck<'_> {
         }
         let key = object_key::damaged(team, &task.point, &self.volume.record.name, task.number, &run);
         let bytes = note.encode();
-        Ok(self.volume.repository.store().put(&store_key(&key)?, bytes.into())?)
+        self.volume.repository.store().put(&store_key(&key)?, bytes.into())?;
+        Ok(())
     }
 }
 

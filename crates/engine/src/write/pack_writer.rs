@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_format::{
-    BlockSize, ChainPublicKey, Compression, Compressor, FRAME_OVERHEAD, FrameSealer, MetadataCipher, ObjectContext,
+    BlockSize, ChainPublicKey, Compression, Compressor, FRAME_OVERHEAD, FreshPackKey, FrameSealer, MetadataCipher, ObjectContext,
     PACK_BLOCKS_MAX, PACK_BYTES_MAX, PackHeader, PackInfo, PackKey, RepositoryId, Suite, TeamSecrets, TrailerBuilder,
     TrailerEntry, VolumePath, object_key, seal_pack_key,
 };
@@ -63,8 +63,9 @@ struct OpenPack {
 }
 
 impl<'a> PackWriter<'a> {
-    pub(crate) fn new(context: &'a PackContext) -> Self {
-        PackWriter { context, compressor: Compressor::new(context.compression), open: None }
+    pub(crate) fn new(context: &'a PackContext) -> Result<Self, EngineError> {
+        let compressor = Compressor::new(context.compression).map_err(EngineError::Limit)?;
+        Ok(PackWriter { context, compressor, open: None })
     }
 
     /// Compresses, encrypts and appends one block. Blocks come in ascending order.
@@ -120,7 +121,7 @@ impl OpenPack {
         Ok(OpenPack {
             number,
             object,
-            sealer: FrameSealer::new(context.suite, pack_key, &object_context),
+            sealer: FrameSealer::new(context.suite, pack_key, &object_context).map_err(EngineError::Limit)?,
             cipher: MetadataCipher::new(context.suite, &context.secrets, &object_context),
             trailer: TrailerBuilder::default(),
             sealed_key,
@@ -182,7 +183,7 @@ impl OpenPack {
 fn make_pack_key(
     context: &PackContext,
     object: &ObjectContext,
-) -> Result<(PackKey, Option<coffer_format::SealedSecret>), EngineError> {
+) -> Result<(FreshPackKey, Option<coffer_format::SealedSecret>), EngineError> {
     match &context.chain {
         None => Ok((PackKey::unencrypted(object), None)),
         Some(chain) => {

@@ -159,17 +159,17 @@ impl ObjectUpload {
     fn send(&self, store: &dyn ObjectStore, number: u32, body: Bytes) -> Result<(), EngineError> {
         let len = body.len() as u64;
         let only_part = number == 1 && lock(&self.parts).total == Some(1);
+        // Bytes are counted before the object counts as done, so that whoever waited for it sees them all.
+        let count = || self.group.bytes.fetch_add(len, Ordering::Relaxed);
         if only_part {
             store.put(&self.key, body)?;
-        } else {
-            let tag = store.put_part(&self.upload_id(store)?, number, body)?;
-            self.part_done(store, number, tag)?;
-        }
-        self.group.bytes.fetch_add(len, Ordering::Relaxed);
-        if only_part {
+            count();
             self.group.object_done();
+            return Ok(());
         }
-        Ok(())
+        let tag = store.put_part(&self.upload_id(store)?, number, body)?;
+        count();
+        self.part_done(store, number, tag)
     }
 
     fn upload_id(&self, store: &dyn ObjectStore) -> Result<UploadId, EngineError> {

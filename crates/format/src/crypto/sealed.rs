@@ -295,3 +295,6 @@ impl TryRng for Entropy {
 }
 
 impl TryCryptoRng for Entropy {}
+
+#[cfg(test)]
+mod tests;

@@ -37,11 +37,17 @@ impl FrameHeader {
         FRAME_OVERHEAD + self.stored_len as usize
     }
 
+    /// Codec and stored length as the trailer keeps them.
+    #[must_use]
+    pub const fn word(&self) -> u32 {
+        encode_word(self.codec, self.stored_len)
+    }
+
     fn encode(&self) -> [u8; FRAME_HEADER_LEN] {
         let mut bytes = [0; FRAME_HEADER_LEN];
         let (ordinal, word) = bytes.split_at_mut(4);
         ordinal.copy_from_slice(&self.ordinal.to_le_bytes());
-        word.copy_from_slice(&encode_word(self.codec, self.stored_len).to_le_bytes());
+        word.copy_from_slice(&self.word().to_le_bytes());
         bytes
     }
 }
@@ -95,7 +101,7 @@ impl FrameSealer {
         let bytes = header.encode();
         *head = bytes;
         *tail = self.aead.seal(nonce(header.ordinal), &aad(&self.context, &bytes), payload);
-        Ok(SealedFrame { ordinal: header.ordinal, word: encode_word(codec, header.stored_len), tag: *tail })
+        Ok(SealedFrame { ordinal: header.ordinal, word: header.word(), tag: *tail })
     }
 
     /// Seals `stored`, the stored bytes of a block, into `frame`, which is exactly 24 bytes longer, without another
@@ -118,7 +124,7 @@ impl FrameSealer {
         let bytes = header.encode();
         *head = bytes;
         *tail = self.aead.seal_into(nonce(header.ordinal), &aad(&self.context, &bytes), stored, payload);
-        Ok(SealedFrame { ordinal: header.ordinal, word: encode_word(codec, header.stored_len), tag: *tail })
+        Ok(SealedFrame { ordinal: header.ordinal, word: header.word(), tag: *tail })
     }
 
     /// Takes the next ordinal: whatever happens after this, it is used up.

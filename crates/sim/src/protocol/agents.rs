@@ -59,7 +59,7 @@ pub(super) fn steps(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
 fn list(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec, volume: Volume) {
     let scenario = turn.scenario;
     let from = spec.resumes.expect("only agents of a run that resumes list leftovers");
-    for seen in scenario.listing.leftovers(&turn.state.store, from) {
+    for seen in scenario.listing.outside_prune().leftovers(&turn.state.store, from) {
         let mine = seen.only(Objects::one(ObjectId::pack(from, volume)).with(Objects::one(ObjectId::keys(from))));
         turn.take(Request::ListData(mine), |next| {
             if next.writers[i].phase == Phase::Agents {

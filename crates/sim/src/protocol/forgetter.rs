@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Key, Request, Turn};
-use super::store::{Store, void};
+use super::store::{Store, counts};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize) {
 
 fn list_points(turn: &mut Turn<'_>, i: usize) {
     let scenario = turn.scenario;
-    for shown in scenario.listing.points(&turn.state.store) {
+    for shown in scenario.listing.outside_prune().points(&turn.state.store) {
         turn.take(Request::ListPoints(shown), |next| {
             let forgetter = &mut next.forgetters[i];
             forgetter.seen = shown;
@@ -109,8 +109,8 @@ fn get_manifest(turn: &mut Turn<'_>, i: usize) {
     let store = &turn.state.store;
     let point = newest(turn, i);
     let found = store.manifests.has(point);
-    for ended in scenario.listing.ended(store) {
-        let counts = found && !store.plan(point).partial && !void(scenario.rules, store.plan(point), ended);
+    for ended in scenario.listing.outside_prune().ended(store) {
+        let counts = found && counts(scenario.rules, store.plan(point), ended);
         turn.take(Request::Get(Key::Manifest(point), found), |next| {
             let forgetter = &mut next.forgetters[i];
             match counts {

@@ -13,16 +13,27 @@ pub enum Listing {
     Exact,
     /// A LIST may hide any names, but two LISTs in a row do not hide all names of a point whose manifest stands.
     Stale,
+    /// The same, for prune alone; everyone else's LISTs show what is there.
+    StaleForPrune,
     /// A LIST may hide anything.
     Blind,
 }
 
 impl Listing {
+    /// How far anyone but prune can trust a LIST.
+    #[must_use]
+    pub const fn outside_prune(self) -> Self {
+        match self {
+            Self::StaleForPrune => Self::Exact,
+            other => other,
+        }
+    }
+
     /// The answers that a LIST of manifests may give.
     pub fn points(self, store: &Store) -> Vec<Points> {
         match self {
             Self::Exact => vec![store.manifests],
-            Self::Stale | Self::Blind => store.manifests.subsets().collect(),
+            Self::Stale | Self::StaleForPrune | Self::Blind => store.manifests.subsets().collect(),
         }
     }
 
@@ -31,7 +42,7 @@ impl Listing {
         let owed = store.manifests.without(shown).only(store.objects.owners());
         match self {
             Self::Exact => vec![store.objects],
-            Self::Stale => store.objects.subsets().filter(|seen| owed.without(seen.owners()).is_empty()).collect(),
+            Self::Stale | Self::StaleForPrune => store.objects.subsets().filter(|seen| owed.without(seen.owners()).is_empty()).collect(),
             Self::Blind => store.objects.subsets().collect(),
         }
     }
@@ -41,14 +52,14 @@ impl Listing {
         let objects = store.objects.only(Objects::of(point));
         match self {
             Self::Exact => vec![objects],
-            Self::Stale | Self::Blind => objects.subsets().collect(),
+            Self::Stale | Self::StaleForPrune | Self::Blind => objects.subsets().collect(),
         }
     }
 
     /// The answers that a LIST under `ended/` may give.
     pub fn ended(self, store: &Store) -> Vec<Objects> {
         match self {
-            Self::Stale | Self::Blind if !store.ended.is_empty() => vec![store.ended, Objects::NONE],
+            Self::Stale | Self::StaleForPrune | Self::Blind if !store.ended.is_empty() => vec![store.ended, Objects::NONE],
             _ => vec![store.ended],
         }
     }

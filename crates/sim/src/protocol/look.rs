@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::scenario::{Scenario, WriterSpec, complete_plan};
 use super::state::State;
 use super::step::{Key, Request, Turn};
-use super::store::{Manifest, Store, void};
+use super::store::{Manifest, Store, counts};
 use super::writer::{Phase, advance};
 
 /// Adds the steps of writer `i` while it looks.
@@ -29,7 +29,7 @@ fn list_points(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
         turn.take(Request::Decide("opens a chain"), |next| choose(scenario, next, i, None));
         return;
     }
-    for shown in scenario.listing.points(&turn.state.store) {
+    for shown in scenario.listing.outside_prune().points(&turn.state.store) {
         turn.take(Request::ListPoints(shown), |next| consider(scenario, next, i, shown));
     }
 }
@@ -53,8 +53,8 @@ fn get_candidate(turn: &mut Turn<'_>, i: usize) {
     let store = &turn.state.store;
     let point = candidate(turn, i);
     let found = store.manifests.has(point);
-    for ended in scenario.listing.ended(store) {
-        let usable = found && !store.plan(point).partial && !void(scenario.rules, store.plan(point), ended);
+    for ended in scenario.listing.outside_prune().ended(store) {
+        let usable = found && counts(scenario.rules, store.plan(point), ended);
         turn.take(Request::Get(Key::Manifest(point), found), |next| match usable {
             false => drop_candidate(scenario, next, i, point),
             true if scenario.rules.obeys(Rule::ParentConfirmed) => next.writers[i].phase = Phase::AskConfirmed,
@@ -146,7 +146,7 @@ fn go_and_take(scenario: &Scenario, next: &mut State, i: usize) {
 
 fn list_leftovers(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
     let scenario = turn.scenario;
-    for seen in scenario.listing.leftovers(&turn.state.store, leftover(spec)) {
+    for seen in scenario.listing.outside_prune().leftovers(&turn.state.store, leftover(spec)) {
         turn.take(Request::ListData(seen), |next| {
             take_over(scenario, &mut next.store, i, seen, spec.volumes);
             advance(scenario, next, i, None);

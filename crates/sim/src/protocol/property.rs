@@ -19,7 +19,7 @@ pub enum Property {
     ReportedIsReadable,
     /// What a visible manifest names is there.
     NamedIsKept,
-    /// A complete point that was confirmed can be read, if there ever was one.
+    /// Some complete point can be read, where there ever was one.
     SomethingStays,
     /// A run that was fenced or died has not reported success.
     FencedNeverReports,
@@ -95,7 +95,7 @@ fn named_is_kept(scenario: &Scenario, state: &State) -> bool {
 fn something_stays(scenario: &Scenario, state: &State) -> bool {
     let store = &state.store;
     let good = |point| !store.plan(point).partial && store.readable(scenario.rules, point);
-    store.confirmed.is_empty() || store.confirmed.iter().any(good)
+    store.confirmed.is_empty() || store.manifests.iter().any(good)
 }
 
 fn fenced_never_reports(scenario: &Scenario, state: &State) -> bool {

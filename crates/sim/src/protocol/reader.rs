@@ -120,7 +120,7 @@ fn pick(turn: &mut Turn<'_>, i: usize) {
     let scenario = turn.scenario;
     let store = &turn.state.store;
     for point in scenario.readers[i].only(store.manifests).iter() {
-        for ended in scenario.listing.ended(store) {
+        for ended in scenario.listing.outside_prune().ended(store) {
             if !void(scenario.rules, store.plan(point), ended) {
                 turn.take(Request::Get(Key::Manifest(point), true), |next| {
                     next.readers[i] = Reader { phase: Phase::PutPin, point, ..Reader::START };
@@ -236,7 +236,7 @@ fn missed_list_ended(turn: &mut Turn<'_>, i: usize) {
     let scenario = turn.scenario;
     let store = &turn.state.store;
     let point = turn.state.readers[i].point;
-    for ended in scenario.listing.ended(store) {
+    for ended in scenario.listing.outside_prune().ended(store) {
         let is_void = void(scenario.rules, store.plan(point), ended);
         turn.take(Request::Get(Key::Ended(point), is_void), |next| {
             next.readers[i].end(if is_void { Said::Forgotten } else { Said::Damaged });

@@ -73,8 +73,8 @@ rules! {
     ChainKeysNamed "chain_keys_named" Said;
     /// A coordinator puts the manifest only when every volume record has come in or its agent has given up.
     CoordinatorWaits "coordinator_waits_for_all_records" Design;
-    /// A partial point is never confirmed, so that it is never a parent and never counts as the newest.
-    PartialNeverConfirmed "partial_never_confirmed" Said;
+    /// A partial point is never a parent and never counts as the newest or as a later point.
+    PartialNeverCounts "partial_never_counts" Design;
 
     /// Forget never deletes the newest complete point that it sees.
     ForgetKeepsNewest "forget_keeps_newest" Design;

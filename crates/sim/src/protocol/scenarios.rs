@@ -29,13 +29,23 @@ pub fn ordinary() -> Vec<Scenario> {
         abandoned(),
         two_forgetters(),
         stale_list(),
+        stale_chain(),
         late_duplicate(),
     ]
 }
 
 /// Larger bounds, for a release build and patience.
 pub fn deep() -> Vec<Scenario> {
-    vec![]
+    let commit = commit();
+    vec![
+        Scenario { pruners: vec![Points::NONE; 2], forgetters: 2, name: "deep_commit", ..commit.clone() },
+        Scenario { lost_answers: true, name: "deep_lost_answers", ..commit.clone() },
+        Scenario { pruners: vec![Points::NONE; 2], forgetters: 1, name: "deep_two_pruners", ..two_pruners() },
+        Scenario { forgetters: 1, name: "deep_resume", ..resume() },
+        Scenario { lost_answers: true, name: "deep_hold", ..hold() },
+        Scenario { readers: vec![Points::one(B)], name: "deep_late_duplicate", ..late_duplicate() },
+        Scenario { listing: Listing::Stale, name: "deep_stale_late", ..late_duplicate() },
+    ]
 }
 
 /// The scenario called `name`.
@@ -143,8 +153,8 @@ fn agents_resume() -> Scenario {
 
 fn restore() -> Scenario {
     Scenario {
-        before: vec![Before::complete(0), Before::complete(1)],
-        readers: vec![Points::one(A).with(Points::one(B)), Points::one(A)],
+        before: vec![Before::complete(0), Before::child(1, 0), Before::complete(2)],
+        readers: vec![Points::one(A).with(Points::one(B)), Points::one(B)],
         pruners: vec![Points::NONE],
         forgetters: 1,
         ..Scenario::new("restore", "two restores, forget and prune")
@@ -194,7 +204,7 @@ fn two_forgetters() -> Scenario {
 
 fn stale_list() -> Scenario {
     Scenario {
-        before: vec![Before::complete(0)],
+        before: vec![Before::complete(0), Before::complete(2)],
         writers: vec![WriterSpec::incremental(1)],
         pruners: vec![Points::NONE],
         forgetters: 1,
@@ -203,11 +213,22 @@ fn stale_list() -> Scenario {
     }
 }
 
+fn stale_chain() -> Scenario {
+    Scenario {
+        before: vec![Before::complete(0)],
+        writers: vec![WriterSpec::incremental(1), WriterSpec::incremental(2).after(0)],
+        pruners: vec![Points::NONE],
+        forgetters: 2,
+        listing: Listing::StaleForPrune,
+        crashes: false,
+        ..Scenario::new("stale_chain", "a chain grows and is forgotten while prune reads; every LIST may hide names")
+    }
+}
+
 fn late_duplicate() -> Scenario {
     Scenario {
         before: vec![Before::complete(0)],
         writers: vec![WriterSpec::incremental(1), WriterSpec::full(2)],
-        readers: vec![],
         pruners: vec![Points::NONE],
         forgetters: 1,
         late_duplicates: true,

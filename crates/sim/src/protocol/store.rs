@@ -111,6 +111,12 @@ impl Store {
     }
 }
 
+/// Whether `manifest` is of a complete point, and not void where `ended` is what is known of the lists under `ended/`.
+pub fn counts(rules: Rules, manifest: &Manifest, ended: Objects) -> bool {
+    let complete = !manifest.partial || !rules.obeys(Rule::PartialNeverCounts);
+    complete && !void(rules, manifest, ended)
+}
+
 /// Whether `manifest` is void where `ended` is what is known of the lists under `ended/`.
 pub fn void(rules: Rules, manifest: &Manifest, ended: Objects) -> bool {
     rules.obeys(Rule::VoidByEnded) && !manifest.names.only(ended).is_empty()

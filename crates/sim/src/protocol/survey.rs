@@ -9,7 +9,7 @@ use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Key, Request, Turn};
 use super::listing::Listing;
-use super::store::{Manifest, void};
+use super::store::{Manifest, counts, void};
 
 /// Adds the steps of pruner `i` while it reads.
 pub fn steps(turn: &mut Turn<'_>, i: usize) {
@@ -94,7 +94,7 @@ fn get_manifest(turn: &mut Turn<'_>, i: usize) {
         let pruner = &mut next.pruners[i];
         match (found, pruner.doubt) {
             (true, _) if is_void => pruner.voided.insert(point),
-            (true, _) => note_names(pruner, point, plan),
+            (true, _) => note_names(scenario, pruner, point, plan),
             (false, Doubt::Ending) => {
                 pruner.gone.insert(point);
                 pruner.moved = true;
@@ -109,9 +109,9 @@ fn get_manifest(turn: &mut Turn<'_>, i: usize) {
     });
 }
 
-fn note_names(pruner: &mut Pruner, point: PointId, plan: &Manifest) {
+fn note_names(scenario: &Scenario, pruner: &mut Pruner, point: PointId, plan: &Manifest) {
     pruner.named = pruner.named.with(plan.names);
-    if pruner.phase == Phase::GetManifests && !plan.partial {
+    if pruner.phase == Phase::GetManifests && counts(scenario.rules, plan, pruner.ended) {
         pruner.standing.insert(point);
     }
 }

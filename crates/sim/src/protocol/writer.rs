@@ -199,7 +199,6 @@ fn applies(scenario: &Scenario, state: &State, i: usize, phase: Phase) -> bool {
         Phase::CheckOwn => obeys(Rule::CheckOwnEnding),
         Phase::CheckParent => obeys(Rule::CheckParent) && plan.parent.is_some(),
         Phase::CheckTaken => obeys(Rule::CheckTakenEnding) && !plan.taken.is_empty(),
-        Phase::PutConfirmed => !plan.partial || !obeys(Rule::PartialNeverConfirmed),
         _ => true,
     }
 }

@@ -1,0 +1,137 @@
+//! The result of `backup`.
+
+use coffer_engine::backup::{BackupReport, VolumeReport};
+use coffer_format::{Id, Label, PointState, PointType, Timestamp, VolumeName};
+use coffer_store::RequestCounts;
+use serde::Serialize;
+
+use super::requests::Requests;
+use crate::human;
+use crate::output::Document;
+
+/// A new point.
+#[derive(Debug, Serialize)]
+pub(crate) struct BackupDocument {
+    point: Id,
+    team: Label,
+    cluster: Label,
+    namespace: Label,
+    plan: Label,
+    state: PointState,
+    #[serde(rename = "type")]
+    point_type: PointType,
+    type_reason: String,
+    time: Timestamp,
+    chain: Id,
+    sequence: u64,
+    parent: Option<Id>,
+    volumes: Vec<VolumeDocument>,
+    objects_written: u64,
+    bytes_written: u64,
+    requests: Requests,
+    duration_ms: u64,
+    resumed_bytes: u64,
+    repeated: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct VolumeDocument {
+    name: VolumeName,
+    kind: String,
+    #[serde(rename = "type")]
+    point_type: PointType,
+    type_reason: String,
+    size: u64,
+    read: u64,
+    changed: u64,
+    stored: u64,
+    blocks_changed: u64,
+    changes: String,
+    sampled_blocks: u64,
+    sample_mismatches: u64,
+    error: Option<String>,
+}
+
+impl BackupDocument {
+    /// The report of the engine; `requests` and `duration_ms` are those of the whole command.
+    pub(crate) fn new(report: BackupReport, requests: RequestCounts, duration_ms: u64) -> Self {
+        BackupDocument {
+            point: report.point,
+            team: report.plan.team,
+            cluster: report.plan.cluster,
+            namespace: report.plan.namespace,
+            plan: report.plan.plan,
+            state: report.state,
+            point_type: report.kind,
+            type_reason: report.type_reason,
+            time: report.time,
+            chain: report.chain,
+            sequence: report.sequence,
+            parent: report.parent,
+            volumes: report.volumes.into_iter().map(VolumeDocument::from).collect(),
+            objects_written: report.objects_written,
+            bytes_written: report.bytes_written,
+            requests: requests.into(),
+            duration_ms,
+            resumed_bytes: report.resumed_bytes,
+            repeated: report.repeated,
+        }
+    }
+
+    /// Volumes that are not in the point, with the reasons.
+    pub(crate) fn failed(&self) -> Vec<String> {
+        let failed = self.volumes.iter().filter_map(|volume| Some((volume, volume.error.as_ref()?)));
+        failed.map(|(volume, error)| format!("{} ({error})", volume.name)).collect()
+    }
+}
+
+impl From<VolumeReport> for VolumeDocument {
+    fn from(report: VolumeReport) -> Self {
+        VolumeDocument {
+            name: report.name,
+            kind: report.kind,
+            point_type: report.point_type,
+            type_reason: report.type_reason,
+            size: report.size,
+            read: report.read,
+            changed: report.changed,
+            stored: report.stored,
+            blocks_changed: report.blocks_changed,
+            changes: report.changes,
+            sampled_blocks: report.sampled_blocks,
+            sample_mismatches: report.sample_mismatches,
+            error: report.error,
+        }
+    }
+}
+
+impl Document for BackupDocument {
+    fn text(&self) -> String {
+        let again = if self.repeated { ", made by an earlier run with the same idempotency key" } else { "" };
+        let mut text = format!(
+            "point {} ({}, {}: {}){again}\n",
+            self.point, self.state, self.point_type, self.type_reason
+        );
+        for volume in &self.volumes {
+            let line = match &volume.error {
+                Some(error) => format!("volume {}: failed: {error}\n", volume.name),
+                None => format!(
+                    "volume {}: {}, {} read, {} changed, {} stored\n",
+                    volume.name,
+                    human::size(volume.size),
+                    human::size(volume.read),
+                    human::size(volume.changed),
+                    human::size(volume.stored)
+                ),
+            };
+            text.push_str(&line);
+        }
+        text.push_str(&format!(
+            "{} with {} written in {}\n",
+            human::count(self.objects_written, "object"),
+            human::size(self.bytes_written),
+            human::duration(self.duration_ms)
+        ));
+        text
+    }
+}

@@ -1,0 +1,141 @@
+//! The results of `key`: names, places and public parts; never a secret.
+
+use coffer_format::{Certificate, Id, KeyFile, KeyKind, Label, PinnedKey, PlanId, RepositoryId};
+use serde::{Serialize, Serializer};
+
+use crate::human;
+use crate::output::Document;
+
+/// New key files.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewKeyDocument {
+    pub(crate) repository: RepositoryId,
+    pub(crate) team: Label,
+    pub(crate) generation: u32,
+    pub(crate) key_file: Option<String>,
+    pub(crate) writer_key_file: Option<String>,
+    /// Chains sealed to the new key, by a rotation.
+    pub(crate) chains: u64,
+}
+
+impl Document for NewKeyDocument {
+    fn text(&self) -> String {
+        let mut text = format!("team {}, generation {}\n", self.team, self.generation);
+        for (kind, path) in [("recovery", &self.key_file), ("writer", &self.writer_key_file)] {
+            if let Some(path) = path {
+                text.push_str(&format!("{kind} key: {}\n", path));
+            }
+        }
+        if self.chains > 0 {
+            text.push_str(&format!("{} can be read with the new key\n", human::count(self.chains, "chain")));
+        }
+        text
+    }
+}
+
+/// The public parts of a key file.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShowKeyDocument {
+    #[serde(serialize_with = "kind_word")]
+    kind: KeyKind,
+    repository: RepositoryId,
+    team: Label,
+    generation: u32,
+    pinned: Vec<PinnedKey>,
+    x25519_public: String,
+    certificate: Certificate,
+}
+
+impl From<&KeyFile> for ShowKeyDocument {
+    fn from(key: &KeyFile) -> Self {
+        ShowKeyDocument {
+            kind: key.kind,
+            repository: key.repository,
+            team: key.team.clone(),
+            generation: key.generation,
+            pinned: key.pinned.clone(),
+            x25519_public: key.x25519_public.to_string(),
+            certificate: key.certificate.clone(),
+        }
+    }
+}
+
+impl Document for ShowKeyDocument {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "kind         {} key\nrepository   {}\nteam         {}\ngeneration   {}\nX25519       {}\n",
+            kind_name(self.kind),
+            self.repository,
+            self.team,
+            self.generation,
+            self.x25519_public
+        );
+        for pinned in &self.pinned {
+            text.push_str(&format!("Ed25519 {:<4} {}\n", pinned.generation, pinned.ed25519));
+        }
+        text.push_str(&format!("certificate  {} for {}\n", self.certificate.serial, self.certificate.public));
+        text
+    }
+}
+
+/// Whether a key fits a repository.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckKeyDocument {
+    #[serde(serialize_with = "kind_word")]
+    pub(crate) kind: KeyKind,
+    pub(crate) repository: RepositoryId,
+    pub(crate) team: Label,
+    pub(crate) generation: u32,
+    /// Newest generation that the repository knows.
+    pub(crate) newest_generation: u32,
+    /// Chains that points use.
+    pub(crate) chains: u64,
+    /// Those whose key was opened; 0 with a writer key, which opens none.
+    pub(crate) chains_opened: u64,
+    pub(crate) problems: Vec<KeyProblem>,
+}
+
+/// A chain that the key does not open.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyProblem {
+    #[serde(serialize_with = "plan_text")]
+    pub(crate) plan: PlanId,
+    pub(crate) chain: Id,
+    pub(crate) detail: String,
+}
+
+impl Document for CheckKeyDocument {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} key of team {}, generation {} (newest: {})\n",
+            kind_name(self.kind),
+            self.team,
+            self.generation,
+            self.newest_generation
+        );
+        for problem in &self.problems {
+            text.push_str(&format!("plan {} chain {}: {}\n", problem.plan, problem.chain, problem.detail));
+        }
+        text.push_str(&match self.kind {
+            KeyKind::Recovery => format!("{} of {} opened\n", self.chains_opened, human::count(self.chains, "chain")),
+            KeyKind::Writer => "a writer key makes backups and opens no chain\n".into(),
+        });
+        text
+    }
+}
+
+/// `recovery` or `writer`.
+pub(crate) fn kind_name(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Recovery => "recovery",
+        KeyKind::Writer => "writer",
+    }
+}
+
+fn kind_word<S: Serializer>(kind: &KeyKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind_name(*kind))
+}
+
+fn plan_text<S: Serializer>(plan: &PlanId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(plan)
+}

@@ -1,0 +1,181 @@
+//! The result of `show`: one point in full.
+
+use std::collections::BTreeMap;
+
+use coffer_format::{
+    Id, Label, LineageEntry, Manifest, PointState, PointType, Timestamp, VolumeKind, VolumeName, VolumeRecord, VolumeState,
+};
+use serde::Serialize;
+
+use crate::human;
+use crate::output::Document;
+use crate::table::Table;
+
+/// One point.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShowDocument {
+    point: Id,
+    team: Label,
+    cluster: Label,
+    namespace: Label,
+    plan: Label,
+    state: PointState,
+    #[serde(rename = "type")]
+    point_type: PointType,
+    type_reason: String,
+    time: Timestamp,
+    started: Timestamp,
+    completed: Timestamp,
+    chain: Id,
+    chain_points: Vec<Id>,
+    sequence: u64,
+    parent: Option<Id>,
+    size: u64,
+    changed: u64,
+    stored: u64,
+    taken_over: Vec<Id>,
+    idempotency_key: Option<String>,
+    description: String,
+    tags: BTreeMap<String, String>,
+    writer: String,
+    signed: bool,
+    volumes: Vec<ShowVolume>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShowVolume {
+    name: VolumeName,
+    kind: VolumeKind,
+    state: VolumeState,
+    #[serde(rename = "type")]
+    point_type: PointType,
+    type_reason: String,
+    size: u64,
+    block_size: u32,
+    read: u64,
+    changed: u64,
+    blocks_changed: u64,
+    stored: u64,
+    metadata: u64,
+    changes: String,
+    sampled_blocks: u64,
+    sample_mismatches: u64,
+    lineage: Vec<LineageEntry>,
+    error: Option<String>,
+}
+
+impl ShowDocument {
+    /// A manifest, the visible points of its chain, and whether its signature was checked.
+    pub(crate) fn new(manifest: Manifest, chain_points: Vec<Id>, signed: bool) -> Self {
+        ShowDocument {
+            point: manifest.point,
+            team: manifest.team,
+            cluster: manifest.cluster,
+            namespace: manifest.namespace,
+            plan: manifest.plan,
+            state: manifest.state,
+            point_type: manifest.point_type,
+            type_reason: manifest.reason.0.text(),
+            time: manifest.time,
+            started: manifest.started,
+            completed: manifest.completed,
+            chain: manifest.chain,
+            chain_points,
+            sequence: manifest.sequence,
+            parent: manifest.parent,
+            size: manifest.size,
+            changed: manifest.changed,
+            stored: manifest.stored,
+            taken_over: manifest.taken_over,
+            idempotency_key: manifest.idempotency_key,
+            description: manifest.description,
+            tags: manifest.tags,
+            writer: manifest.writer,
+            signed,
+            volumes: manifest.volumes.into_iter().map(|volume| volume.payload.into()).collect(),
+        }
+    }
+}
+
+impl From<VolumeRecord> for ShowVolume {
+    fn from(record: VolumeRecord) -> Self {
+        ShowVolume {
+            name: record.name,
+            kind: record.kind,
+            state: record.state,
+            point_type: record.point_type,
+            type_reason: record.type_reason,
+            size: record.size,
+            block_size: record.block_size.bytes(),
+            read: record.read,
+            changed: record.changed,
+            blocks_changed: record.blocks_changed,
+            stored: record.stored,
+            metadata: record.metadata,
+            changes: record.changes,
+            sampled_blocks: record.sampled_blocks,
+            sample_mismatches: record.sample_mismatches,
+            lineage: record.lineage,
+            error: record.error,
+        }
+    }
+}
+
+impl Document for ShowDocument {
+    fn text(&self) -> String {
+        let parent = self.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_string());
+        let checked = if self.signed { "signature checked" } else { "signature not checked, as no key of its team was given" };
+        let mut text = format!(
+            "point      {}\nplan       {}/{}/{}/{}\nstate      {}\ntype       {}: {}\ntime       {}\n\
+             completed  {}\nparent     {parent}\nchain      {} ({})\nwriter     {} ({checked})\n",
+            self.point,
+            self.team,
+            self.cluster,
+            self.namespace,
+            self.plan,
+            self.state,
+            self.point_type,
+            self.type_reason,
+            self.time,
+            self.completed,
+            self.chain,
+            human::count(self.chain_points.len() as u64, "point"),
+            self.writer,
+        );
+        if !self.description.is_empty() {
+            text.push_str(&format!("about      {}\n", self.description));
+        }
+        for (key, value) in &self.tags {
+            text.push_str(&format!("tag        {key}={value}\n"));
+        }
+        text.push('\n');
+        text.push_str(&self.volume_table());
+        for volume in &self.volumes {
+            if let Some(error) = &volume.error {
+                text.push_str(&format!("volume {} failed: {error}\n", volume.name));
+            }
+        }
+        text
+    }
+}
+
+impl ShowDocument {
+    fn volume_table(&self) -> String {
+        let mut table =
+            Table::new(&["VOLUME", "KIND", "TYPE", ">SIZE", ">BLOCK", ">CHANGED", ">STORED", "CHANGES", "WHY"]);
+        for volume in self.volumes.iter().filter(|volume| volume.error.is_none()) {
+            table.row([
+                volume.name.to_string(),
+                volume.kind.to_string(),
+                volume.point_type.to_string(),
+                human::size(volume.size),
+                human::size(volume.block_size.into()),
+                human::size(volume.changed),
+                human::size(volume.stored),
+                volume.changes.clone(),
+                volume.type_reason.clone(),
+            ]);
+        }
+        table.render()
+    }
+}

@@ -1,0 +1,75 @@
+//! The result of `verify`.
+
+use coffer_engine::{Problem, VerifyReport};
+use coffer_format::Id;
+use serde::Serialize;
+
+use super::requests::Requests;
+use crate::human;
+use crate::output::Document;
+
+/// What verify found.
+#[derive(Debug, Serialize)]
+pub(crate) struct VerifyDocument {
+    points: u64,
+    packs: u64,
+    bytes_read: u64,
+    pub(crate) problems: Vec<ProblemDocument>,
+    notices: Vec<String>,
+    requests: Requests,
+    duration_ms: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemDocument {
+    pub(crate) kind: &'static str,
+    pub(crate) key: String,
+    pub(crate) detail: String,
+    pub(crate) points: Vec<Id>,
+}
+
+impl VerifyDocument {
+    /// The report of the engine.
+    pub(crate) fn new(report: VerifyReport, duration_ms: u64) -> Self {
+        VerifyDocument {
+            points: report.points,
+            packs: report.packs,
+            bytes_read: report.bytes_read,
+            problems: report.problems.into_iter().map(ProblemDocument::from).collect(),
+            notices: report.notices,
+            requests: report.requests.into(),
+            duration_ms,
+        }
+    }
+}
+
+impl From<Problem> for ProblemDocument {
+    fn from(problem: Problem) -> Self {
+        let Problem { kind, key, detail, points } = problem;
+        ProblemDocument { kind, key, detail, points }
+    }
+}
+
+impl Document for VerifyDocument {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for problem in &self.problems {
+            let points: Vec<String> = problem.points.iter().map(ToString::to_string).collect();
+            let touched = if points.is_empty() { "none known".to_owned() } else { points.join(" ") };
+            text.push_str(&format!("problem ({}): {}: {}; points: {touched}\n", problem.kind, problem.key, problem.detail));
+        }
+        for notice in &self.notices {
+            text.push_str(&format!("notice: {notice}\n"));
+        }
+        text.push_str(&format!(
+            "{} and {} checked, {} of packs read, {} found in {}\n",
+            human::count(self.points, "point"),
+            human::count(self.packs, "pack"),
+            human::size(self.bytes_read),
+            human::count(self.problems.len() as u64, "problem"),
+            human::duration(self.duration_ms)
+        ));
+        text
+    }
+}

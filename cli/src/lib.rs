@@ -1,0 +1,69 @@
+//! The command line of Coffer: arguments in, calls of the engine, one result out.
+//!
+//! What scripts rely on (verbs, options, exit statuses, JSON) is fixed in `docs/cli.md` and `docs/json.md`, and tests hold the
+//! program to them. Nothing here decides about stored data: the engine does. Nothing here ever prints a secret of a key file.
+//!
+//! # Map
+//! - `arguments`, `options`, `values`: from words to checked values.
+//! - `verbs`: one file per verb; each calls the engine and returns a document.
+//! - `documents`: what is printed, as JSON and for people.
+//! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
+//! - `key_files`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod cancellation;
+mod documents;
+mod environment;
+mod error;
+mod human;
+mod key_files;
+mod key_targets;
+mod logging;
+mod options;
+mod output;
+mod probe;
+mod progress;
+mod room;
+mod selection;
+mod session;
+mod table;
+mod targets;
+mod usage_error;
+mod values;
+mod verbs;
+mod volume_words;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::arguments::Arguments;
+use crate::error::ExitStatus;
+use crate::session::Session;
+
+/// Runs the program with `words`, of which the first is its name, and returns its exit status.
+pub fn run(words: Vec<OsString>) -> ExitCode {
+    let wants_json = usage_error::wants_json(&words);
+    match Arguments::try_parse_from(words) {
+        Ok(arguments) => run_parsed(arguments).into(),
+        Err(error) => usage_error::report(&error, wants_json).into(),
+    }
+}
+
+/// The definition of the command line, for documentation and completion.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+fn run_parsed(arguments: Arguments) -> ExitStatus {
+    let session = match Session::start(&arguments.output) {
+        Ok(session) => session,
+        Err(error) => return output::Output::new(&arguments.output).fail(&error),
+    };
+    match verbs::run(&session, arguments.verb) {
+        Ok(status) => status,
+        Err(error) => session.output.fail(&error),
+    }
+}

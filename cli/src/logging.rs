@@ -1,0 +1,43 @@
+//! The log on standard error. A line never cuts a progress bar in two.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::options::{LogFormat, LogLevel, OutputOptions};
+use crate::progress;
+
+/// Starts logging. A second call in one process changes nothing.
+pub(crate) fn start(options: &OutputOptions) {
+    let builder = tracing_subscriber::fmt().with_max_level(filter(options.log_level)).with_writer(|| StandardError);
+    let started = match options.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => {
+            builder.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
+        }
+    };
+    // A log that was started before stays as it is.
+    drop(started);
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    }
+}
+
+/// Standard error; each write is one whole event.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        progress::suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

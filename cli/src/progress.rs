@@ -1,0 +1,198 @@
+//! Progress on standard error: a bar on a terminal, otherwise one line every 10 s. It never slows the work down.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use coffer_engine::backup::Progress;
+use indicatif::{ProgressBar, ProgressStyle as BarStyle};
+use serde_json::json;
+
+use crate::human;
+use crate::output::{Output, ProgressStyle};
+
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The bar that is drawn now, so that log lines can step around it.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Runs `print` with the bar out of the way.
+pub(crate) fn suspend<T>(print: impl FnOnce() -> T) -> T {
+    let bar = locked(&BAR).clone();
+    match bar {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+}
+
+/// Shows progress until it is dropped.
+pub(crate) struct Reporter {
+    shared: Arc<Shared>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    verb: &'static str,
+    style: ProgressStyle,
+    started: Instant,
+    total: AtomicU64,
+    done: AtomicU64,
+    moved: AtomicU64,
+    volume: Mutex<String>,
+    bar: Option<ProgressBar>,
+    over: AtomicBool,
+    sleeping: Mutex<()>,
+    woken: Condvar,
+}
+
+impl Reporter {
+    /// Begins to show the progress of `verb`.
+    pub(crate) fn start(output: &Output, verb: &'static str) -> Reporter {
+        let style = output.progress_style();
+        let bar = (style == ProgressStyle::Bar).then(|| draw(verb));
+        locked(&BAR).clone_from(&bar);
+        let shared = Arc::new(Shared {
+            verb,
+            style,
+            started: Instant::now(),
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            volume: Mutex::default(),
+            bar,
+            over: AtomicBool::new(false),
+            sleeping: Mutex::new(()),
+            woken: Condvar::new(),
+        });
+        let has_lines = matches!(style, ProgressStyle::Lines | ProgressStyle::JsonLines);
+        let ticker = has_lines.then(|| tick(&shared)).flatten();
+        Reporter { shared, ticker }
+    }
+
+    /// What the engine tells.
+    pub(crate) fn progress(&self) -> Arc<dyn Progress> {
+        self.shared.clone()
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Release);
+        drop(locked(&self.shared.sleeping));
+        self.shared.woken.notify_all();
+        if let Some(ticker) = self.ticker.take() {
+            // A panic of the ticker was printed; progress is not worth another.
+            drop(ticker.join());
+        }
+        if let Some(bar) = &self.shared.bar {
+            bar.finish_and_clear();
+            locked(&BAR).take();
+        }
+    }
+}
+
+impl Progress for Shared {
+    fn volume(&self, volume: &str, total_bytes: u64) {
+        let total = self.total.fetch_add(total_bytes, Ordering::Relaxed) + total_bytes;
+        volume.clone_into(&mut locked(&self.volume));
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_message(volume.to_owned());
+        }
+    }
+
+    fn advance(&self, done_bytes: u64, moved_bytes: u64) {
+        self.done.fetch_add(done_bytes, Ordering::Relaxed);
+        self.moved.fetch_add(moved_bytes, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.inc(done_bytes);
+        }
+    }
+}
+
+impl Shared {
+    fn line(&self) -> String {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        let moved = self.moved.load(Ordering::Relaxed);
+        let seconds = self.started.elapsed().as_secs();
+        let volume = locked(&self.volume).clone();
+        if self.style == ProgressStyle::JsonLines {
+            let fields = json!({ "message": "progress", "operation": self.verb, "volume": volume, "done_bytes": done,
+                "total_bytes": total, "moved_bytes": moved, "seconds": seconds });
+            let timestamp = jiff::Timestamp::now().to_string();
+            return json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "coffer" }).to_string();
+        }
+        let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
+        let (done, total, moved) = (human::size(done), human::size(total), human::size(moved));
+        format!("{}: volume {volume}, {done} of {total} ({percent} %), {moved} moved, {seconds} s", self.verb)
+    }
+}
+
+fn draw(verb: &'static str) -> ProgressBar {
+    let template = "{prefix} {msg} [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let style = BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(verb);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// Starts the thread that prints lines; without a thread there are no lines, and the work goes on.
+fn tick(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let shared = shared.clone();
+    let print = move || {
+        let mut sleeping = locked(&shared.sleeping);
+        while !shared.over.load(Ordering::Acquire) {
+            let (guard, wait) =
+                shared.woken.wait_timeout(sleeping, LINE_EVERY).unwrap_or_else(PoisonError::into_inner);
+            sleeping = guard;
+            if wait.timed_out() && !shared.over.load(Ordering::Acquire) {
+                eprintln!("{}", shared.line());
+            }
+        }
+    };
+    std::thread::Builder::new().name("progress".into()).spawn(print).ok()
+}
+
+/// No holder leaves these values half written, so a panic of another thread does not matter.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(style: ProgressStyle) -> Shared {
+        Shared {
+            verb: "backup",
+            style,
+            started: Instant::now(),
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            volume: Mutex::default(),
+            bar: None,
+            over: AtomicBool::new(false),
+            sleeping: Mutex::new(()),
+            woken: Condvar::new(),
+        }
+    }
+
+    #[test]
+    fn lines_tell_volume_and_share_also_before_anything_is_known() {
+        let progress = shared(ProgressStyle::Lines);
+        assert!(progress.line().contains("0 B of 0 B (0 %)"), "{}", progress.line());
+        progress.volume("vdb", 4 << 20);
+        progress.advance(1 << 20, 100);
+        assert!(progress.line().starts_with("backup: volume vdb, 1.0 MiB of 4.0 MiB (25 %), 100 B moved"));
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let progress = shared(ProgressStyle::JsonLines);
+        progress.volume("vdb", 10);
+        let line: serde_json::Value = serde_json::from_str(&progress.line()).unwrap();
+        assert_eq!(line["fields"]["total_bytes"], 10);
+    }
+}

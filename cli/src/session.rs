@@ -1,0 +1,81 @@
+//! What a verb needs of the process: repository, clock, memory, cancellation and output.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use coffer_engine::{Environment, Repository, Resources};
+use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
+
+use crate::cancellation::Cancellation;
+use crate::environment;
+use crate::error::CliError;
+use crate::key_files;
+use crate::logging;
+use crate::options::{KeyOptions, MemoryOptions, OutputOptions, RepositoryOptions};
+use crate::output::Output;
+
+/// One run of the program.
+pub(crate) struct Session {
+    /// Where results go.
+    pub(crate) output: Output,
+    cancellation: Cancellation,
+    started: Instant,
+}
+
+impl Session {
+    /// Starts the log and listens to signals.
+    pub(crate) fn start(options: &OutputOptions) -> Result<Session, CliError> {
+        logging::start(options);
+        let cancellation = Cancellation::listen()
+            .map_err(|source| CliError::File { step: "listen to", path: "signals".into(), source })?;
+        Ok(Session { output: Output::new(options), cancellation, started: Instant::now() })
+    }
+
+    /// Clock, random source and the wish to stop.
+    pub(crate) fn environment(&self) -> Environment {
+        environment::system(self.cancellation.token())
+    }
+
+    /// Milliseconds since the start.
+    pub(crate) fn duration_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The address of the repository.
+    pub(crate) fn address(&self, repository: &RepositoryOptions) -> Result<RepositoryUrl, CliError> {
+        RepositoryUrl::parse(&repository.repo).map_err(|error| CliError::Usage(format!("--repo: {error}")))
+    }
+
+    /// Opens the store; `create` makes its directory where it is missing.
+    pub(crate) fn open_store(
+        &self,
+        repository: &RepositoryOptions,
+        create: bool,
+    ) -> Result<Arc<dyn ObjectStore>, CliError> {
+        Ok(coffer_store::open(&self.address(repository)?, OpenOptions { create })?)
+    }
+
+    /// Opens the repository with whatever key the caller has.
+    pub(crate) fn open(&self, repository: &RepositoryOptions, key: &KeyOptions) -> Result<Repository, CliError> {
+        let store = self.open_store(repository, false)?;
+        let key = key.key.as_deref().map(key_files::read).transpose()?;
+        Ok(Repository::open(store, self.environment(), key)?)
+    }
+
+    /// Opens the repository without a key.
+    pub(crate) fn open_without_key(&self, repository: &RepositoryOptions) -> Result<Repository, CliError> {
+        Ok(Repository::open(self.open_store(repository, false)?, self.environment(), None)?)
+    }
+
+    /// Shares the memory out among buffers and caches. A signal wakes who waits for a buffer.
+    pub(crate) fn resources(&self, memory: &MemoryOptions) -> Result<Resources, CliError> {
+        let resources = Resources::within(memory.memory, processors())?;
+        self.cancellation.wakes(&resources.arena);
+        Ok(resources)
+    }
+}
+
+/// Processors that this process may use; limits of the control group count.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}

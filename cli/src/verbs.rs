@@ -1,0 +1,44 @@
+//! One file per verb: its options, and how it calls the engine. A verb decides nothing about stored data.
+
+pub(crate) mod backup;
+pub(crate) mod bench;
+pub(crate) mod cat;
+pub(crate) mod completion;
+pub(crate) mod doctor;
+pub(crate) mod forget;
+pub(crate) mod hold;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod points;
+pub(crate) mod prune;
+pub(crate) mod restore;
+pub(crate) mod show;
+pub(crate) mod usage;
+pub(crate) mod verify;
+pub(crate) mod version;
+
+use crate::arguments::Verb;
+use crate::error::{CliError, ExitStatus};
+use crate::session::Session;
+
+/// Runs a verb. The result was printed when this returns; an error was not.
+pub(crate) fn run(session: &Session, verb: Verb) -> Result<ExitStatus, CliError> {
+    match verb {
+        Verb::Init(arguments) => init::run(session, &arguments),
+        Verb::Backup(arguments) => backup::run(session, &arguments),
+        Verb::Points(arguments) => points::run(session, &arguments),
+        Verb::Show(arguments) => show::run(session, &arguments),
+        Verb::Restore(arguments) => restore::run(session, &arguments),
+        Verb::Verify(arguments) => verify::run(session, &arguments),
+        Verb::Forget(arguments) => forget::run(session, &arguments),
+        Verb::Hold(arguments) => hold::run(session, &arguments),
+        Verb::Prune(arguments) => prune::run(session, &arguments),
+        Verb::Usage(arguments) => usage::run(session, &arguments),
+        Verb::Key(verb) => key::run(session, &verb),
+        Verb::Cat(verb) => cat::run(session, &verb),
+        Verb::Doctor(arguments) => doctor::run(session, &arguments),
+        Verb::Bench(verb) => bench::run(session, &verb),
+        Verb::Version(arguments) => version::run(session, &arguments),
+        Verb::Completion(arguments) => completion::run(session, &arguments),
+    }
+}

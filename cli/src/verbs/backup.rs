@@ -1,0 +1,182 @@
+//! `coffer backup`: opens the volumes and lets the engine make one point of them.
+
+mod host;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use coffer_engine::Repository;
+use coffer_engine::backup::{BackupRequest, ChangeSource, Progress, TypeWish, run_backup};
+use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp};
+
+use crate::documents::backup::BackupDocument;
+use crate::error::{CliError, ExitStatus};
+use crate::options::{KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::progress::Reporter;
+use crate::session::Session;
+use crate::values;
+use crate::verbs::version::program_version;
+use crate::volume_words::SourceWord;
+
+const EXAMPLES: &str = "\
+Examples:
+  coffer backup --repo file:///srv/backup --key writer.key --plan web /dev/vg0/web-snapshot
+  coffer backup --repo file:///srv/backup --key writer.key --plan shop db=/dev/vg0/db-snap files=/srv/files.img
+  coffer backup --repo file:///srv/backup --key writer.key --plan web --type full --compression zstd:9 --json web=disk.img
+
+A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.";
+
+/// Options of `backup`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct BackupArguments {
+    #[command(flatten)]
+    repository: RepositoryOptions,
+    #[command(flatten)]
+    key: KeyOptions,
+
+    /// Block devices and disk images; a path alone is named by its last component
+    #[arg(value_name = "VOLUME", required = true)]
+    volumes: Vec<SourceWord>,
+
+    #[command(flatten)]
+    identity: PlanOptions,
+
+    /// What to make: auto makes a full first and again after --full-every points
+    #[arg(long = "type", value_name = "TYPE", default_value = "auto")]
+    type_wish: Type,
+
+    /// Complete points of a chain before the next full, 1 to 256
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=256))]
+    full_every: u32,
+
+    /// Where changes come from: auto, hash (read everything) or fiemap (skip holes)
+    #[arg(long, value_name = "SOURCE", default_value = "auto", value_parser = values::changes)]
+    changes: ChangeSource,
+
+    /// Block size of volumes that have none yet, 16KiB to 1MiB [default: by the volume's size]
+    #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
+    block_size: Option<BlockSize>,
+
+    /// lz4, zstd[:1-22] or none
+    #[arg(long, value_name = "HOW", default_value = "lz4", value_parser = values::compression)]
+    compression: Compression,
+
+    /// Read engine: auto or pread
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
+    io: &'static str,
+
+    #[command(flatten)]
+    memory: MemoryOptions,
+
+    /// When the source was frozen, if earlier than now; retention and picking use it
+    #[arg(long, value_name = "RFC3339", value_parser = values::time)]
+    snapshot_time: Option<Timestamp>,
+
+    /// A tag of the point; may be repeated
+    #[arg(long, value_name = "K=V", value_parser = values::tag)]
+    tag: Vec<(String, String)>,
+
+    /// Free text about the point
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+
+    /// A repeated run with the same key returns the first run's point instead of a new one
+    #[arg(long, value_name = "K")]
+    idempotency_key: Option<String>,
+}
+
+/// Which plan the point belongs to.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Identity")]
+struct PlanOptions {
+    /// Plan, the unit that has points
+    #[arg(long, value_name = "P", value_parser = values::format_value::<Label>)]
+    plan: Label,
+
+    /// Team [default: the key's team, or `default`]
+    #[arg(long, value_name = "T", value_parser = values::format_value::<Label>)]
+    team: Option<Label>,
+
+    /// Cluster [default: this host's name]
+    #[arg(long, value_name = "C", value_parser = values::format_value::<Label>)]
+    cluster: Option<Label>,
+
+    /// Namespace
+    #[arg(long, value_name = "N", default_value = "default", value_parser = values::format_value::<Label>)]
+    namespace: Label,
+}
+
+/// Full or incremental.
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Type {
+    Auto,
+    Full,
+    Incremental,
+}
+
+pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<ExitStatus, CliError> {
+    let tags = tags(&arguments.tag)?;
+    sources::check(&arguments.volumes)?;
+    let repository = session.open(&arguments.repository, &arguments.key)?;
+    let resources = session.resources(&arguments.memory)?;
+    let plan = plan(&repository, &arguments.identity)?;
+    // Whatever is wrong with the key is said before devices are opened.
+    repository.secrets(&plan.team)?;
+    let volumes = sources::open(&arguments.volumes)?;
+    let reporter = Reporter::start(&session.output, "backup");
+    let progress: Arc<dyn Progress> = reporter.progress();
+    let request = BackupRequest {
+        plan,
+        volumes,
+        type_wish: match arguments.type_wish {
+            Type::Auto => TypeWish::Auto,
+            Type::Full => TypeWish::Full,
+            Type::Incremental => TypeWish::Incremental,
+        },
+        full_every: arguments.full_every,
+        changes: arguments.changes,
+        block_size: arguments.block_size,
+        compression: arguments.compression,
+        snapshot_time: arguments.snapshot_time,
+        idempotency_key: arguments.idempotency_key.clone(),
+        description: arguments.description.clone(),
+        tags,
+        writer: format!("coffer {}", program_version()),
+        progress,
+    };
+    let report = run_backup(&repository, &resources, &request);
+    drop(reporter);
+    let report = report?;
+    let state = report.state;
+    let document = BackupDocument::new(report, repository.store().requests(), session.duration_ms());
+    session.output.show(&document)?;
+    if state == PointState::Available {
+        return Ok(ExitStatus::Done);
+    }
+    let failed = document.failed().join(", ");
+    let line = format!("partly done, not in the point: {failed}; the point is never picked, run the backup again");
+    Ok(session.output.close(ExitStatus::Partly, &line))
+}
+
+fn plan(repository: &Repository, identity: &PlanOptions) -> Result<PlanId, CliError> {
+    let default_team = || repository.team().cloned().unwrap_or_else(|| "default".parse().expect("a valid label"));
+    Ok(PlanId {
+        team: identity.team.clone().unwrap_or_else(default_team),
+        cluster: identity.cluster.clone().map_or_else(host::cluster, Ok)?,
+        namespace: identity.namespace.clone(),
+        plan: identity.plan.clone(),
+    })
+}
+
+fn tags(given: &[(String, String)]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in given {
+        if tags.insert(key.clone(), value.clone()).is_some() {
+            return Err(CliError::Usage(format!("--tag {key} is given twice; a point has one value per tag")));
+        }
+    }
+    Ok(tags)
+}

@@ -1,0 +1,99 @@
+//! `coffer init`: the key files first, then the repository, so that no data can ever be sealed to a key that was lost.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use coffer_engine::Repository;
+use coffer_format::object_key;
+use coffer_store::{Key, ObjectStore};
+
+use crate::documents::init::InitDocument;
+use crate::error::{CliError, ExitStatus};
+use crate::key_targets::KeyTargets;
+use crate::options::RepositoryOptions;
+use crate::probe;
+use crate::session::Session;
+
+const EXAMPLES: &str = "\
+Examples:
+  coffer init --repo file:///srv/backup --key-out recovery.key --writer-key-out writer.key
+  coffer init --repo file:///srv/scratch --no-encryption
+
+Keep a copy of the recovery key away from this machine: whoever has it can read everything, and without it nothing can be
+restored. Machines that only make backups get the writer key.";
+
+/// Options of `init`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct InitArguments {
+    #[command(flatten)]
+    repository: RepositoryOptions,
+
+    /// New file for the recovery key, which alone can read data
+    #[arg(long, value_name = "FILE")]
+    key_out: Option<PathBuf>,
+
+    /// New file for a writer key, which makes backups and cannot read data
+    #[arg(long, value_name = "FILE", requires = "key_out")]
+    writer_key_out: Option<PathBuf>,
+
+    /// Store everything readable for everyone; detects accidents, not malice
+    #[arg(long, conflicts_with_all = ["key_out", "writer_key_out"])]
+    no_encryption: bool,
+}
+
+pub(crate) fn run(session: &Session, arguments: &InitArguments) -> Result<ExitStatus, CliError> {
+    let targets = key_targets(arguments)?;
+    session.address(&arguments.repository)?;
+    let store = session.open_store(&arguments.repository, true)?;
+    refuse_existing(store.as_ref())?;
+    let environment = session.environment();
+    let capabilities = probe::probe(store.as_ref(), &environment)?;
+    let config = match &targets {
+        Some(targets) => {
+            let mut save = |key: &_| targets.save_for_engine(&environment, key);
+            Repository::init(store.as_ref(), &environment, true, &mut save).map_err(|error| targets.explain(error.into()))?
+        }
+        None => {
+            tracing::warn!("no encryption: whoever reads the repository reads the data; only accidents are detected");
+            Repository::init(store.as_ref(), &environment, false, &mut |_| Ok(()))?
+        }
+    };
+    session.output.show(&InitDocument {
+        repository: config.repository,
+        format: config.format,
+        encrypted: config.encrypted,
+        capabilities,
+        key_file: arguments.key_out.as_deref().map(shown),
+        writer_key_file: arguments.writer_key_out.as_deref().map(shown),
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+fn key_targets(arguments: &InitArguments) -> Result<Option<KeyTargets<'_>>, CliError> {
+    if arguments.no_encryption {
+        return Ok(None);
+    }
+    let Some(recovery) = arguments.key_out.as_deref() else {
+        return Err(CliError::Usage(
+            "give --key-out FILE for the recovery key: without a key that is kept, nothing could ever be restored \
+             (or --no-encryption, which detects accidents, not malice)"
+                .into(),
+        ));
+    };
+    let targets = KeyTargets { recovery, writer: arguments.writer_key_out.as_deref() };
+    targets.check()?;
+    Ok(Some(targets))
+}
+
+/// Fails before anything is written; the engine looks again.
+fn refuse_existing(store: &dyn ObjectStore) -> Result<(), CliError> {
+    if store.exists(&Key::new(object_key::config())?)? {
+        return Err(CliError::Refused(format!("{} already holds a repository; choose another place", store.describe())));
+    }
+    Ok(())
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

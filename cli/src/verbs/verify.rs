@@ -1,0 +1,68 @@
+//! `coffer verify`.
+
+use clap::Args;
+use coffer_engine::{VerifyRequest, run_verify};
+use coffer_format::Id;
+
+use crate::documents::verify::VerifyDocument;
+use crate::error::{CliError, ExitStatus};
+use crate::human;
+use crate::options::{FilterOptions, KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::session::Session;
+use crate::values;
+
+const EXAMPLES: &str = "\
+Examples:
+  coffer verify --repo file:///srv/backup
+  coffer verify --repo file:///srv/backup --key writer.key --plan web
+  coffer verify --repo file:///srv/backup --key recovery.key --read-data=5
+  coffer verify --repo file:///srv/backup --key writer.key --expect-head 01jd3k5x6v8q2m4n7p9r0s1t2w
+
+Without a key: listings, lengths and digests. With a writer key: signatures, maps and trailers too. With the recovery key and
+--read-data: every block. Damaged packs are noted in the repository, and the next backup stores their blocks again.";
+
+/// Options of `verify`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    repository: RepositoryOptions,
+    #[command(flatten)]
+    key: KeyOptions,
+    #[command(flatten)]
+    filter: FilterOptions,
+
+    /// Read and check this share of all packs' blocks; all of them without a number
+    #[arg(
+        long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100",
+        value_parser = values::percent
+    )]
+    read_data: Option<f64>,
+
+    /// A point that must be there; tells whether the newest was taken away
+    #[arg(long, value_name = "POINT", value_parser = values::format_value::<Id>)]
+    expect_head: Option<Id>,
+
+    #[command(flatten)]
+    memory: MemoryOptions,
+}
+
+pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<ExitStatus, CliError> {
+    let repository = session.open(&arguments.repository, &arguments.key)?;
+    let resources = session.resources(&arguments.memory)?;
+    let request = VerifyRequest {
+        filter: arguments.filter.filter(),
+        read_data_percent: arguments.read_data,
+        expect_head: arguments.expect_head,
+    };
+    let report = run_verify(&repository, &resources, &request)?;
+    let document = VerifyDocument::new(report, session.duration_ms());
+    session.output.show(&document)?;
+    let Some(first) = document.problems.first() else { return Ok(ExitStatus::Done) };
+    let count = human::count(document.problems.len() as u64, "problem");
+    let line = format!(
+        "verify found {count}, the first is {} {}: {}; choose points that are not touched, and make a new backup",
+        first.kind, first.key, first.detail
+    );
+    Ok(session.output.close(ExitStatus::Damaged, &line))
+}

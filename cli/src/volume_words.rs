@@ -1,0 +1,112 @@
+//! `NAME=PATH` and `PATH`, as `backup`, `restore` and `doctor` take them. Pure: nothing is opened.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use coffer_format::VolumeName;
+
+/// A volume to back up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceWord {
+    /// Its name in the point.
+    pub(crate) name: VolumeName,
+    /// The device or image.
+    pub(crate) path: PathBuf,
+}
+
+impl FromStr for SourceWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, path) = match split(text) {
+            Some((name, path)) => (name.to_owned(), path),
+            None => (last_component(text)?, text),
+        };
+        if path.is_empty() {
+            return Err("write NAME=PATH or PATH; the path is missing".into());
+        }
+        Ok(SourceWord { name: parse_name(&name)?, path: PathBuf::from(path) })
+    }
+}
+
+/// Where a restored volume goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TargetPlace {
+    /// Standard output.
+    Stream,
+    /// A block device or an image.
+    Path(PathBuf),
+}
+
+/// A volume to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TargetWord {
+    /// Its name in the point.
+    pub(crate) name: VolumeName,
+    /// Where it goes.
+    pub(crate) place: TargetPlace,
+}
+
+impl FromStr for TargetWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((name, target)) = text.split_once('=') else {
+            return Err("write NAME=TARGET, such as vdb=/dev/vdb, vdb=disk.img or vdb=- for standard output".into());
+        };
+        let place = match target {
+            "" => return Err("write NAME=TARGET; the target is missing".into()),
+            "-" => TargetPlace::Stream,
+            path => TargetPlace::Path(PathBuf::from(path)),
+        };
+        Ok(TargetWord { name: parse_name(name)?, place })
+    }
+}
+
+/// Splits at the first `=`, unless what stands before it is a part of a path.
+fn split(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(name, _)| !name.contains('/'))
+}
+
+fn last_component(path: &str) -> Result<String, String> {
+    let name = Path::new(path).file_name().and_then(|name| name.to_str());
+    name.map(str::to_owned).ok_or_else(|| "this path has no last component to name the volume; write NAME=PATH".into())
+}
+
+fn parse_name(name: &str) -> Result<VolumeName, String> {
+    name.parse().map_err(|_| {
+        "a volume's name has 1 to 128 bytes without NUL, and at most 200 when percent-encoded; write NAME=PATH".into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_named_by_its_last_component_or_by_the_word_before_the_first_equals_sign() {
+        let check = |text: &str, name: &str, path: &str| {
+            let word: SourceWord = text.parse().unwrap();
+            assert_eq!((word.name.to_string().as_str(), word.path.as_path()), (name, Path::new(path)), "{text}");
+        };
+        check("/dev/vdb", "vdb", "/dev/vdb");
+        check("data=/dev/vdb", "data", "/dev/vdb");
+        check("data=a=b.img", "data", "a=b.img");
+        check("/srv/a=b.img", "a=b.img", "/srv/a=b.img");
+        check("disk.img", "disk.img", "disk.img");
+        for wrong in ["", "=x", "name=", "/", "..", &format!("{}=/x", "n".repeat(129))] {
+            assert!(wrong.parse::<SourceWord>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_standard_output() {
+        let word: TargetWord = "vdb=-".parse().unwrap();
+        assert_eq!(word.place, TargetPlace::Stream);
+        let word: TargetWord = "vdb=/x=y".parse().unwrap();
+        assert_eq!(word.place, TargetPlace::Path("/x=y".into()));
+        for wrong in ["", "vdb", "vdb=", "=/x"] {
+            assert!(wrong.parse::<TargetWord>().is_err(), "{wrong}");
+        }
+    }
+}
