@@ -3,12 +3,13 @@
 mod block_pass;
 mod choose;
 mod commit;
+mod line;
 mod request;
 mod run;
 mod segments;
 mod volume;
 
-pub(crate) use commit::read_chain_key;
 pub use choose::{TypeChoice, TypeWish, choose_type};
+pub(crate) use commit::read_chain_key;
 pub use request::{BackupReport, BackupRequest, ChangeSource, Progress, VolumeReport, VolumeSource};
 pub use run::run_backup;

@@ -72,7 +72,8 @@ impl Filter {
     }
 
     fn matches(&self, point: &PointEntry) -> bool {
-        let label = |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+        let label =
+            |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
         label(&self.team, &point.plan.team)
             && label(&self.cluster, &point.plan.cluster)
             && label(&self.namespace, &point.plan.namespace)
@@ -98,7 +99,8 @@ pub fn list_points(repository: &Repository, filter: &Filter) -> Result<Vec<Point
 
 fn list_team(repository: &Repository, team: &Label, filter: &Filter) -> Result<Vec<PointEntry>, EngineError> {
     let store = repository.store().as_ref();
-    let (cluster, namespace, plan) = (filter.cluster.as_ref(), filter.namespace.as_ref(), filter.plan.as_ref());
+    let (cluster, namespace, plan) =
+        (filter.cluster.as_ref(), filter.namespace.as_ref(), filter.plan.as_ref());
     let summaries = read_summaries(store, &object_key::summaries_prefix(team, cluster, namespace, plan))?;
     let mut points = Vec::new();
     for object in coffer_store::list_all(store, &object_key::points_prefix(team, cluster, namespace, plan))? {
@@ -133,7 +135,9 @@ fn read_summaries(store: &dyn ObjectStore, prefix: &str) -> Result<BTreeMap<Id, 
 }
 
 fn read_summary(repository: &Repository, key: &str) -> Result<Option<Summary>, EngineError> {
-    let Some(bytes) = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)? else { return Ok(None) };
+    let Some(bytes) = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)? else {
+        return Ok(None);
+    };
     Ok(Some(decode_manifest(repository, key, &bytes)?.payload.summary()))
 }
 
@@ -208,7 +212,10 @@ fn retain_by_manifest(
     let mut kept = Vec::new();
     for point in points.drain(..) {
         let manifest = load_manifest(repository, &point)?.payload;
-        let has_volume = filter.volume.as_ref().is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name));
+        let has_volume = filter
+            .volume
+            .as_ref()
+            .is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name));
         let has_tags = filter.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value));
         if has_volume && has_tags {
             kept.push(point);

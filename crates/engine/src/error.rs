@@ -135,7 +135,9 @@ impl EngineError {
             EngineError::Store(error) => store_advice(error),
             EngineError::Object { .. } | EngineError::Damaged { .. } => Advice::Corrupt,
             EngineError::Limit(_) | EngineError::Usage(_) => Advice::Configure,
-            EngineError::Source { .. } | EngineError::SourceChanged { .. } | EngineError::Target { .. } => Advice::Retry,
+            EngineError::Source { .. } | EngineError::SourceChanged { .. } | EngineError::Target { .. } => {
+                Advice::Retry
+            }
             EngineError::NotFound(_) | EngineError::Forgotten(_) => Advice::NotFound,
             EngineError::Refused(_) => Advice::Refused,
             EngineError::Fenced { .. } => Advice::Fenced,

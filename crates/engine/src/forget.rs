@@ -50,13 +50,20 @@ pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> 
 }
 
 /// Forgets points named by a person. All are checked before the first goes.
-pub fn forget_points(repository: &Repository, ids: &[Id], filter: &Filter, dry_run: bool) -> Result<Verdict, EngineError> {
+pub fn forget_points(
+    repository: &Repository,
+    ids: &[Id],
+    filter: &Filter,
+    dry_run: bool,
+) -> Result<Verdict, EngineError> {
     let points = list_points(repository, filter)?;
     let mut verdict = Verdict::default();
     for id in ids {
         let point = points.iter().find(|point| point.id == *id);
         let point = point.ok_or_else(|| {
-            EngineError::NotFound(format!("there is no point {id}; `coffer points` lists those that are there"))
+            EngineError::NotFound(format!(
+                "there is no point {id}; `coffer points` lists those that are there"
+            ))
         })?;
         let newest = points.iter().rev().find(|other| other.plan == point.plan && other.is_complete());
         // Rule forget_keeps_newest.
@@ -100,9 +107,14 @@ pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(
 /// Ends all holds of a point. Returns how many there were.
 pub fn release(repository: &Repository, point: &PointEntry) -> Result<usize, EngineError> {
     let mut keys: Vec<Key> = Vec::new();
-    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::pins_prefix(&point.plan.team, &point.id))? {
+    for object in coffer_store::list_all(
+        repository.store().as_ref(),
+        &object_key::pins_prefix(&point.plan.team, &point.id),
+    )? {
         let key = object.key.as_str();
-        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else { continue };
+        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else {
+            continue;
+        };
         if Pin::decode(&bytes).map_err(EngineError::object(key))?.kind == PinKind::Hold {
             keys.push(object.key.clone());
         }
@@ -133,7 +145,9 @@ pub(crate) fn pinned_points(repository: &Repository, team: &Label) -> Result<BTr
     for object in coffer_store::list_all(repository.store().as_ref(), &object_key::all_pins_prefix(team))? {
         let key = object.key.as_str();
         let (_, point, _) = object_key::parse_pin(key).map_err(EngineError::object(key))?;
-        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else { continue };
+        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else {
+            continue;
+        };
         if !is_stale(&bytes, now) {
             pinned.insert(point);
         }
@@ -153,7 +167,8 @@ fn delete_points(repository: &Repository, points: &[PointEntry], ids: &[Id]) -> 
     let going: Vec<&PointEntry> = points.iter().filter(|point| wanted.contains(&point.id)).collect();
     let manifests: Vec<Key> = going.iter().map(|point| store_key(&point.key)).collect::<Result<_, _>>()?;
     delete_all(repository, &manifests)?;
-    let summary = |point: &&PointEntry| store_key(&object_key::summary(&point.plan, &point.id, &point.summary));
+    let summary =
+        |point: &&PointEntry| store_key(&object_key::summary(&point.plan, &point.id, &point.summary));
     delete_all(repository, &going.iter().map(summary).collect::<Result<Vec<_>, _>>()?)
 }
 

@@ -50,7 +50,9 @@ impl PlanObjects {
             DataObject::ChainKey(number) => {
                 chain.keys.insert(number, len);
             }
-            DataObject::Map { point, volume } => chain.volumes.entry((point, volume)).or_default().map = Some(len),
+            DataObject::Map { point, volume } => {
+                chain.volumes.entry((point, volume)).or_default().map = Some(len)
+            }
             DataObject::Pack { point, volume, number } => {
                 chain.volumes.entry((point, volume)).or_default().packs.insert(number, len);
             }
@@ -68,7 +70,10 @@ impl PlanObjects {
 }
 
 /// Lists the objects of a team, plan by plan.
-pub(crate) fn list_objects(repository: &Repository, team: &Label) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
+pub(crate) fn list_objects(
+    repository: &Repository,
+    team: &Label,
+) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
     let mut plans: BTreeMap<PlanId, PlanObjects> = BTreeMap::new();
     for_each_object(repository, &object_key::team_data_prefix(team), |object| {
         let key = object.key.as_str();
@@ -76,7 +81,8 @@ pub(crate) fn list_objects(repository: &Repository, team: &Label) -> Result<BTre
             Ok((plan, chain, data)) => plans.entry(plan).or_default().add(chain, data, object.len),
             Err(error) => match object_key::parse_data_chain(key) {
                 Some((plan, chain)) => {
-                    plans.entry(plan).or_default().chains.entry(chain).or_default().strange = Some(key.to_owned());
+                    plans.entry(plan).or_default().chains.entry(chain).or_default().strange =
+                        Some(key.to_owned());
                 }
                 None => tracing::warn!(key, %error, "an object that is not ours; left alone"),
             },
@@ -139,7 +145,8 @@ pub(crate) fn read_manifests(
             Ok(manifest) => {
                 let manifest = manifest.payload;
                 let lineages = manifest.volumes.iter().flat_map(|volume| volume.payload.lineage.iter());
-                let related = lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
+                let related =
+                    lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
                 todo.extend(related.filter(|id| !looked_up.contains(id)));
                 manifests.read.insert(id, manifest);
             }

@@ -28,11 +28,11 @@ pub use pick::{Intent, OfDay, pick};
 pub use ports::{CancelToken, Clock, Entropy, Environment};
 pub use prune::{PruneReport, PruneRequest, run_prune};
 pub use repository::{Access, Repository, SaveKey};
-pub use rotate::{RotateReport, finish_rotation, rotate};
 pub use resources::{MEMORY_BYTES_MIN, Resources};
 pub use restore::{
     RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
 };
 pub use retention::{KeepRules, Verdict, decide};
+pub use rotate::{RotateReport, finish_rotation, rotate};
 pub use usage::{UsageBy, UsageLabels, UsageRow, usage};
 pub use verify::{Problem, VerifyReport, VerifyRequest, run_verify};

@@ -47,7 +47,7 @@ impl FromStr for Intent {
             ))
         };
         if let Some(time) = text.strip_prefix("as-of=") {
-            return time.parse().map(Intent::AsOf).map_err(|_| bad());
+            return Timestamp::parse_lenient(time).map(Intent::AsOf).map_err(|_| bad());
         }
         let (head, tail) = text.split_once(':').map_or((text, None), |(head, tail)| (head, Some(tail)));
         match (head, tail) {
@@ -74,7 +74,11 @@ fn of_day(text: Option<&str>) -> Option<OfDay> {
 }
 
 /// Picks from `points`, which are those of one plan, oldest first. Days are calendar days in `zone`.
-pub fn pick<'a>(points: &'a [PointEntry], intent: &Intent, zone: &TimeZone) -> Result<&'a PointEntry, EngineError> {
+pub fn pick<'a>(
+    points: &'a [PointEntry],
+    intent: &Intent,
+    zone: &TimeZone,
+) -> Result<&'a PointEntry, EngineError> {
     let complete: Vec<&PointEntry> = points.iter().filter(|point| point.is_complete()).collect();
     let found = match intent {
         Intent::Latest => complete.last().copied(),
@@ -99,7 +103,8 @@ pub fn pick<'a>(points: &'a [PointEntry], intent: &Intent, zone: &TimeZone) -> R
 }
 
 fn day_of(point: &PointEntry, zone: &TimeZone) -> Date {
-    let instant = jiff::Timestamp::from_millisecond(point.summary.time.unix_ms()).unwrap_or(jiff::Timestamp::MAX);
+    let instant =
+        jiff::Timestamp::from_millisecond(point.summary.time.unix_ms()).unwrap_or(jiff::Timestamp::MAX);
     zone.to_datetime(instant).date()
 }
 
@@ -109,7 +114,12 @@ fn days(points: &[&PointEntry], zone: &TimeZone) -> Vec<Date> {
     days
 }
 
-fn of_that_day<'a>(points: &[&'a PointEntry], day: Date, which: OfDay, zone: &TimeZone) -> Option<&'a PointEntry> {
+fn of_that_day<'a>(
+    points: &[&'a PointEntry],
+    day: Date,
+    which: OfDay,
+    zone: &TimeZone,
+) -> Option<&'a PointEntry> {
     let mut of_day = points.iter().filter(|point| day_of(point, zone) == day);
     match which {
         OfDay::First => of_day.next().copied(),

@@ -41,7 +41,10 @@ impl Environment {
     }
 
     /// Calls `make` with a source of entropy that cannot fail, and fails afterwards if the real one did.
-    pub fn with_entropy<T>(&self, make: impl FnOnce(&mut dyn FnMut(&mut [u8])) -> T) -> Result<T, EngineError> {
+    pub fn with_entropy<T>(
+        &self,
+        make: impl FnOnce(&mut dyn FnMut(&mut [u8])) -> T,
+    ) -> Result<T, EngineError> {
         let mut failure = None;
         let made = make(&mut |out: &mut [u8]| {
             if let Err(error) = self.entropy.fill(out) {

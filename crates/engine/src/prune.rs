@@ -4,12 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Ended, EndedObjects, EndedVolume, Ending, Id, Label, Names, PlanId, VolumeName, object_key};
+use coffer_format::{
+    Ended, EndedObjects, EndedVolume, Ending, Id, Label, Names, PlanId, VolumeName, object_key,
+};
 use coffer_store::{Key, RequestCounts};
 
 use crate::catalog::{Filter, PointEntry, list_points, read_ended};
 use crate::forget::{delete_all, is_stale};
-use crate::inventory::{Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed};
+use crate::inventory::{
+    Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed,
+};
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
 use crate::{EngineError, Repository};
 
@@ -119,7 +123,8 @@ impl PlanPrune<'_> {
     fn may_end(&self, id: &Id, manifests: &Manifests, visible: &BTreeSet<Id>) -> bool {
         // Rule end_only_after_later.
         let is_complete = |later: &&Id| manifests.read[*later].state == coffer_format::PointState::Available;
-        self.request.abandoned.contains(id) || visible.range(*id..).filter(|later| *later > id).any(|later| is_complete(&later))
+        self.request.abandoned.contains(id)
+            || visible.range(*id..).filter(|later| *later > id).any(|later| is_complete(&later))
     }
 
     fn free(&self, manifests: &Manifests, visible: &BTreeSet<Id>, report: &mut PruneReport) -> FreeByOwner {
@@ -127,7 +132,9 @@ impl PlanPrune<'_> {
         let mut free = FreeByOwner::new();
         for (chain, objects) in &self.objects.chains {
             if let Some(strange) = &objects.strange {
-                report.notices.push(format!("chain {chain} is left alone, {strange} is not an object of a chain"));
+                report
+                    .notices
+                    .push(format!("chain {chain} is left alone, {strange} is not an object of a chain"));
                 continue;
             }
             if !named.has_chain(self.plan, chain) && !objects.keys.is_empty() {
@@ -215,7 +222,12 @@ impl PlanPrune<'_> {
     fn keys_of(&self, chain: Id, owner: Id, free: &Free) -> Result<Vec<Key>, EngineError> {
         let mut keys = Vec::new();
         for (volume, objects) in &free.volumes {
-            let path = coffer_format::VolumePath { plan: self.plan.clone(), chain, point: owner, volume: volume.clone() };
+            let path = coffer_format::VolumePath {
+                plan: self.plan.clone(),
+                chain,
+                point: owner,
+                volume: volume.clone(),
+            };
             if objects.map.is_some() {
                 keys.push(store_key(&object_key::map(&path))?);
             }
@@ -243,11 +255,17 @@ impl PlanPrune<'_> {
     }
 
     /// Uploads that were never completed, of runs that are over.
-    fn abort_uploads(&self, manifests: &Manifests, visible: &BTreeSet<Id>, report: &mut PruneReport) -> Result<(), EngineError> {
+    fn abort_uploads(
+        &self,
+        manifests: &Manifests,
+        visible: &BTreeSet<Id>,
+        report: &mut PruneReport,
+    ) -> Result<(), EngineError> {
         for upload in self.repository.store().list_uploads(&object_key::data_prefix(self.plan))? {
             let Ok((_, _, object)) = object_key::parse_data(upload.upload.key.as_str()) else { continue };
             let owner = match object {
-                coffer_format::DataObject::Map { point, .. } | coffer_format::DataObject::Pack { point, .. } => point,
+                coffer_format::DataObject::Map { point, .. }
+                | coffer_format::DataObject::Pack { point, .. } => point,
                 coffer_format::DataObject::ChainKey(_) => continue,
             };
             if manifests.read.contains_key(&owner) || self.may_end(&owner, manifests, visible) {
@@ -263,7 +281,8 @@ impl PlanPrune<'_> {
         let manifests = read_manifests(self.repository, self.plan, &BTreeSet::new())?;
         let visible = self.visible(&manifests)?;
         let void = manifests.read.keys().filter(|id| !visible.contains(id));
-        let keys: Vec<Key> = void.map(|id| store_key(&object_key::manifest(self.plan, id))).collect::<Result<_, _>>()?;
+        let keys: Vec<Key> =
+            void.map(|id| store_key(&object_key::manifest(self.plan, id))).collect::<Result<_, _>>()?;
         report.objects_deleted += keys.len() as u64;
         delete_all(self.repository, &keys)
     }
@@ -283,8 +302,10 @@ impl PlanPrune<'_> {
 }
 
 fn count(free: &Free, report: &mut PruneReport) {
-    report.objects_deleted += free.keys.len() as u64 + free.volumes.values().map(VolumeObjects::count).sum::<u64>();
-    report.bytes_deleted += free.keys.values().sum::<u64>() + free.volumes.values().map(VolumeObjects::bytes).sum::<u64>();
+    report.objects_deleted +=
+        free.keys.len() as u64 + free.volumes.values().map(VolumeObjects::count).sum::<u64>();
+    report.bytes_deleted +=
+        free.keys.values().sum::<u64>() + free.volumes.values().map(VolumeObjects::bytes).sum::<u64>();
 }
 
 /// Joins ascending numbers to inclusive ranges.
@@ -300,7 +321,11 @@ fn ranges(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 }
 
 /// Removes pins of killed restores and summaries whose manifest is gone.
-fn drop_leftovers(repository: &Repository, team: &Label, report: &mut PruneReport) -> Result<(), EngineError> {
+fn drop_leftovers(
+    repository: &Repository,
+    team: &Label,
+    report: &mut PruneReport,
+) -> Result<(), EngineError> {
     let store = repository.store().as_ref();
     let now = repository.environment().clock.now().unix_ms();
     let mut keys = Vec::new();
@@ -310,7 +335,8 @@ fn drop_leftovers(repository: &Repository, team: &Label, report: &mut PruneRepor
             keys.push(object.key);
         }
     }
-    let points: Vec<PointEntry> = list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })?;
+    let points: Vec<PointEntry> =
+        list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })?;
     let standing: BTreeSet<Id> = points.into_iter().map(|point| point.id).collect();
     for object in coffer_store::list_all(store, &object_key::summaries_prefix(team, None, None, None))? {
         let Ok((plan, id, _)) = object_key::parse_summary(object.key.as_str()) else { continue };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coffer_format::{
-    Config, KeyFile, KeyKind, Label, RecoveryPublicKey, RepositoryId, Signed, Signer, Suite, TeamSecrets, TeamStatement,
-    Verifier, object_key,
+    Config, KeyFile, KeyKind, Label, RecoveryPublicKey, RepositoryId, Signed, Signer, Suite, TeamSecrets,
+    TeamStatement, Verifier, object_key,
 };
 use coffer_store::{Key, ObjectStore, StoreError};
 
@@ -97,7 +97,9 @@ impl Repository {
     /// Adds a team with keys of its own. `save` gets its recovery key before anything is written.
     pub fn create_team(&self, team: &Label, save: SaveKey<'_>) -> Result<(), EngineError> {
         if !self.encrypted {
-            return Err(EngineError::Usage("this repository is not encrypted, its teams have no keys".into()));
+            return Err(EngineError::Usage(
+                "this repository is not encrypted, its teams have no keys".into(),
+            ));
         }
         if self.store.exists(&store_key(&object_key::team(team, 1))?)? {
             return Err(EngineError::Refused(format!("team {team} exists; its keys are not made twice")));
@@ -224,7 +226,11 @@ pub(crate) fn read_object(store: &dyn ObjectStore, key: &str, len_max: u64) -> R
 }
 
 /// Reads one whole small object, `None` where it does not exist.
-pub(crate) fn find_object(store: &dyn ObjectStore, key: &str, len_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
+pub(crate) fn find_object(
+    store: &dyn ObjectStore,
+    key: &str,
+    len_max: u64,
+) -> Result<Option<Vec<u8>>, EngineError> {
     match store.get(&store_key(key)?, len_max) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -278,7 +284,11 @@ fn read_config(store: &dyn ObjectStore) -> Result<Config, EngineError> {
     Config::decode(&bytes).map_err(EngineError::object(&key))
 }
 
-fn choose_access(config: &Config, key: Option<KeyFile>, store: &dyn ObjectStore) -> Result<Access, EngineError> {
+fn choose_access(
+    config: &Config,
+    key: Option<KeyFile>,
+    store: &dyn ObjectStore,
+) -> Result<Access, EngineError> {
     match (config.encrypted, key) {
         (false, None) => Ok(Access::Unencrypted),
         (true, None) => Ok(Access::Locked),

@@ -66,8 +66,11 @@ impl Resources {
                 return Err(EngineError::Bug("the least memory does not hold one worker".into()));
             }
         }
-        let arena = Arena::new(usize::try_from(arena_bytes).map_err(|_| EngineError::Bug("arena size".into()))?)
-            .map_err(|error| EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}")))?;
+        let arena =
+            Arena::new(usize::try_from(arena_bytes).map_err(|_| EngineError::Bug("arena size".into()))?)
+                .map_err(|error| {
+                    EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
+                })?;
         Ok(Resources { arena, workers, uploads: workers.min(4), part_len, cache_bytes })
     }
 }

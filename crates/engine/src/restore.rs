@@ -3,6 +3,7 @@
 mod in_place;
 mod run;
 mod stream;
+mod volume;
 mod writer;
 
 pub use run::{RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume, run_restore};

@@ -55,7 +55,13 @@ pub struct Verdict {
 ///
 /// Rules count in `(T - N x 24 h, T]` with T = the lesser of `now` and the newest complete point's time, so that a clock that runs ahead
 /// gives nothing up early. Partial points count for no rule and go when a later complete point stands.
-pub fn decide(points: &[PointEntry], pinned: &BTreeSet<Id>, rules: &KeepRules, now: Timestamp, zone: &TimeZone) -> Verdict {
+pub fn decide(
+    points: &[PointEntry],
+    pinned: &BTreeSet<Id>,
+    rules: &KeepRules,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Verdict {
     let complete: Vec<&PointEntry> = points.iter().filter(|point| point.is_complete()).collect();
     let Some(newest) = complete.last() else {
         let kept = points.iter().map(|point| (point.id, "no complete point is there".to_owned())).collect();
@@ -68,7 +74,8 @@ pub fn decide(points: &[PointEntry], pinned: &BTreeSet<Id>, rules: &KeepRules, n
         let mut reasons = Vec::new();
         if point.is_complete() {
             reasons.extend(rule_reasons(point, &complete, rules, reference));
-            reasons.extend(by_period.iter().filter(|(id, _)| *id == point.id).map(|(_, reason)| reason.clone()));
+            reasons
+                .extend(by_period.iter().filter(|(id, _)| *id == point.id).map(|(_, reason)| reason.clone()));
             if point.id == newest.id && reasons.is_empty() {
                 reasons.push("newest complete point".to_owned());
             }
@@ -87,7 +94,12 @@ pub fn decide(points: &[PointEntry], pinned: &BTreeSet<Id>, rules: &KeepRules, n
     verdict
 }
 
-fn rule_reasons(point: &PointEntry, complete: &[&PointEntry], rules: &KeepRules, reference: Timestamp) -> Vec<String> {
+fn rule_reasons(
+    point: &PointEntry,
+    complete: &[&PointEntry],
+    rules: &KeepRules,
+    reference: Timestamp,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(days) = rules.days {
         let oldest = reference.unix_ms().saturating_sub(i64::from(days).saturating_mul(DAY_MS));
@@ -107,7 +119,9 @@ fn rule_reasons(point: &PointEntry, complete: &[&PointEntry], rules: &KeepRules,
 
 fn period_keepers(complete: &[&PointEntry], rules: &KeepRules, zone: &TimeZone) -> Vec<(Id, String)> {
     let mut keepers = Vec::new();
-    for (count, period) in [(rules.hourly, "hour"), (rules.daily, "day"), (rules.weekly, "week"), (rules.monthly, "month")] {
+    for (count, period) in
+        [(rules.hourly, "hour"), (rules.daily, "day"), (rules.weekly, "week"), (rules.monthly, "month")]
+    {
         let Some(count) = count else { continue };
         let mut seen = Vec::new();
         for point in complete.iter().rev() {

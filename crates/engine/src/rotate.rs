@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, object_key, seal_chain_key,
+    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, object_key,
+    seal_chain_key,
 };
 
 use crate::backup::read_chain_key;
@@ -65,7 +66,9 @@ pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateR
 fn recovery_key(repository: &Repository) -> Result<&KeyFile, EngineError> {
     match repository.access() {
         Access::Key(key) if key.recovery.is_some() => Ok(key),
-        Access::Unencrypted => Err(EngineError::Usage("this repository is not encrypted, there is no key to rotate".into())),
+        Access::Unencrypted => {
+            Err(EngineError::Usage("this repository is not encrypted, there is no key to rotate".into()))
+        }
         _ => Err(EngineError::Usage("rotation needs the recovery key: give --key RECOVERY-KEY-FILE".into())),
     }
 }
@@ -101,7 +104,8 @@ fn reseal(repository: &Repository, new: &KeyFile, plan: &PlanId, chain: Id) -> R
     let key = object_key::chain_key(plan, &chain, number);
     let context = ObjectContext::new(&first.repository, &key);
     let entropy = repository.environment().entropy32()?;
-    let sealed = seal_chain_key(&private, &new.x25519_public, &context, entropy).map_err(EngineError::Limit)?;
+    let sealed =
+        seal_chain_key(&private, &new.x25519_public, &context, entropy).map_err(EngineError::Limit)?;
     let recipients = vec![Recipient { generation: new.generation, x25519: new.x25519_public, sealed }];
     let document = ChainKeyDocument { recipients, ..first };
     let signed = repository.signer(&plan.team)?.sign(&document);

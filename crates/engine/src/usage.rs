@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer_format::{Id, Label, PlanId, PointType, VolumeName, object_key};
 
 use crate::catalog::{Filter, PointEntry, list_points};
-use crate::inventory::{Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed};
+use crate::inventory::{
+    Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed,
+};
 use crate::repository::list_teams;
 use crate::{EngineError, Repository};
 
@@ -49,7 +51,11 @@ pub struct UsageRow {
 pub type UsageLabels = Vec<(&'static str, String)>;
 
 /// Adds up what the filter matches.
-pub fn usage(repository: &Repository, filter: &Filter, by: UsageBy) -> Result<Vec<(UsageLabels, UsageRow)>, EngineError> {
+pub fn usage(
+    repository: &Repository,
+    filter: &Filter,
+    by: UsageBy,
+) -> Result<Vec<(UsageLabels, UsageRow)>, EngineError> {
     let teams = match filter.team.as_ref().or(repository.team()) {
         Some(team) => vec![team.clone()],
         None => list_teams(repository.store().as_ref())?,
@@ -59,7 +65,8 @@ pub fn usage(repository: &Repository, filter: &Filter, by: UsageBy) -> Result<Ve
         let points = list_points(repository, &Filter { team: Some(team.clone()), ..filter.clone() })?;
         for (plan, objects) in list_objects(repository, team)? {
             if matches(filter, &plan) {
-                PlanUsage { repository, plan: &plan, objects: &objects, points: &points, by }.add(&mut rows, filter)?;
+                PlanUsage { repository, plan: &plan, objects: &objects, points: &points, by }
+                    .add(&mut rows, filter)?;
             }
         }
     }
@@ -67,8 +74,11 @@ pub fn usage(repository: &Repository, filter: &Filter, by: UsageBy) -> Result<Ve
 }
 
 fn matches(filter: &Filter, plan: &PlanId) -> bool {
-    let label = |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
-    label(&filter.cluster, &plan.cluster) && label(&filter.namespace, &plan.namespace) && label(&filter.plan, &plan.plan)
+    let label =
+        |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+    label(&filter.cluster, &plan.cluster)
+        && label(&filter.namespace, &plan.namespace)
+        && label(&filter.plan, &plan.plan)
 }
 
 struct PlanUsage<'a> {
@@ -94,7 +104,9 @@ impl PlanUsage<'_> {
                 let row = rows.entry(labels.clone()).or_insert_with(zero_row);
                 add_volume(row, *point, volume, objects, &manifests);
                 row.reclaimable_bytes = match (row.reclaimable_bytes, &named) {
-                    (Some(sum), Some(names)) => Some(sum + unnamed(names, self.plan, chain_id, owner, objects).bytes()),
+                    (Some(sum), Some(names)) => {
+                        Some(sum + unnamed(names, self.plan, chain_id, owner, objects).bytes())
+                    }
                     _ => None,
                 };
                 if self.points.iter().any(|listed| listed.id == *point) && counted.insert((labels, *point)) {
@@ -120,11 +132,15 @@ impl PlanUsage<'_> {
     }
 
     fn add_manifests(&self, row: &mut UsageRow) -> Result<(), EngineError> {
-        crate::inventory::for_each_object(self.repository, &object_key::plan_points_prefix(self.plan), |object| {
-            row.objects += 1;
-            row.bytes += object.len;
-            row.metadata_bytes += object.len;
-        })
+        crate::inventory::for_each_object(
+            self.repository,
+            &object_key::plan_points_prefix(self.plan),
+            |object| {
+                row.objects += 1;
+                row.bytes += object.len;
+                row.metadata_bytes += object.len;
+            },
+        )
     }
 
     fn labels(&self, volume: Option<&VolumeName>) -> UsageLabels {
@@ -174,7 +190,8 @@ fn add_volume(
 }
 
 fn is_first_of_a_lineage(point: Id, volume: &VolumeName, manifests: &Manifests) -> bool {
-    let records = manifests.read.values().flat_map(|manifest| manifest.volumes.iter().map(|volume| &volume.payload));
+    let records =
+        manifests.read.values().flat_map(|manifest| manifest.volumes.iter().map(|volume| &volume.payload));
     let mut of_volume = records.filter(|record| record.name == *volume);
     of_volume.any(|record| record.lineage.first().is_some_and(|first| first.point == point))
 }

@@ -4,6 +4,7 @@ mod objects;
 mod packs;
 mod points;
 mod report;
+mod volumes;
 
 pub use report::{Problem, VerifyReport, VerifyRequest};
 
@@ -34,12 +35,17 @@ pub fn run_verify(
         let manifests = points::check_manifests(repository, team, request, &mut report)?;
         seen.extend(manifests.iter().map(|manifest| manifest.point));
         let listed = points::check_lengths(repository, team, &manifests, &mut report)?;
-        packs::check_volumes(repository, resources, team, &manifests, &listed, request, &mut report)?;
+        volumes::check_volumes(repository, resources, team, &manifests, &listed, request, &mut report)?;
     }
     if let Some(head) = request.expect_head
         && !seen.contains(&head)
     {
-        report.problem("head-missing", "points", format!("point {head} was expected and is not there"), [head]);
+        report.problem(
+            "head-missing",
+            "points",
+            format!("point {head} was expected and is not there"),
+            [head],
+        );
     }
     report.requests = repository.store().requests();
     Ok(report)

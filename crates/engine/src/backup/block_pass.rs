@@ -8,7 +8,8 @@ use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
 use super::segments::Segment;
-use crate::read::volume_map::{BlockPlace, BlockState, FramePlace, Trailers, VolumeMap};
+use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
+use crate::read::volume_map::VolumeMap;
 use crate::write::pack_writer::PackWriter;
 use crate::{CancelToken, EngineError};
 
@@ -133,7 +134,8 @@ impl<'a> BlockPass<'a> {
 
     fn read(&mut self, first: u32, len: usize) -> Result<(), EngineError> {
         let offset = u64::from(first) * u64::from(self.context.block_size.bytes());
-        let buffer = self.buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
+        let buffer =
+            self.buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
         let read = self.context.source.read_exact_at(offset, buffer);
         read.map_err(|source| EngineError::Source { volume: self.context.volume.to_owned(), source })?;
         self.context.counts.read.fetch_add(len as u64, Ordering::Relaxed);
@@ -174,7 +176,13 @@ impl<'a> BlockPass<'a> {
         Ok(())
     }
 
-    fn zeroes(&self, blocks: std::ops::Range<u32>, segment: &Segment, base: &[BlockState], done: &mut SegmentDone) {
+    fn zeroes(
+        &self,
+        blocks: std::ops::Range<u32>,
+        segment: &Segment,
+        base: &[BlockState],
+        done: &mut SegmentDone,
+    ) {
         for block in blocks {
             let state = base.get((block - segment.first) as usize);
             self.zero_block(block, self.bytes_of(block, block + 1), state, done);
@@ -193,7 +201,8 @@ impl<'a> BlockPass<'a> {
 
     fn bytes_of(&self, first: u32, end: u32) -> u64 {
         let block = u64::from(self.context.block_size.bytes());
-        (u64::from(end) * block).min(self.context.volume_size) - (u64::from(first) * block).min(self.context.volume_size)
+        (u64::from(end) * block).min(self.context.volume_size)
+            - (u64::from(first) * block).min(self.context.volume_size)
     }
 }
 

@@ -29,25 +29,35 @@ pub struct TypeChoice {
 /// Chooses, from the visible points of the plan, oldest first.
 ///
 /// A chain of `full_every` points is one full and `full_every - 1` incrementals: with 24, the 25th point is the second full.
-pub fn choose_type(points: &[PointEntry], wish: TypeWish, full_every: u32) -> Result<TypeChoice, EngineError> {
+pub fn choose_type(
+    points: &[PointEntry],
+    wish: TypeWish,
+    full_every: u32,
+) -> Result<TypeChoice, EngineError> {
     if !(1..=256).contains(&full_every) {
         return Err(EngineError::Usage(format!("--full-every {full_every} is not within 1 to 256")));
     }
     let Some(newest) = points.iter().rev().find(|point| point.is_complete()) else {
         return match wish {
             TypeWish::Incremental => Err(EngineError::Refused(
-                "--type incremental: the plan has no complete point to build on; use --type auto or full".into(),
+                "--type incremental: the plan has no complete point to build on; use --type auto or full"
+                    .into(),
             )),
             _ => Ok(TypeChoice { parent: None, reason: Reason::NoParent }),
         };
     };
-    let in_chain = points.iter().filter(|point| point.is_complete() && point.summary.chain == newest.summary.chain).count() as u64;
+    let in_chain = points
+        .iter()
+        .filter(|point| point.is_complete() && point.summary.chain == newest.summary.chain)
+        .count() as u64;
     // Forgotten points are no longer listed; the position of the newest tells how many came before it.
     let in_chain = in_chain.max(position_in_chain(newest));
     let build_on = |reason| TypeChoice { parent: Some(newest.clone()), reason };
     Ok(match wish {
         TypeWish::Full => TypeChoice { parent: None, reason: Reason::AskedFull },
-        TypeWish::Incremental if in_chain >= 256 => TypeChoice { parent: None, reason: Reason::ChainFull(256) },
+        TypeWish::Incremental if in_chain >= 256 => {
+            TypeChoice { parent: None, reason: Reason::ChainFull(256) }
+        }
         TypeWish::Incremental => build_on(Reason::AskedIncremental(in_chain)),
         TypeWish::Auto if in_chain >= u64::from(full_every) => {
             TypeChoice { parent: None, reason: Reason::ChainFull(u64::from(full_every)) }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointType,
-    Recipient, Signed, Timestamp, VolumeRecord, generate_chain_pair, object_key, seal_chain_key,
+    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointType, Recipient,
+    Signed, Timestamp, VolumeRecord, generate_chain_pair, object_key, seal_chain_key,
 };
 
 use super::choose::TypeChoice;
@@ -45,7 +45,8 @@ pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Resu
     let (private, public) = generate_chain_pair(environment.entropy32()?);
     let key = object_key::chain_key(plan, &run, 1);
     let context = ObjectContext::new(&repository.id(), &key);
-    let sealed = seal_chain_key(&private, &recipient, &context, environment.entropy32()?).map_err(EngineError::Limit)?;
+    let sealed = seal_chain_key(&private, &recipient, &context, environment.entropy32()?)
+        .map_err(EngineError::Limit)?;
     drop(private);
     let document = ChainKeyDocument {
         format: 1,
@@ -65,7 +66,11 @@ pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Resu
 }
 
 /// Reads the public key of a chain that a signed manifest names.
-pub(crate) fn continue_chain(repository: &Repository, plan: &PlanId, chain: Id) -> Result<OpenChain, EngineError> {
+pub(crate) fn continue_chain(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+) -> Result<OpenChain, EngineError> {
     if !repository.is_encrypted() {
         return Ok(OpenChain { id: chain, public: None });
     }
@@ -89,7 +94,8 @@ pub(crate) fn read_chain_key(
     };
     let bytes = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)?;
     let bytes = bytes.ok_or_else(|| damaged("the chain key is missing"))?;
-    let signed = coffer_format::Signed::<ChainKeyDocument>::decode(&bytes).map_err(EngineError::object(&key))?;
+    let signed =
+        coffer_format::Signed::<ChainKeyDocument>::decode(&bytes).map_err(EngineError::object(&key))?;
     repository.verifier().verify(&signed).map_err(EngineError::object(&key))?;
     let document = signed.payload;
     let belongs = document.repository == repository.id()
@@ -128,7 +134,8 @@ pub(crate) fn commit(
     decode_manifest(repository, &key, &read_back)?;
     checks(repository, &signed.payload)?;
     // Listing is cheaper with it and works without it, so its loss is no failure.
-    let summary = object_key::summary(&signed.payload.plan_id(), &signed.payload.point, &signed.payload.summary());
+    let summary =
+        object_key::summary(&signed.payload.plan_id(), &signed.payload.point, &signed.payload.summary());
     if let Err(error) = store.put(&store_key(&summary)?, Bytes::new()) {
         tracing::warn!(key = summary, %error, "write summary; listing will read the manifest instead");
     }
@@ -139,7 +146,9 @@ pub(crate) fn commit(
 fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineError> {
     let store = repository.store().as_ref();
     let fenced = |reason: String| EngineError::Fenced { run: manifest.point, reason };
-    let ending = |id: &Id| store.exists(&store_key(&object_key::ending(&manifest.team, id))?).map_err(EngineError::from);
+    let ending = |id: &Id| {
+        store.exists(&store_key(&object_key::ending(&manifest.team, id))?).map_err(EngineError::from)
+    };
     if ending(&manifest.point)? {
         return Err(fenced("prune ended it while it was running".into()));
     }
@@ -161,7 +170,8 @@ fn build_manifest(
     request: &BackupRequest,
     commit: Commit<'_>,
 ) -> Result<Manifest, EngineError> {
-    let sum = |field: fn(&VolumeRecord) -> u64| commit.volumes.iter().map(|volume| field(&volume.payload)).sum();
+    let sum =
+        |field: fn(&VolumeRecord) -> u64| commit.volumes.iter().map(|volume| field(&volume.payload)).sum();
     let parent = commit.choice.parent.as_ref();
     Ok(Manifest {
         format: 1,
@@ -202,7 +212,8 @@ pub(crate) fn damaged_packs(
     let points: BTreeSet<Id> = record.lineage.iter().map(|entry| entry.point).collect();
     for object in coffer_store::list_all(repository.store().as_ref(), &object_key::damaged_prefix(team))? {
         let key = object.key.as_str();
-        let (_, point, volume, number, _) = object_key::parse_damaged(key).map_err(EngineError::object(key))?;
+        let (_, point, volume, number, _) =
+            object_key::parse_damaged(key).map_err(EngineError::object(key))?;
         if points.contains(&point) && volume == record.name {
             damaged.insert((point, number));
         }

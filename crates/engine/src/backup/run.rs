@@ -45,7 +45,8 @@ pub fn run_backup(
     let parts = Run { repository, resources, request, run, chain: &chain, parent: parent.as_ref() };
     let records = parts.volumes()?;
     let sequence = points.iter().map(|point| point.summary.sequence).max().map_or(1, |newest| newest + 1);
-    let commit = Commit { run, sequence, time, started, choice: &choice, chain: chain.id, volumes: records.signed };
+    let commit =
+        Commit { run, sequence, time, started, choice: &choice, chain: chain.id, volumes: records.signed };
     let manifest = commit::commit(repository, request, commit)?;
     Ok(report(repository, &manifest, &records.objects))
 }
@@ -78,7 +79,8 @@ impl Run<'_> {
         let sink = ObjectSink {
             uploader: Arc::new(uploader),
             arena: self.resources.arena.clone(),
-            part_len: usize::try_from(self.resources.part_len).map_err(|_| EngineError::Bug("part length".into()))?,
+            part_len: usize::try_from(self.resources.part_len)
+                .map_err(|_| EngineError::Bug("part length".into()))?,
         };
         let signer = self.repository.signer(&self.request.plan.team)?;
         let mut records = Records::default();
@@ -102,17 +104,31 @@ impl Run<'_> {
             records.signed.push(signer.sign(&record));
         }
         match first_error {
-            Some(error) if records.signed.iter().all(|volume| volume.payload.state == coffer_format::VolumeState::Failed) => {
+            Some(error)
+                if records
+                    .signed
+                    .iter()
+                    .all(|volume| volume.payload.state == coffer_format::VolumeState::Failed) =>
+            {
                 Err(EngineError::AllVolumesFailed(Box::new(error)))
             }
             _ => Ok(records),
         }
     }
 
-    fn volume(&self, volume: &VolumeSource, sink: &ObjectSink) -> Result<(VolumeRecord, Written), EngineError> {
+    fn volume(
+        &self,
+        volume: &VolumeSource,
+        sink: &ObjectSink,
+    ) -> Result<(VolumeRecord, Written), EngineError> {
         let source = match &volume.source {
             Ok(source) => source.as_ref(),
-            Err(error) => return Err(EngineError::SourceChanged { volume: volume.name.to_string(), detail: plain(error) }),
+            Err(error) => {
+                return Err(EngineError::SourceChanged {
+                    volume: volume.name.to_string(),
+                    detail: plain(error),
+                });
+            }
         };
         let (base, type_reason) = self.base(volume)?;
         let block_size = match &base {
@@ -157,7 +173,9 @@ impl Run<'_> {
     /// The parent's map of the same volume, or why there is none.
     fn base(&self, volume: &VolumeSource) -> Result<(Option<Arc<VolumeMap>>, String), EngineError> {
         let Some(parent) = self.parent else { return Ok((None, "first of its chain".into())) };
-        let Some(record) = parent.volumes.iter().map(|v| &v.payload).find(|record| record.name == volume.name) else {
+        let Some(record) =
+            parent.volumes.iter().map(|v| &v.payload).find(|record| record.name == volume.name)
+        else {
             return Ok((None, "the parent point does not have this volume".into()));
         };
         if record.lineage.len() >= LINEAGE_MAX {
@@ -178,7 +196,9 @@ impl Run<'_> {
                 let damaged = commit::damaged_packs(self.repository, &self.request.plan.team, record)?;
                 let reason = match damaged.len() {
                     0 => "continues the parent point".to_owned(),
-                    count => format!("continues the parent point; blocks of {count} damaged packs are stored again"),
+                    count => format!(
+                        "continues the parent point; blocks of {count} damaged packs are stored again"
+                    ),
                 };
                 map.set_damaged(damaged);
                 Ok((Some(Arc::new(map)), reason))
@@ -204,7 +224,11 @@ impl Run<'_> {
             coffer_blockio::SourceKind::Image => coffer_format::VolumeKind::Image,
         };
         let mut lineage = self.base_lineage(volume, &done);
-        lineage.push(coffer_format::LineageEntry { point: self.run, packs: done.map.packs, bytes: done.stored });
+        lineage.push(coffer_format::LineageEntry {
+            point: self.run,
+            packs: done.map.packs,
+            bytes: done.stored,
+        });
         VolumeRecord {
             kind,
             state: coffer_format::VolumeState::Available,
@@ -223,7 +247,11 @@ impl Run<'_> {
             blocks_changed: done.blocks_changed,
             stored: done.stored,
             metadata: done.metadata,
-            changes: if use_holes { coffer_format::ChangeSource::Fiemap } else { coffer_format::ChangeSource::Hash },
+            changes: if use_holes {
+                coffer_format::ChangeSource::Fiemap
+            } else {
+                coffer_format::ChangeSource::Hash
+            },
             error: None,
             ..self.failed_record(volume, &EngineError::Cancelled)
         }
@@ -233,7 +261,8 @@ impl Run<'_> {
         if done.base_lineage.is_empty() {
             return Vec::new();
         }
-        let record = self.parent.and_then(|parent| parent.volumes.iter().find(|v| v.payload.name == volume.name));
+        let record =
+            self.parent.and_then(|parent| parent.volumes.iter().find(|v| v.payload.name == volume.name));
         record.map(|volume| volume.payload.lineage.clone()).unwrap_or_default()
     }
 
@@ -276,7 +305,10 @@ fn check_request(repository: &Repository, request: &BackupRequest) -> Result<(),
         return Err(EngineError::Usage("name at least one volume: NAME=PATH or PATH".into()));
     }
     if request.volumes.len() > 256 {
-        return Err(EngineError::Usage(format!("{} volumes are too many, a point holds 256", request.volumes.len())));
+        return Err(EngineError::Usage(format!(
+            "{} volumes are too many, a point holds 256",
+            request.volumes.len()
+        )));
     }
     let names: BTreeSet<_> = request.volumes.iter().map(|volume| volume.name.to_string()).collect();
     if names.len() != request.volumes.len() {
@@ -294,11 +326,15 @@ fn plain(error: &EngineError) -> String {
     error.to_string()
 }
 
-fn point_time(request: &BackupRequest, now: Timestamp, points: &[PointEntry]) -> Result<Timestamp, EngineError> {
+fn point_time(
+    request: &BackupRequest,
+    now: Timestamp,
+    points: &[PointEntry],
+) -> Result<Timestamp, EngineError> {
     match request.snapshot_time {
-        Some(time) if time > now => {
-            Err(EngineError::Usage(format!("--snapshot-time {time} is in the future, it is {now}; check the clocks")))
-        }
+        Some(time) if time > now => Err(EngineError::Usage(format!(
+            "--snapshot-time {time} is in the future, it is {now}; check the clocks"
+        ))),
         Some(time) => Ok(time),
         // A clock that went back must not put the new point behind the one it builds on.
         None => Ok(points.last().map_or(now, |newest| now.max(newest.summary.time))),
@@ -330,8 +366,9 @@ fn open_chain(
     run: Id,
 ) -> Result<(TypeChoice, Option<Manifest>, OpenChain), EngineError> {
     if let Some(parent) = &choice.parent {
-        let opened = load_manifest(repository, parent)
-            .and_then(|manifest| Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest)));
+        let opened = load_manifest(repository, parent).and_then(|manifest| {
+            Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest))
+        });
         match opened {
             Ok((chain, manifest)) => return Ok((choice, Some(manifest.payload), chain)),
             Err(error) if can_start_anew(&error, &choice) => {

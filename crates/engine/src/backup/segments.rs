@@ -54,7 +54,16 @@ impl<'a> Segments<'a> {
         segment_blocks: u32,
         use_holes: bool,
     ) -> Self {
-        Segments { source, block_size, size_bytes, block_count, segment_blocks, use_holes, next_block: 0, leaf_data: None }
+        Segments {
+            source,
+            block_size,
+            size_bytes,
+            block_count,
+            segment_blocks,
+            use_holes,
+            next_block: 0,
+            leaf_data: None,
+        }
     }
 
     /// The next piece, `None` at the end.

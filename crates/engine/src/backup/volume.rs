@@ -1,30 +1,26 @@
 //! One volume of one run: threads work through segments, one place puts the map together in order.
-//!
-//! Memory is bounded: at most `WINDOW` segments are ahead of the map.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_blockio::BlockSource;
 use coffer_format::{
-    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, LEAF_BLOCKS, Place, PointType, RootLineage, VolumePath,
-    object_key, push_extent,
+    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, LEAF_BLOCKS, Place, PointType,
+    RootLineage, VolumePath, object_key, push_extent,
 };
 
 use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
+use super::line::{Leaving, Line, PieceDone};
 use super::request::Progress;
 use super::segments::{Piece, Segments, segment_blocks};
-use crate::read::volume_map::{Trailers, VolumeMap};
+use crate::read::block_states::Trailers;
+use crate::read::volume_map::VolumeMap;
 use crate::resources::READ_BYTES_MAX;
 use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap};
 use crate::write::object_writer::ObjectSink;
 use crate::write::pack_writer::{PackContext, PackWriter};
 use crate::write::uploader::UploadGroup;
 use crate::{EngineError, Repository, Resources};
-
-/// How many segments may be finished or in work ahead of the map.
-const WINDOW: usize = 64;
 
 /// One volume to be worked on.
 pub(crate) struct VolumeRun<'a> {
@@ -53,42 +49,6 @@ pub(crate) struct VolumeDone {
     pub(crate) metadata: u64,
     pub(crate) objects: u64,
     pub(crate) point_type: PointType,
-}
-
-/// The order in which pieces were handed out and how far the map is.
-struct Line<'a> {
-    state: Mutex<LineState<'a>>,
-    changed: Condvar,
-}
-
-struct LineState<'a> {
-    segments: Segments<'a>,
-    handed_out: usize,
-    at_end: bool,
-    map_at: usize,
-    done: BTreeMap<usize, PieceDone>,
-    error: Option<EngineError>,
-    stopped: bool,
-    /// Workers that are done.
-    left: usize,
-}
-
-/// Tells the line when a worker goes, also when it panics.
-struct Leaving<'a, 'b>(&'a Line<'b>);
-
-impl Drop for Leaving<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.fail(EngineError::Bug("a worker thread panicked".into()));
-        }
-        self.0.lock().left += 1;
-        self.0.changed.notify_all();
-    }
-}
-
-enum PieceDone {
-    Segment(SegmentDone),
-    ZeroLeaves { first: u32, count: u32 },
 }
 
 impl VolumeRun<'_> {
@@ -141,7 +101,9 @@ impl VolumeRun<'_> {
             cancel: &self.repository.environment().cancel,
         };
         let written = self.pass(&context, &pack_context, map, block_count);
-        let written = written.and_then(|map| group.wait().map(|()| map)).inspect_err(|_| group.fail(EngineError::Cancelled))?;
+        let written = written
+            .and_then(|map| group.wait().map(|()| map))
+            .inspect_err(|_| group.fail(EngineError::Cancelled))?;
         self.check_source_unchanged(size)?;
         Ok(VolumeDone {
             base_lineage,
@@ -166,8 +128,14 @@ impl VolumeRun<'_> {
     ) -> Result<WrittenMap, EngineError> {
         let workers = self.resources.workers;
         let segment = segment_blocks(block_count, workers);
-        let segments =
-            Segments::new(self.source, self.block_size, context.volume_size, block_count, segment, self.use_holes);
+        let segments = Segments::new(
+            self.source,
+            self.block_size,
+            context.volume_size,
+            block_count,
+            segment,
+            self.use_holes,
+        );
         let line = Line::new(segments);
         std::thread::scope(|scope| {
             for index in 0..workers {
@@ -178,7 +146,8 @@ impl VolumeRun<'_> {
                         line.fail(error);
                     }
                 };
-                let spawned = std::thread::Builder::new().name(format!("block-{index}")).spawn_scoped(scope, worker);
+                let spawned =
+                    std::thread::Builder::new().name(format!("block-{index}")).spawn_scoped(scope, worker);
                 if let Err(error) = spawned {
                     line.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
                 }
@@ -192,7 +161,12 @@ impl VolumeRun<'_> {
         .map_err(|error| line.take_error().unwrap_or(error))
     }
 
-    fn work(&self, line: &Line<'_>, context: &PassContext<'_>, packs: &PackContext) -> Result<(), EngineError> {
+    fn work(
+        &self,
+        line: &Line<'_>,
+        context: &PassContext<'_>,
+        packs: &PackContext,
+    ) -> Result<(), EngineError> {
         let buffer_len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
         let mut pass: Option<BlockPass<'_>> = None;
         while let Some((number, piece)) = line.next_piece(context.volume)? {
@@ -227,7 +201,8 @@ impl VolumeRun<'_> {
         mut map: MapWriter,
         block_count: u32,
     ) -> Result<WrittenMap, EngineError> {
-        let take_closed = || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
+        let take_closed =
+            || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
         let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
         let mut reported = Reported::default();
         while let Some(piece) = line.take(&packs.group)? {
@@ -242,14 +217,23 @@ impl VolumeRun<'_> {
                 self.close_leaf(&mut map, &mut leaf, block_count)?;
             }
             map.packs(take_closed())?;
-            reported.tell(self.progress, u64::from(leaf.next_block) * u64::from(self.block_size.bytes()), packs.group.bytes());
+            reported.tell(
+                self.progress,
+                u64::from(leaf.next_block) * u64::from(self.block_size.bytes()),
+                packs.group.bytes(),
+            );
         }
         line.wait_for_workers(self.resources.workers)?;
         map.packs(take_closed())?;
         map.finish(packs.next_number.load(Ordering::Relaxed))
     }
 
-    fn close_leaf(&self, map: &mut MapWriter, leaf: &mut LeafBuilder, block_count: u32) -> Result<(), EngineError> {
+    fn close_leaf(
+        &self,
+        map: &mut MapWriter,
+        leaf: &mut LeafBuilder,
+        block_count: u32,
+    ) -> Result<(), EngineError> {
         let extents = std::mem::take(&mut leaf.extents);
         let changed = std::mem::take(&mut leaf.changed);
         let index = (leaf.next_block - 1) / LEAF_BLOCKS;
@@ -318,7 +302,8 @@ impl LeafBuilder {
     }
 
     fn is_complete(&self, block_count: u32) -> bool {
-        !self.extents.is_empty() && (self.next_block.is_multiple_of(LEAF_BLOCKS) || self.next_block == block_count)
+        !self.extents.is_empty()
+            && (self.next_block.is_multiple_of(LEAF_BLOCKS) || self.next_block == block_count)
     }
 }
 
@@ -333,106 +318,5 @@ impl Reported {
         progress.advance(done.saturating_sub(self.done), stored.saturating_sub(self.stored));
         self.done = self.done.max(done);
         self.stored = self.stored.max(stored);
-    }
-}
-
-impl<'a> Line<'a> {
-    fn new(segments: Segments<'a>) -> Self {
-        let state = LineState {
-            segments,
-            handed_out: 0,
-            at_end: false,
-            map_at: 0,
-            done: BTreeMap::new(),
-            error: None,
-            stopped: false,
-            left: 0,
-        };
-        Line { state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    /// The next piece for a worker; waits while the map is too far behind.
-    fn next_piece(&self, volume: &str) -> Result<Option<(usize, Piece)>, EngineError> {
-        let mut state = self.lock();
-        while !state.stopped && !state.at_end && state.handed_out >= state.map_at + WINDOW {
-            state = self.wait(state);
-        }
-        if state.stopped || state.at_end {
-            return Ok(None);
-        }
-        let piece = state.segments.next_piece();
-        let piece = piece.map_err(|source| EngineError::Source { volume: volume.to_owned(), source })?;
-        let Some(piece) = piece else {
-            state.at_end = true;
-            self.changed.notify_all();
-            return Ok(None);
-        };
-        let number = state.handed_out;
-        state.handed_out += 1;
-        Ok(Some((number, piece)))
-    }
-
-    fn put(&self, number: usize, piece: PieceDone) {
-        self.lock().done.insert(number, piece);
-        self.changed.notify_all();
-    }
-
-    /// The next finished piece in volume order; `None` when all were taken.
-    fn take(&self, group: &UploadGroup) -> Result<Option<PieceDone>, EngineError> {
-        let mut state = self.lock();
-        loop {
-            if let Some(error) = state.error.take() {
-                return Err(error);
-            }
-            if group.has_failed() {
-                drop(state);
-                return Err(group.wait().err().unwrap_or(EngineError::Cancelled));
-            }
-            let at = state.map_at;
-            if let Some(piece) = state.done.remove(&at) {
-                state.map_at += 1;
-                self.changed.notify_all();
-                return Ok(Some(piece));
-            }
-            if state.at_end && at == state.handed_out {
-                return Ok(None);
-            }
-            state = self.wait(state);
-        }
-    }
-
-    /// Waits until every worker has closed its last pack.
-    fn wait_for_workers(&self, workers: usize) -> Result<(), EngineError> {
-        let mut state = self.lock();
-        while state.left < workers && state.error.is_none() {
-            state = self.wait(state);
-        }
-        state.error.take().map_or(Ok(()), Err)
-    }
-
-    fn fail(&self, error: EngineError) {
-        let mut state = self.lock();
-        if !state.stopped {
-            state.error = Some(error);
-        }
-        state.stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn take_error(&self) -> Option<EngineError> {
-        self.lock().error.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LineState<'a>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'b>(&self, guard: MutexGuard<'b, LineState<'a>>) -> MutexGuard<'b, LineState<'a>> {
-        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 }

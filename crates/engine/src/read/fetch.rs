@@ -5,13 +5,15 @@
 use std::sync::Arc;
 
 use coffer_format::{
-    ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId, Suite, decompress,
-    object_key, open_chain_key as open_sealed_chain_key, open_pack_key,
+    ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId,
+    Suite, decompress, object_key, open_chain_key as open_sealed_chain_key, open_pack_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
-use super::volume_map::{FramePlace, VolumeMap, get_range};
+use super::block_states::FramePlace;
+use super::map_page::get_range;
+use super::volume_map::VolumeMap;
 use crate::backup::read_chain_key;
 use crate::{EngineError, Repository};
 
@@ -79,7 +81,12 @@ pub(crate) struct PackReader<'a> {
 
 impl<'a> PackReader<'a> {
     /// Opens the chain's key with the recovery key.
-    pub(crate) fn open(repository: &Repository, map: &'a VolumeMap, plan: &PlanId, chain: Id) -> Result<Self, EngineError> {
+    pub(crate) fn open(
+        repository: &Repository,
+        map: &'a VolumeMap,
+        plan: &PlanId,
+        chain: Id,
+    ) -> Result<Self, EngineError> {
         Ok(PackReader {
             map,
             store: repository.store().clone(),
@@ -136,7 +143,8 @@ impl<'a> PackReader<'a> {
             let (frame, rest) = std::mem::take(&mut bytes).split_at_mut(header.frame_len());
             let plain_len = self.map.block_size().block_len(self.map.root.volume_size, block) as usize;
             let out = sink.place(block, plain_len)?;
-            open_block(opener, run.place.ordinal + step, header.codec, frame, out).map_err(|error| damaged(error.to_string()))?;
+            open_block(opener, run.place.ordinal + step, header.codec, frame, out)
+                .map_err(|error| damaged(error.to_string()))?;
             sink.filled(block, plain_len)?;
             offset += frame.len() as u64;
             bytes = rest;
@@ -162,10 +170,13 @@ impl<'a> PackReader<'a> {
                 (Suite::Aes256Gcm, Some(chain_key)) => {
                     let info = self.map.pack(lineage, pack)?;
                     let sealed = info.sealed_key.as_ref();
-                    let sealed = sealed.ok_or_else(|| EngineError::Bug("an encrypted pack without a key".into()))?;
+                    let sealed =
+                        sealed.ok_or_else(|| EngineError::Bug("an encrypted pack without a key".into()))?;
                     open_pack_key(chain_key, sealed, &context).map_err(EngineError::object(&key))?
                 }
-                (Suite::Aes256Gcm, None) => return Err(EngineError::Bug("an encrypted chain without a key".into())),
+                (Suite::Aes256Gcm, None) => {
+                    return Err(EngineError::Bug("an encrypted chain without a key".into()));
+                }
             };
             Ok(Arc::new(FrameOpener::new(self.map.suite(), &pack_key, &context)))
         })
@@ -215,7 +226,9 @@ pub(crate) fn open_chain_key(
             Err(EngineError::Damaged { .. }) if number > 1 => break,
             Err(error) => return Err(error),
         };
-        for recipient in document.recipients.iter().filter(|recipient| recipient.generation == recovery.generation) {
+        for recipient in
+            document.recipients.iter().filter(|recipient| recipient.generation == recovery.generation)
+        {
             let context = ObjectContext::new(&document.repository, &key);
             let secrets = recovery.recovery("opening a chain key").map_err(EngineError::Limit)?;
             let opened = open_sealed_chain_key(&secrets.x25519, &recipient.sealed, &context);

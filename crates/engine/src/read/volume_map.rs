@@ -6,52 +6,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Digest, Id, LEAF_BLOCKS, Leaf, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PageKind, PageRef, Place, PlanId, RepositoryId, Root,
-    RootLineage, Suite, TeamSecrets, TrailerEntry, VolumePath, VolumeRecord, decode_trailer_page,
-    object_key, trailer_page_range,
+    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId, RepositoryId,
+    Root, RootLineage, Suite, TeamSecrets, VolumePath, VolumeRecord, object_key,
 };
-use coffer_store::{ObjectStore, StoreError};
-use quick_cache::Weighter;
+use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
-use crate::repository::store_key;
+use super::map_page::{LineageObjects, Page, PageReader, PageWeight, Want};
 use crate::{EngineError, Repository};
-
-/// Entries of a trailer page.
-pub(crate) const TRAILER_PAGE: u32 = coffer_format::TRAILER_PAGE_ENTRIES as u32;
-
-/// Where one block of a point lies, and its hash.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BlockState {
-    pub(crate) place: BlockPlace,
-    pub(crate) hash: [u8; 32],
-}
-
-/// Where one block lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BlockPlace {
-    /// It reads as zeroes.
-    Zero,
-    /// One frame of a pack.
-    Data(FramePlace),
-    /// Nothing usable is known: beyond the volume's end, or known to be damaged.
-    Unknown,
-}
-
-/// One frame of a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FramePlace {
-    pub(crate) lineage: u16,
-    pub(crate) pack: u32,
-    pub(crate) ordinal: u32,
-    pub(crate) offset: u64,
-    pub(crate) len: u32,
-}
 
 /// A volume at one point, as its map describes it.
 pub(crate) struct VolumeMap {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     pub(crate) volume: String,
     pub(crate) root: Root,
     pub(crate) block_count: u32,
@@ -61,81 +28,16 @@ pub(crate) struct VolumeMap {
     objects: Vec<LineageObjects>,
     pages: Cache<(u16, u64), Page, PageWeight>,
     /// Packs in which damage was found; their blocks count as unknown.
-    damaged: BTreeSet<(Id, u32)>,
-}
-
-struct LineageObjects {
-    path: VolumePath,
-    map_key: String,
-    map_cipher: MetadataCipher,
-}
-
-#[derive(Clone)]
-enum Page {
-    Leaf(Arc<Leaf>),
-    Node(Arc<Node>),
-    Table(Arc<PackTablePage>),
-    Index(Arc<PackTableIndex>),
-}
-
-/// Which page is wanted, with what its decoder has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    Leaf,
-    Node,
-    Table { packs: u32 },
-    Index { packs: u32, lineage: u16 },
-}
-
-impl Want {
-    fn kind(self) -> PageKind {
-        match self {
-            Want::Leaf => PageKind::Leaf,
-            Want::Node => PageKind::Node,
-            Want::Table { .. } => PageKind::PackTable,
-            Want::Index { .. } => PageKind::PackTableIndex,
-        }
-    }
-}
-
-#[derive(Clone)]
-struct PageWeight;
-
-impl Weighter<(u16, u64), Page> for PageWeight {
-    fn weight(&self, _key: &(u16, u64), page: &Page) -> u64 {
-        let bytes = match page {
-            Page::Leaf(leaf) => leaf.extents.len() * 40,
-            Page::Node(node) => node.children.len() * 64,
-            Page::Table(table) => table.0.len() * 400,
-            Page::Index(index) => index.0.len() * 64,
-        };
-        bytes as u64 + 64
-    }
-}
-
-/// Trailer pages, shared by all readers of one map.
-pub(crate) struct Trailers {
-    cache: Cache<(u16, u32, u32), Arc<Vec<TrailerEntry>>, TrailerWeight>,
-}
-
-#[derive(Clone)]
-struct TrailerWeight;
-
-impl Weighter<(u16, u32, u32), Arc<Vec<TrailerEntry>>> for TrailerWeight {
-    fn weight(&self, _key: &(u16, u32, u32), page: &Arc<Vec<TrailerEntry>>) -> u64 {
-        (page.len() * size_of::<TrailerEntry>()) as u64 + 64
-    }
-}
-
-impl Trailers {
-    pub(crate) fn new(cache_bytes: u64) -> Trailers {
-        Trailers { cache: Cache::with_weighter(256, cache_bytes, TrailerWeight) }
-    }
+    pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
 impl VolumeMap {
     /// Opens the map that a checked volume record names. `cache_bytes` bounds the pages kept.
-    pub(crate) fn open(repository: &Repository, record: &VolumeRecord, cache_bytes: u64) -> Result<VolumeMap, EngineError> {
+    pub(crate) fn open(
+        repository: &Repository,
+        record: &VolumeRecord,
+        cache_bytes: u64,
+    ) -> Result<VolumeMap, EngineError> {
         let plan = PlanId {
             team: record.team.clone(),
             cluster: record.cluster.clone(),
@@ -146,14 +48,21 @@ impl VolumeMap {
         let suite = repository.suite();
         let origin = record.repository;
         let root_ref = record.root.as_ref().ok_or_else(|| {
-            EngineError::NotFound(format!("volume {} failed at this point, there is nothing to read", record.name))
+            EngineError::NotFound(format!(
+                "volume {} failed at this point, there is nothing to read",
+                record.name
+            ))
         })?;
         let objects: Vec<LineageObjects> = record
             .lineage
             .iter()
             .map(|entry| {
-                let path =
-                    VolumePath { plan: plan.clone(), chain: record.chain, point: entry.point, volume: record.name.clone() };
+                let path = VolumePath {
+                    plan: plan.clone(),
+                    chain: record.chain,
+                    point: entry.point,
+                    volume: record.name.clone(),
+                };
                 let map_key = object_key::map(&path);
                 let map_cipher = MetadataCipher::new(suite, &secrets, &ObjectContext::new(&origin, &map_key));
                 LineageObjects { path, map_key, map_cipher }
@@ -286,97 +195,6 @@ impl VolumeMap {
         Ok(pages)
     }
 
-    /// Place and hash of `count` blocks from `first` on; those beyond the volume's end are unknown.
-    ///
-    /// The blocks lie within one leaf.
-    pub(crate) fn blocks(&self, trailers: &Trailers, first: u32, count: u32) -> Result<Vec<BlockState>, EngineError> {
-        let zero = BlockState { place: BlockPlace::Zero, hash: [0; 32] };
-        let unknown = BlockState { place: BlockPlace::Unknown, hash: [0; 32] };
-        let known = self.block_count.saturating_sub(first).min(count);
-        let mut states = vec![zero; known as usize];
-        states.resize(count as usize, unknown);
-        if known == 0 {
-            return Ok(states);
-        }
-        let Some(leaf) = self.leaf(first / LEAF_BLOCKS)? else { return Ok(states) };
-        let from = leaf.extents.partition_point(|extent| extent.first + extent.count <= first);
-        for extent in leaf.extents.iter().skip(from).take_while(|extent| extent.first < first + known) {
-            if let Place::Data { lineage, pack, ordinal, offset, len } = extent.place {
-                let run = FrameRun { first: extent.first, count: extent.count, lineage, pack, ordinal, offset, len };
-                self.fill_run(trailers, &run, first, &mut states)?;
-            }
-        }
-        Ok(states)
-    }
-
-    fn fill_run(
-        &self,
-        trailers: &Trailers,
-        run: &FrameRun,
-        first: u32,
-        states: &mut [BlockState],
-    ) -> Result<(), EngineError> {
-        let point = self.objects(run.lineage)?.path.point;
-        let usable = !self.damaged.contains(&(point, run.pack));
-        let info = self.pack(run.lineage, run.pack)?;
-        let mut offset = run.offset;
-        let mut page: Option<(u32, Arc<Vec<TrailerEntry>>)> = None;
-        for step in 0..run.count {
-            let (block, ordinal) = (run.first + step, run.ordinal + step);
-            if block as usize >= first as usize + states.len() {
-                break;
-            }
-            let number = ordinal / TRAILER_PAGE;
-            let entries = match &page {
-                Some((have, entries)) if *have == number => entries,
-                _ => &page.insert((number, self.trailer_page(trailers, run.lineage, run.pack, &info, number)?)).1,
-            };
-            let entry = entries.get((ordinal % TRAILER_PAGE) as usize).filter(|entry| entry.block == block);
-            let entry = entry.ok_or_else(|| self.bad_trailer(run, &info, block))?;
-            let len = entry.frame_len();
-            if let Some(state) = block.checked_sub(first).and_then(|at| states.get_mut(at as usize)) {
-                let place = FramePlace { lineage: run.lineage, pack: run.pack, ordinal, offset, len };
-                state.place = if usable { BlockPlace::Data(place) } else { BlockPlace::Unknown };
-                state.hash = entry.hash;
-            }
-            offset += u64::from(len);
-        }
-        Ok(())
-    }
-
-    /// One page of a pack's trailer, checked against the pack table.
-    pub(crate) fn trailer_page(
-        &self,
-        trailers: &Trailers,
-        lineage: u16,
-        pack: u32,
-        info: &PackInfo,
-        page: u32,
-    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
-        trailers.cache.get_or_insert_with(&(lineage, pack, page), || self.read_trailer_page(lineage, pack, info, page))
-    }
-
-    fn read_trailer_page(
-        &self,
-        lineage: u16,
-        pack: u32,
-        info: &PackInfo,
-        page: u32,
-    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
-        let key = self.pack_key(lineage, pack)?;
-        let (offset, len) = trailer_page_range(info.trailer_offset, info.frames, page);
-        let damaged = |detail: String| EngineError::Damaged { volume: self.volume.clone(), key: key.clone(), offset, detail };
-        let digest = info.page_digests.get(page as usize).ok_or_else(|| damaged("no such trailer page".into()))?;
-        let mut stored = vec![0; usize::try_from(len).unwrap_or_default()];
-        get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
-        if Digest::of(&stored) != *digest {
-            return Err(damaged("a trailer page is not what the pack table says".into()));
-        }
-        let cipher = self.trailer_cipher(lineage, pack)?;
-        let entries = decode_trailer_page(&cipher, offset, &stored).map_err(EngineError::object(&key))?;
-        Ok(Arc::new(entries))
-    }
-
     /// Reads and checks one page, through the cache.
     pub(crate) fn check_page(&self, want: Want, page: &PageRef) -> Result<(), EngineError> {
         self.read_page(page, want).map(drop)
@@ -404,7 +222,7 @@ impl VolumeMap {
         })
     }
 
-    fn objects(&self, lineage: u16) -> Result<&LineageObjects, EngineError> {
+    pub(super) fn objects(&self, lineage: u16) -> Result<&LineageObjects, EngineError> {
         self.objects.get(usize::from(lineage)).ok_or_else(|| EngineError::Damaged {
             volume: self.volume.clone(),
             key: self.objects.last().map(|own| own.map_key.clone()).unwrap_or_default(),
@@ -414,7 +232,11 @@ impl VolumeMap {
     }
 
     fn damage(&self, page: &PageRef, detail: String) -> EngineError {
-        let key = self.objects.get(usize::from(page.lineage)).map(|object| object.map_key.clone()).unwrap_or_default();
+        let key = self
+            .objects
+            .get(usize::from(page.lineage))
+            .map(|object| object.map_key.clone())
+            .unwrap_or_default();
         EngineError::Damaged { volume: self.volume.clone(), key, offset: page.offset, detail }
     }
 
@@ -426,71 +248,6 @@ impl VolumeMap {
             offset: 0,
             detail: "the pack table does not describe this pack".into(),
         }
-    }
-
-    fn bad_trailer(&self, run: &FrameRun, info: &PackInfo, block: u32) -> EngineError {
-        EngineError::Damaged {
-            volume: self.volume.clone(),
-            key: self.pack_key(run.lineage, run.pack).unwrap_or_default(),
-            offset: info.trailer_offset,
-            detail: format!("the trailer does not have block {block} where the map says"),
-        }
-    }
-}
-
-struct FrameRun {
-    first: u32,
-    count: u32,
-    lineage: u16,
-    pack: u32,
-    ordinal: u32,
-    offset: u64,
-    #[expect(dead_code, reason = "part of the extent; the frames' own lengths are used")]
-    len: u32,
-}
-
-struct PageReader<'a> {
-    store: &'a dyn ObjectStore,
-    volume: &'a str,
-    object: &'a LineageObjects,
-}
-
-impl PageReader<'_> {
-    fn read(&self, kind: PageKind, offset: u64, len: u32, digest: &Digest) -> Result<Vec<u8>, EngineError> {
-        let key = &self.object.map_key;
-        let damaged =
-            |detail: String| EngineError::Damaged { volume: self.volume.to_owned(), key: key.clone(), offset, detail };
-        if len > coffer_format::PAGE_LEN_MAX {
-            return Err(damaged(format!("a page of {len} bytes is larger than any page may be")));
-        }
-        let mut stored = vec![0; len as usize];
-        get_range(self.store, self.volume, key, offset, &mut stored)?;
-        if Digest::of(&stored) != *digest {
-            return Err(damaged("a page is not what its reference says".into()));
-        }
-        self.object.map_cipher.open_page(kind, offset, &stored).map_err(EngineError::object(key))
-    }
-}
-
-/// Reads a range of an object that a signed object says exists: absence and shortness are damage.
-pub(crate) fn get_range(
-    store: &dyn ObjectStore,
-    volume: &str,
-    key: &str,
-    offset: u64,
-    out: &mut [u8],
-) -> Result<(), EngineError> {
-    let damaged = |detail: &str| EngineError::Damaged {
-        volume: volume.to_owned(),
-        key: key.to_owned(),
-        offset,
-        detail: detail.to_owned(),
-    };
-    match store.get_range(&store_key(key)?, offset, out) {
-        Ok(()) => Ok(()),
-        Err(StoreError::NotFound { .. }) => Err(damaged("the object is missing")),
-        Err(StoreError::Short { .. }) => Err(damaged("the object is shorter than what is said of it")),
-        Err(error) => Err(error.into()),
     }
 }
 

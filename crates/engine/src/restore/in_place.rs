@@ -6,8 +6,9 @@ use coffer_blockio::BlockTarget;
 use coffer_format::{BlockHasher, is_zero};
 
 use crate::EngineError;
+use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::fetch::FrameRun;
-use crate::read::volume_map::{BlockPlace, BlockState, Trailers, VolumeMap};
+use crate::read::volume_map::VolumeMap;
 
 /// What differs between a segment of the target and the point.
 #[derive(Default)]
@@ -37,7 +38,8 @@ pub(crate) fn compare(
     let mut block = first;
     for chunk in states.chunks(blocks_per_read) {
         let len: usize = (block..).zip(chunk).map(|(at, _)| map.block_len(at)).sum();
-        let bytes = buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("compare buffer too small".into()))?;
+        let bytes =
+            buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("compare buffer too small".into()))?;
         let offset = u64::from(block) * block_bytes as u64;
         let read = target.read_exact_at(offset, bytes);
         read.map_err(|source| EngineError::Source { volume: map.volume.clone(), source })?;
@@ -50,7 +52,13 @@ pub(crate) fn compare(
 }
 
 impl Difference {
-    fn block(&mut self, block: u32, state: &BlockState, have: &[u8], hasher: &BlockHasher) -> Result<(), EngineError> {
+    fn block(
+        &mut self,
+        block: u32,
+        state: &BlockState,
+        have: &[u8],
+        hasher: &BlockHasher,
+    ) -> Result<(), EngineError> {
         match state.place {
             BlockPlace::Zero if is_zero(have) => self.skipped += have.len() as u64,
             BlockPlace::Zero => match self.zeroes.last_mut() {
@@ -71,7 +79,7 @@ impl Difference {
     }
 }
 
-fn continues(run: &FrameRun, block: u32, place: &crate::read::volume_map::FramePlace) -> bool {
+fn continues(run: &FrameRun, block: u32, place: &FramePlace) -> bool {
     let last = &run.place;
     run.first + run.count == block
         && (last.lineage, last.pack) == (place.lineage, place.pack)

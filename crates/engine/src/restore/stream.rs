@@ -21,7 +21,8 @@ pub fn restore_to_stream(
     volume: &VolumeName,
     out: &mut dyn Write,
 ) -> Result<RestoredVolume, EngineError> {
-    stream(repository, resources, point, volume, out).map_err(|error| explain_missing(repository, point, error))
+    stream(repository, resources, point, volume, out)
+        .map_err(|error| explain_missing(repository, point, error))
 }
 
 fn stream(
@@ -57,12 +58,19 @@ fn stream(
         let bytes = stride.get_mut(..len).ok_or_else(|| EngineError::Bug("stride too long".into()))?;
         bytes.fill(0);
         let runs = runs_within(&map, first, count)?;
-        let mut sink = StrideSink { bytes, first, count, block_bytes: block_bytes as usize, scratch: vec![0; block_bytes as usize] };
+        let mut sink = StrideSink {
+            bytes,
+            first,
+            count,
+            block_bytes: block_bytes as usize,
+            scratch: vec![0; block_bytes as usize],
+        };
         for range in plan_ranges(runs) {
             reader.fetch(&range, &mut range_buffer, &mut sink)?;
             report.fetched += range.end - range.start;
         }
-        out.write_all(&stride[..len]).map_err(|error| EngineError::Refused(format!("writing to the stream: {error}")))?;
+        out.write_all(&stride[..len])
+            .map_err(|error| EngineError::Refused(format!("writing to the stream: {error}")))?;
         report.written += len as u64;
         first += count;
     }
@@ -75,7 +83,10 @@ fn runs_within(map: &VolumeMap, first: u32, count: u32) -> Result<Vec<FrameRun>,
     let mut runs = Vec::new();
     for leaf in first / LEAF_BLOCKS..=(first + count - 1) / LEAF_BLOCKS {
         let Some(leaf) = map.leaf(leaf)? else { continue };
-        let touching = leaf.extents.iter().filter(|extent| extent.first < first + count && extent.first + extent.count > first);
+        let touching = leaf
+            .extents
+            .iter()
+            .filter(|extent| extent.first < first + count && extent.first + extent.count > first);
         runs.extend(touching.filter_map(frame_run));
     }
     Ok(runs)

@@ -38,7 +38,16 @@ impl<'a> TargetWriter<'a> {
         block_bytes: u32,
         buffer: Buf,
     ) -> Self {
-        TargetWriter { target, volume, counts, block_bytes: u64::from(block_bytes), buffer, first: 0, next: 0, used: 0 }
+        TargetWriter {
+            target,
+            volume,
+            counts,
+            block_bytes: u64::from(block_bytes),
+            buffer,
+            first: 0,
+            next: 0,
+            used: 0,
+        }
     }
 
     /// Writes what was collected.

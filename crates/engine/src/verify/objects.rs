@@ -7,7 +7,11 @@ use crate::inventory::for_each_object;
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object};
 use crate::{EngineError, Repository};
 
-pub(crate) fn check_records(repository: &Repository, team: &Label, report: &mut VerifyReport) -> Result<(), EngineError> {
+pub(crate) fn check_records(
+    repository: &Repository,
+    team: &Label,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
     if repository.is_encrypted() {
         check_statements(repository, team, report)?;
     }
@@ -32,7 +36,11 @@ pub(crate) fn check_records(repository: &Repository, team: &Label, report: &mut 
     })
 }
 
-fn check_statements(repository: &Repository, team: &Label, report: &mut VerifyReport) -> Result<(), EngineError> {
+fn check_statements(
+    repository: &Repository,
+    team: &Label,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
     let own = repository.team().is_none_or(|own| own == team);
     for generation in 1.. {
         let key = object_key::team(team, generation);

@@ -20,7 +20,9 @@ pub(crate) fn check_manifests(
     report: &mut VerifyReport,
 ) -> Result<Vec<Manifest>, EngineError> {
     let mut keys = Vec::new();
-    for_each_object(repository, &object_key::points_prefix(team, None, None, None), |object| keys.push(object.key.as_str().to_owned()))?;
+    for_each_object(repository, &object_key::points_prefix(team, None, None, None), |object| {
+        keys.push(object.key.as_str().to_owned())
+    })?;
     let mut manifests = Vec::new();
     for key in keys {
         let plan = match object_key::parse_manifest(&key) {
@@ -38,8 +40,16 @@ pub(crate) fn check_manifests(
             .and_then(|bytes| decode_manifest(repository, &key, &bytes));
         match checked {
             Ok(manifest) => manifests.push(manifest.payload),
-            Err(error @ (EngineError::Object { .. } | EngineError::Store(coffer_store::StoreError::NotFound { .. }))) => {
-                report.problem("manifest", key.clone(), error, object_key::parse_manifest(&key).map(|(_, id)| id));
+            Err(
+                error @ (EngineError::Object { .. }
+                | EngineError::Store(coffer_store::StoreError::NotFound { .. })),
+            ) => {
+                report.problem(
+                    "manifest",
+                    key.clone(),
+                    error,
+                    object_key::parse_manifest(&key).map(|(_, id)| id),
+                );
             }
             Err(error) => return Err(error),
         }
@@ -56,8 +66,11 @@ pub(crate) fn check_manifests(
 }
 
 fn matches_plan(filter: &Filter, plan: &PlanId) -> bool {
-    let label = |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
-    label(&filter.cluster, &plan.cluster) && label(&filter.namespace, &plan.namespace) && label(&filter.plan, &plan.plan)
+    let label =
+        |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+    label(&filter.cluster, &plan.cluster)
+        && label(&filter.namespace, &plan.namespace)
+        && label(&filter.plan, &plan.plan)
 }
 
 fn matches_manifest(filter: &Filter, manifest: &Manifest) -> bool {
@@ -83,7 +96,10 @@ fn drop_void(
     manifests.retain(|manifest| {
         let void = ended.iter().any(|ended| ended.chain == manifest.chain && ended.voids(manifest));
         if void {
-            report.notice(format!("point {} is void: prune had ended what it names; prune removes it", manifest.point));
+            report.notice(format!(
+                "point {} is void: prune had ended what it names; prune removes it",
+                manifest.point
+            ));
         }
         !void
     });
@@ -99,7 +115,10 @@ fn notice_siblings(manifests: &[Manifest], report: &mut VerifyReport) {
     }
     for (parent, points) in children.into_iter().filter(|(_, points)| points.len() > 1) {
         let names: Vec<String> = points.iter().map(ToString::to_string).collect();
-        report.notice(format!("points {} have the same parent {parent}: two runs overlapped; all are valid", names.join(", ")));
+        report.notice(format!(
+            "points {} have the same parent {parent}: two runs overlapped; all are valid",
+            names.join(", ")
+        ));
     }
 }
 
@@ -109,9 +128,12 @@ fn check_summaries(
     manifests: &[Manifest],
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
-    let by_id: BTreeMap<Id, &Manifest> = manifests.iter().map(|manifest| (manifest.point, manifest)).collect();
+    let by_id: BTreeMap<Id, &Manifest> =
+        manifests.iter().map(|manifest| (manifest.point, manifest)).collect();
     let mut keys = Vec::new();
-    for_each_object(repository, &object_key::summaries_prefix(team, None, None, None), |object| keys.push((object.key.as_str().to_owned(), object.len)))?;
+    for_each_object(repository, &object_key::summaries_prefix(team, None, None, None), |object| {
+        keys.push((object.key.as_str().to_owned(), object.len))
+    })?;
     for (key, len) in keys {
         match object_key::parse_summary(&key) {
             Err(error) => report.problem("summary", key, error, []),
@@ -119,7 +141,12 @@ fn check_summaries(
                 if let Some(manifest) = by_id.get(&id)
                     && (manifest.plan_id() != plan || manifest.summary() != summary || len != 0)
                 {
-                    report.problem("summary", key, "the summary does not agree with the manifest; delete it", [id]);
+                    report.problem(
+                        "summary",
+                        key,
+                        "the summary does not agree with the manifest; delete it",
+                        [id],
+                    );
                 }
             }
         }
@@ -147,7 +174,8 @@ fn check_chains(
                 keep_damage(report, "chain-key", key, error, &points)?;
             }
         }
-        let has_recovery = matches!(repository.access(), Access::Key(key) if key.kind == coffer_format::KeyKind::Recovery);
+        let has_recovery =
+            matches!(repository.access(), Access::Key(key) if key.kind == coffer_format::KeyKind::Recovery);
         if has_recovery && let Err(error) = open_chain_key(repository, &plan, chain) {
             let key = object_key::chain_key(&plan, &chain, 1);
             match error {
@@ -159,10 +187,16 @@ fn check_chains(
     Ok(())
 }
 
-fn chain_key_numbers(repository: &Repository, plan: &PlanId, chain: Id) -> Result<BTreeSet<u32>, EngineError> {
+fn chain_key_numbers(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+) -> Result<BTreeSet<u32>, EngineError> {
     let mut numbers = BTreeSet::from([1]);
     for_each_object(repository, &object_key::chain_keys_prefix(plan, &chain), |object| {
-        if let Ok((_, _, coffer_format::DataObject::ChainKey(number))) = object_key::parse_data(object.key.as_str()) {
+        if let Ok((_, _, coffer_format::DataObject::ChainKey(number))) =
+            object_key::parse_data(object.key.as_str())
+        {
             numbers.insert(number);
         }
     })?;
@@ -225,12 +259,23 @@ pub(crate) fn check_lengths(
                 let have = objects.cloned().unwrap_or_default();
                 let packs = (0..entry.packs).filter(|number| !have.packs.contains_key(number));
                 for number in packs {
-                    report.problem("missing", object_key::pack(&path, number), "the object is missing", [manifest.point]);
+                    report.problem(
+                        "missing",
+                        object_key::pack(&path, number),
+                        "the object is missing",
+                        [manifest.point],
+                    );
                 }
                 if have.map.is_none() {
-                    report.problem("missing", object_key::map(&path), "the object is missing", [manifest.point]);
+                    report.problem(
+                        "missing",
+                        object_key::map(&path),
+                        "the object is missing",
+                        [manifest.point],
+                    );
                 }
-                let bytes = have.packs.range(..entry.packs).map(|(_, len)| len).sum::<u64>() + have.map.unwrap_or(0);
+                let bytes =
+                    have.packs.range(..entry.packs).map(|(_, len)| len).sum::<u64>() + have.map.unwrap_or(0);
                 if bytes != entry.bytes {
                     let detail = format!("map and packs have {bytes} bytes, the record says {}", entry.bytes);
                     report.problem("length", object_key::map(&path), detail, [manifest.point]);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Place, RepositoryId,
-    Root, RootLineage, Suite, TeamSecrets,
+    BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MapHeader, MetadataCipher, NODE_LEAVES, Node,
+    ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageKind,
+    PageRef, Place, RepositoryId, Root, RootLineage, Suite, TeamSecrets,
 };
 use coffer_store::Key;
 
@@ -64,8 +64,12 @@ impl MapWriter {
     ) -> Result<MapWriter, EngineError> {
         let context = ObjectContext::new(&target.repository, &target.key);
         let mut object = sink.create(Key::new(&target.key)?, group);
-        let header =
-            MapHeader { suite: target.suite, block_size: target.block_size, origin: target.repository, context };
+        let header = MapHeader {
+            suite: target.suite,
+            block_size: target.block_size,
+            origin: target.repository,
+            context,
+        };
         object.write_all(&header.encode())?;
         Ok(MapWriter {
             object,
@@ -109,7 +113,10 @@ impl MapWriter {
     }
 
     /// Enters packs that were closed; they may come in any order.
-    pub(crate) fn packs(&mut self, packs: impl IntoIterator<Item = (u32, PackInfo)>) -> Result<(), EngineError> {
+    pub(crate) fn packs(
+        &mut self,
+        packs: impl IntoIterator<Item = (u32, PackInfo)>,
+    ) -> Result<(), EngineError> {
         self.pending.extend(packs);
         while self.contiguous_pending() >= PACK_TABLE_PAGE_PACKS as usize {
             self.table_page(PACK_TABLE_PAGE_PACKS as usize)?;
@@ -178,14 +185,19 @@ impl MapWriter {
     }
 
     fn contiguous_pending(&self) -> usize {
-        (self.packs_entered..).zip(self.pending.keys()).take_while(|(expected, number)| expected == *number).count()
+        (self.packs_entered..)
+            .zip(self.pending.keys())
+            .take_while(|(expected, number)| expected == *number)
+            .count()
     }
 
     fn table_page(&mut self, count: usize) -> Result<(), EngineError> {
         let mut infos = Vec::with_capacity(count);
         for _ in 0..count {
             let info = self.pending.remove(&self.packs_entered);
-            infos.push(info.ok_or_else(|| EngineError::Bug(format!("pack {} was not closed", self.packs_entered)))?);
+            infos.push(
+                info.ok_or_else(|| EngineError::Bug(format!("pack {} was not closed", self.packs_entered)))?,
+            );
             self.packs_entered += 1;
         }
         let payload = PackTablePage(infos).encode(self.target.suite).map_err(EngineError::Limit)?;

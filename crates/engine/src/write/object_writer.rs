@@ -57,7 +57,9 @@ impl ObjectWriter {
         }
         let used = self.used;
         let buffer = self.buffer.as_mut().expect("filled above");
-        buffer.get_mut(used..used + len).ok_or_else(|| EngineError::Bug("a part buffer is shorter than a part".into()))
+        buffer
+            .get_mut(used..used + len)
+            .ok_or_else(|| EngineError::Bug("a part buffer is shorter than a part".into()))
     }
 
     /// Keeps the first `len` bytes of the last [`ObjectWriter::room`], and sends the part if it is full.
@@ -110,6 +112,8 @@ impl ObjectWriter {
 
 impl ObjectSink {
     fn alloc(&self) -> Result<Buf, EngineError> {
-        self.arena.alloc(self.part_len + PART_SLACK_BYTES).map_err(|error| EngineError::Bug(error.to_string()))
+        self.arena
+            .alloc(self.part_len + PART_SLACK_BYTES)
+            .map_err(|error| EngineError::Bug(error.to_string()))
     }
 }

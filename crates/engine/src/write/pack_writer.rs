@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_format::{
-    BlockSize, ChainPublicKey, Compression, Compressor, FRAME_OVERHEAD, FreshPackKey, FrameSealer, MetadataCipher, ObjectContext,
-    PACK_BLOCKS_MAX, PACK_BYTES_MAX, PackHeader, PackInfo, PackKey, RepositoryId, Suite, TeamSecrets, TrailerBuilder,
-    TrailerEntry, VolumePath, object_key, seal_pack_key,
+    BlockSize, ChainPublicKey, Compression, Compressor, FRAME_OVERHEAD, FrameSealer, FreshPackKey,
+    MetadataCipher, ObjectContext, PACK_BLOCKS_MAX, PACK_BYTES_MAX, PackHeader, PackInfo, PackKey,
+    RepositoryId, Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumePath, object_key, seal_pack_key,
 };
 use zeroize::Zeroizing;
 

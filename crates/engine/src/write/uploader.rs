@@ -58,7 +58,11 @@ struct GroupState {
 
 impl Uploader {
     /// Starts `threads` threads that send to `store`.
-    pub(crate) fn new(store: &Arc<dyn ObjectStore>, threads: usize, cancel: &CancelToken) -> Result<Uploader, EngineError> {
+    pub(crate) fn new(
+        store: &Arc<dyn ObjectStore>,
+        threads: usize,
+        cancel: &CancelToken,
+    ) -> Result<Uploader, EngineError> {
         let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
         let spawn = |index| {
             let (store, receiver, cancel) = (store.clone(), receiver.clone(), cancel.clone());
@@ -139,7 +143,9 @@ impl UploadGroup {
         }
         match state.error.take() {
             Some(error) => Err(error),
-            None if state.failed => Err(EngineError::Bug("an upload failed and its error was taken before".into())),
+            None if state.failed => {
+                Err(EngineError::Bug("an upload failed and its error was taken before".into()))
+            }
             None => Ok(()),
         }
     }

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use coffer_engine::backup::run_backup;
-use coffer_engine::{
-    ForgetRequest, Intent, KeepRules, PruneRequest, forget_by_rules, pick, run_prune,
-};
+use coffer_engine::{ForgetRequest, Intent, KeepRules, PruneRequest, forget_by_rules, pick, run_prune};
 use coffer_format::{PointType, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -38,7 +36,13 @@ fn a_hundred_hours_with_three_days_kept() {
         let report = world.backup(&image);
         history.push((report.point, image.bytes.clone()));
         let repository = world.repository();
-        let request = ForgetRequest { plan: &world.plan, rules: &rules, as_of: None, zone: &TimeZone::UTC, dry_run: false };
+        let request = ForgetRequest {
+            plan: &world.plan,
+            rules: &rules,
+            as_of: None,
+            zone: &TimeZone::UTC,
+            dry_run: false,
+        };
         forget_by_rules_at_any_clock(&world, &request);
         run_prune(&repository, &PruneRequest::default()).unwrap();
         let points = world.points();
@@ -47,7 +51,11 @@ fn a_hundred_hours_with_three_days_kept() {
         assert_eq!(kept, expected, "exactly the points of the last 72 hours at run {run}");
         let chains: BTreeSet<_> = points.iter().map(|point| point.summary.chain).collect();
         assert!(chains.len() <= 4, "{} chains", chains.len());
-        let bytes: u64 = coffer_store::list_all(world.store.as_ref(), "t/default/data/").unwrap().iter().map(|o| o.len).sum();
+        let bytes: u64 = coffer_store::list_all(world.store.as_ref(), "t/default/data/")
+            .unwrap()
+            .iter()
+            .map(|o| o.len)
+            .sum();
         if run >= 80 {
             assert!(bytes <= largest * 12 / 10, "the repository grows: {bytes} of {largest} at run {run}");
         } else {

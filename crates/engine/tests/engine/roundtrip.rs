@@ -63,13 +63,18 @@ fn only_changed_blocks_are_stored_again() {
     world.backup(&image);
     let before = image.clone();
     image.mutate(3, 64 * KIB, 0.02);
-    let differs = |a: &[u8], b: &[u8]| a.chunks(64 * KIB).zip(b.chunks(64 * KIB)).filter(|(a, b)| a != b).count();
+    let differs =
+        |a: &[u8], b: &[u8]| a.chunks(64 * KIB).zip(b.chunks(64 * KIB)).filter(|(a, b)| a != b).count();
     let changed = differs(&before.bytes, &image.bytes);
     let report = world.backup(&image);
     assert_eq!(report.volumes[0].blocks_changed, changed as u64);
     assert_eq!(report.volumes[0].changed, (changed * 64 * KIB) as u64);
     assert_eq!(report.volumes[0].read, 32 << 20);
-    assert!(report.volumes[0].stored < ((changed + 2) * 64 * KIB) as u64, "stored {}", report.volumes[0].stored);
+    assert!(
+        report.volumes[0].stored < ((changed + 2) * 64 * KIB) as u64,
+        "stored {}",
+        report.volumes[0].stored
+    );
     let unchanged = world.backup(&image);
     assert_eq!(unchanged.volumes[0].changed, 0);
     assert!(unchanged.volumes[0].stored < 4096, "stored {}", unchanged.volumes[0].stored);

@@ -104,7 +104,9 @@ impl World {
     }
 
     pub(crate) fn request(&self, volumes: Vec<(&str, Box<dyn BlockSource>)>) -> BackupRequest {
-        let volumes = volumes.into_iter().map(|(name, source)| VolumeSource { name: name.parse().unwrap(), source: Ok(source) });
+        let volumes = volumes
+            .into_iter()
+            .map(|(name, source)| VolumeSource { name: name.parse().unwrap(), source: Ok(source) });
         BackupRequest {
             plan: self.plan.clone(),
             volumes: volumes.collect(),

@@ -4,7 +4,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::one_line_document;
+use super::{Manifest, VolumeRecord, one_line_document};
 use crate::error::{check, check_range};
 use crate::object_key::{DataObject, PACKS_MAX};
 use crate::pack::PACK_BLOCKS_MAX;
@@ -112,13 +112,16 @@ impl Ended {
 
     /// Whether it makes `manifest` void: the manifest names an object that is on the list.
     #[must_use]
-    pub fn voids(&self, manifest: &super::Manifest) -> bool {
-        let plan = manifest.plan_id();
-        let names = manifest.names();
-        self.data_objects().any(|object| names.contains(&plan, &self.chain, &object))
+    pub fn voids(&self, manifest: &Manifest) -> bool {
+        let named = |record: &VolumeRecord| {
+            let entry = record.lineage.iter().find(|entry| entry.point == self.point);
+            entry.zip(self.volume(&record.name)).is_some_and(|(entry, ended)| ended.has_any_of(entry.packs))
+        };
+        manifest.chain == self.chain
+            && (!self.objects.keys.is_empty() || manifest.volume_records().any(named))
     }
 
-    /// Keys of the listed objects, in `plan`.
+    /// The listed objects.
     pub fn data_objects(&self) -> impl Iterator<Item = DataObject> + '_ {
         let keys = self.objects.keys.iter().map(|number| DataObject::ChainKey(*number));
         keys.chain(self.objects.volumes.iter().flat_map(|volume| volume.data_objects(self.point)))
@@ -141,6 +144,11 @@ impl Ended {
 }
 
 impl EndedVolume {
+    /// Whether the map or one of packs `0..packs` is on the list.
+    fn has_any_of(&self, packs: u32) -> bool {
+        self.map || self.packs.first().is_some_and(|(first, _)| *first < packs)
+    }
+
     fn data_objects(&self, point: Id) -> impl Iterator<Item = DataObject> + '_ {
         let map = self.map.then(|| DataObject::Map { point, volume: self.name.clone() });
         let numbers = self.packs.iter().flat_map(|(first, last)| *first..=*last);

@@ -33,7 +33,17 @@ impl<F: Fs> FileStore<F> {
     }
 
     pub(super) fn write_part(&self, id: &UploadId, number: u32, body: &[u8]) -> Result<PartTag, StoreError> {
-        let upload = self.uploads.get(id)?;
+        self.write_part_of(&*self.uploads.get(id)?, number, body)
+    }
+
+    /// Writes a part of an upload that was open when it was looked up, and may have ended since.
+    fn write_part_of(
+        &self,
+        upload: &Upload<F::File>,
+        number: u32,
+        body: &[u8],
+    ) -> Result<PartTag, StoreError> {
+        let id = &upload.id;
         let len = byte_count(body.len());
         checks::part(number, len, upload.part_len)?;
         upload.check_again(number, len)?;
@@ -148,5 +158,32 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::port::ObjectStore;
+    use crate::url::OpenOptions;
+
+    #[test]
+    fn a_part_that_comes_after_the_end_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::open(dir.path(), OpenOptions::default()).unwrap();
+        let check = |name: &str, end: &dyn Fn(&UploadId, PartTag)| {
+            let id = store.start_upload(&Key::new(name).unwrap(), 4).unwrap();
+            let tag = store.put_part(&id, 1, Bytes::from_static(b"good")).unwrap();
+            // A thread that looked the upload up just before its end.
+            let upload = store.uploads.get(&id).unwrap();
+            end(&id, tag);
+            let late = store.write_part_of(&upload, 1, b"late");
+            assert!(matches!(late, Err(StoreError::NoSuchUpload { .. })), "{late:?}");
+        };
+        check("complete", &|id, tag| store.complete_upload(id, &[tag]).unwrap());
+        check("aborted", &|id, _| store.abort_upload(id).unwrap());
+        assert_eq!(store.get(&Key::new("complete").unwrap(), 4).unwrap(), b"good");
     }
 }

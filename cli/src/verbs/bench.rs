@@ -1,0 +1,25 @@
+//! `coffer bench`: small honest measurements on the user's own disk and repository. What is written is removed again.
+
+mod read;
+mod store;
+
+use clap::Subcommand;
+
+use crate::error::{CliError, ExitStatus};
+use crate::session::Session;
+
+/// What is measured.
+#[derive(Subcommand, Debug)]
+pub(crate) enum BenchVerb {
+    /// Read a volume as a backup does, and do nothing with it
+    Read(read::ReadArguments),
+    /// Put, get, list and delete objects in the repository's store
+    Store(store::StoreArguments),
+}
+
+pub(crate) fn run(session: &Session, verb: &BenchVerb) -> Result<ExitStatus, CliError> {
+    match verb {
+        BenchVerb::Read(arguments) => read::run(session, arguments),
+        BenchVerb::Store(arguments) => store::run(session, arguments),
+    }
+}

@@ -1,0 +1,232 @@
+//! `coffer restore`: chooses a point, checks every target, and lets the engine write.
+
+mod places;
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use coffer_engine::backup::Progress;
+use coffer_engine::catalog::{PointEntry, load_manifest};
+use coffer_engine::{
+    Intent, Repository, Resources, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
+};
+use coffer_format::{Id, VolumeName};
+use coffer_store::RepositoryUrl;
+use jiff::tz::TimeZone;
+
+use self::places::Places;
+use crate::documents::restore::RestoreDocument;
+use crate::error::{CliError, ExitStatus};
+use crate::options::{IdentityOptions, KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::output::Document;
+use crate::progress::Reporter;
+use crate::selection::{point_by_id, point_by_intent};
+use crate::session::Session;
+use crate::targets::{self, Checked, Existing};
+use crate::volume_words::TargetWord;
+use crate::{room, values};
+
+const EXAMPLES: &str = "\
+Examples:
+  coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick latest --to /srv/restored
+  coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick day=-1 --volume vdb=/dev/vdb --overwrite
+  coffer restore --repo file:///srv/backup --key recovery.key 01jd3k5x6v8q2m4n7p9r0s1t2w --volume vdb=disk.img --in-place
+  coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick previous --volume vdb=- | pv > /dev/vdb
+
+A restore that was interrupted is finished by the same command with --in-place.";
+
+/// Options of `restore`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct RestoreArguments {
+    #[command(flatten)]
+    repository: RepositoryOptions,
+    #[command(flatten)]
+    key: KeyOptions,
+
+    /// Id of the point, as `coffer points` shows it
+    #[arg(value_name = "POINT", value_parser = values::format_value::<Id>, required_unless_present = "pick")]
+    point: Option<Id>,
+
+    /// Which point of the plan: latest, previous[:N], oldest, oldest-day[:first|last], day=-N[:first|last], as-of=RFC3339
+    #[arg(long, value_name = "INTENT", value_parser = values::intent, conflicts_with = "point")]
+    pick: Option<Intent>,
+
+    /// Time zone of the days of --pick
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = values::time_zone)]
+    time_zone: TimeZone,
+
+    #[command(flatten)]
+    identity: IdentityOptions,
+
+    /// A volume and where it goes: a file, a block device, or - for standard output; may be repeated
+    #[arg(long, value_name = "NAME=TARGET", conflicts_with = "to")]
+    volume: Vec<TargetWord>,
+
+    /// Directory for all volumes of the point, each as a file of its name
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+
+    /// Replace targets that exist
+    #[arg(long, conflicts_with = "in_place")]
+    overwrite: bool,
+
+    /// Read targets that exist and write only blocks that differ
+    #[arg(long)]
+    in_place: bool,
+
+    /// Say what would be read and written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Holes in new files: auto leaves them, never writes zeroes
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    sparse: Sparse,
+
+    #[command(flatten)]
+    memory: MemoryOptions,
+}
+
+/// Whether holes are left in new files.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Sparse {
+    Auto,
+    Never,
+}
+
+impl RestoreArguments {
+    fn existing(&self) -> Existing {
+        match (self.overwrite, self.in_place) {
+            (true, _) => Existing::Overwrite,
+            (false, true) => Existing::InPlace,
+            (false, false) => Existing::Refuse,
+        }
+    }
+}
+
+pub(crate) fn run(session: &Session, arguments: &RestoreArguments) -> Result<ExitStatus, CliError> {
+    let places = Places::new(&arguments.volume, arguments.to.as_deref(), arguments.dry_run)?;
+    if places.stream().is_some() {
+        refuse_stream(session)?;
+    }
+    let repository = session.open(&arguments.repository, &arguments.key)?;
+    let resources = session.resources(&arguments.memory)?;
+    let point = choose_point(&repository, arguments)?;
+    repository.recovery_key(&point.plan.team)?;
+    let job = Job { session, arguments, repository: &repository, resources: &resources, point: &point };
+    match places.stream() {
+        Some(volume) => job.stream(volume),
+        None => job.restore(&places),
+    }
+}
+
+fn choose_point(repository: &Repository, arguments: &RestoreArguments) -> Result<PointEntry, CliError> {
+    let filter = arguments.identity.filter();
+    match (arguments.point, &arguments.pick) {
+        (Some(point), _) => point_by_id(repository, &filter, point),
+        (None, Some(intent)) => point_by_intent(repository, &filter, intent, &arguments.time_zone),
+        (None, None) => Err(CliError::Usage("name a POINT, or give --plan P --pick INTENT".into())),
+    }
+}
+
+fn refuse_stream(session: &Session) -> Result<(), CliError> {
+    if session.output.is_json() {
+        return Err(CliError::Usage("NAME=- writes the volume to standard output; leave --json out".into()));
+    }
+    if io::stdout().is_terminal() {
+        return Err(CliError::Usage("NAME=- writes the volume to standard output, which is a terminal; redirect it".into()));
+    }
+    Ok(())
+}
+
+struct Job<'a> {
+    session: &'a Session,
+    arguments: &'a RestoreArguments,
+    repository: &'a Repository,
+    resources: &'a Resources,
+    point: &'a PointEntry,
+}
+
+impl Job<'_> {
+    fn restore(&self, places: &Places) -> Result<ExitStatus, CliError> {
+        let manifest = load_manifest(self.repository, self.point)?.payload;
+        let chosen = places.choose(&manifest)?;
+        if let RepositoryUrl::File { root } = self.session.address(&self.arguments.repository)? {
+            targets::refuse_inside(&root, &chosen.wanted)?;
+        }
+        if !self.arguments.dry_run {
+            places.make_directory()?;
+        }
+        let volumes = if places.are_imagined(self.arguments.dry_run) {
+            chosen.wanted.iter().map(targets::Wanted::imagined).collect()
+        } else {
+            self.targets(chosen.wanted)?
+        };
+        let restored = self.write(volumes).map_err(|error| self.explain(error))?;
+        let requests = self.repository.store().requests();
+        let (dry_run, duration_ms) = (self.arguments.dry_run, self.session.duration_ms());
+        self.session.output.show(&RestoreDocument::new(self.point.id, restored, dry_run, requests, duration_ms))?;
+        if chosen.failed.is_empty() {
+            return Ok(ExitStatus::Done);
+        }
+        let line = format!("partly done, not in the point: {}; choose another point for these", chosen.failed.join(", "));
+        Ok(self.session.output.close(ExitStatus::Partly, &line))
+    }
+
+    /// Checks all targets; in a dry run they are not opened.
+    fn targets(&self, wanted: Vec<targets::Wanted>) -> Result<Vec<RestoreVolume>, CliError> {
+        let write_zeroes = self.arguments.sparse == Sparse::Never;
+        let existing = self.arguments.existing();
+        let checked: Vec<Checked> =
+            wanted.into_iter().map(|wanted| targets::check(wanted, existing)).collect::<Result<_, _>>()?;
+        room::check(&checked, !write_zeroes, || self.data_bytes(&checked))?;
+        if self.arguments.dry_run {
+            return Ok(checked.iter().map(|target| target.volume(None, write_zeroes)).collect());
+        }
+        targets::open(&checked, write_zeroes)
+    }
+
+    fn write(&self, volumes: Vec<RestoreVolume>) -> Result<Vec<RestoredVolume>, CliError> {
+        let reporter = Reporter::start(&self.session.output, "restore");
+        let progress = reporter.progress();
+        let request = RestoreRequest { point: self.point, volumes, progress: progress.as_ref() };
+        Ok(run_restore(self.repository, self.resources, &request)?.volumes)
+    }
+
+    /// Bytes of each volume that hold data, from its map.
+    fn data_bytes(&self, checked: &[Checked]) -> Result<BTreeMap<VolumeName, u64>, CliError> {
+        let volumes = checked.iter().map(|target| target.volume(None, false)).collect();
+        let request = RestoreRequest { point: self.point, volumes, progress: &Silent };
+        let report = run_restore(self.repository, self.resources, &request)?;
+        Ok(report.volumes.into_iter().map(|volume| (volume.name, volume.written)).collect())
+    }
+
+    fn explain(&self, error: CliError) -> CliError {
+        if self.arguments.dry_run {
+            return error;
+        }
+        let next = "the targets may be written in part; finish them with the same command and --in-place";
+        CliError::After { source: Box::new(error), next: next.into() }
+    }
+
+    fn stream(&self, volume: &VolumeName) -> Result<ExitStatus, CliError> {
+        let mut out = io::stdout().lock();
+        let restored = restore_to_stream(self.repository, self.resources, self.point, volume, &mut out)?;
+        let requests = self.repository.store().requests();
+        let document =
+            RestoreDocument::new(self.point.id, vec![restored], false, requests, self.session.duration_ms());
+        document.text().lines().for_each(|line| self.session.output.remark(line));
+        Ok(ExitStatus::Done)
+    }
+}
+
+/// Progress of what nobody watches.
+struct Silent;
+
+impl Progress for Silent {
+    fn volume(&self, _volume: &str, _total_bytes: u64) {}
+
+    fn advance(&self, _done_bytes: u64, _moved_bytes: u64) {}
+}

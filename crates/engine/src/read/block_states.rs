@@ -1,0 +1,202 @@
+//! From the map and the packs' trailers to the place and hash of each block; what compare and in-place restore go by.
+
+use std::sync::Arc;
+
+use coffer_format::{
+    Digest, LEAF_BLOCKS, PackInfo, Place, TrailerEntry, decode_trailer_page, trailer_page_range,
+};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::map_page::get_range;
+use super::volume_map::VolumeMap;
+use crate::EngineError;
+
+/// Entries of a trailer page.
+pub(crate) const TRAILER_PAGE: u32 = coffer_format::TRAILER_PAGE_ENTRIES as u32;
+
+/// Where one block of a point lies, and its hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockState {
+    pub(crate) place: BlockPlace,
+    pub(crate) hash: [u8; 32],
+}
+
+/// Where one block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockPlace {
+    /// It reads as zeroes.
+    Zero,
+    /// One frame of a pack.
+    Data(FramePlace),
+    /// Nothing usable is known: beyond the volume's end, or known to be damaged.
+    Unknown,
+}
+
+/// One frame of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FramePlace {
+    pub(crate) lineage: u16,
+    pub(crate) pack: u32,
+    pub(crate) ordinal: u32,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+/// Trailer pages, shared by all readers of one map.
+pub(crate) struct Trailers {
+    cache: Cache<(u16, u32, u32), Arc<Vec<TrailerEntry>>, TrailerWeight>,
+}
+
+#[derive(Clone)]
+struct TrailerWeight;
+
+impl Weighter<(u16, u32, u32), Arc<Vec<TrailerEntry>>> for TrailerWeight {
+    fn weight(&self, _key: &(u16, u32, u32), page: &Arc<Vec<TrailerEntry>>) -> u64 {
+        (page.len() * size_of::<TrailerEntry>()) as u64 + 64
+    }
+}
+
+impl Trailers {
+    pub(crate) fn new(cache_bytes: u64) -> Trailers {
+        Trailers { cache: Cache::with_weighter(256, cache_bytes, TrailerWeight) }
+    }
+}
+
+impl VolumeMap {
+    /// Place and hash of `count` blocks from `first` on; those beyond the volume's end are unknown.
+    ///
+    /// The blocks lie within one leaf.
+    pub(crate) fn blocks(
+        &self,
+        trailers: &Trailers,
+        first: u32,
+        count: u32,
+    ) -> Result<Vec<BlockState>, EngineError> {
+        let zero = BlockState { place: BlockPlace::Zero, hash: [0; 32] };
+        let unknown = BlockState { place: BlockPlace::Unknown, hash: [0; 32] };
+        let known = self.block_count.saturating_sub(first).min(count);
+        let mut states = vec![zero; known as usize];
+        states.resize(count as usize, unknown);
+        if known == 0 {
+            return Ok(states);
+        }
+        let Some(leaf) = self.leaf(first / LEAF_BLOCKS)? else { return Ok(states) };
+        let from = leaf.extents.partition_point(|extent| extent.first + extent.count <= first);
+        for extent in leaf.extents.iter().skip(from).take_while(|extent| extent.first < first + known) {
+            if let Place::Data { lineage, pack, ordinal, offset, len } = extent.place {
+                let run = FrameRun {
+                    first: extent.first,
+                    count: extent.count,
+                    lineage,
+                    pack,
+                    ordinal,
+                    offset,
+                    len,
+                };
+                self.fill_run(trailers, &run, first, &mut states)?;
+            }
+        }
+        Ok(states)
+    }
+
+    fn fill_run(
+        &self,
+        trailers: &Trailers,
+        run: &FrameRun,
+        first: u32,
+        states: &mut [BlockState],
+    ) -> Result<(), EngineError> {
+        let point = self.objects(run.lineage)?.path.point;
+        let usable = !self.damaged.contains(&(point, run.pack));
+        let info = self.pack(run.lineage, run.pack)?;
+        let mut offset = run.offset;
+        let mut page: Option<(u32, Arc<Vec<TrailerEntry>>)> = None;
+        for step in 0..run.count {
+            let (block, ordinal) = (run.first + step, run.ordinal + step);
+            if block as usize >= first as usize + states.len() {
+                break;
+            }
+            let number = ordinal / TRAILER_PAGE;
+            let entries = match &page {
+                Some((have, entries)) if *have == number => entries,
+                _ => {
+                    &page
+                        .insert((number, self.trailer_page(trailers, run.lineage, run.pack, &info, number)?))
+                        .1
+                }
+            };
+            let entry = entries.get((ordinal % TRAILER_PAGE) as usize).filter(|entry| entry.block == block);
+            let entry = entry.ok_or_else(|| self.bad_trailer(run, &info, block))?;
+            let len = entry.frame_len();
+            if let Some(state) = block.checked_sub(first).and_then(|at| states.get_mut(at as usize)) {
+                let place = FramePlace { lineage: run.lineage, pack: run.pack, ordinal, offset, len };
+                state.place = if usable { BlockPlace::Data(place) } else { BlockPlace::Unknown };
+                state.hash = entry.hash;
+            }
+            offset += u64::from(len);
+        }
+        Ok(())
+    }
+
+    /// One page of a pack's trailer, checked against the pack table.
+    pub(crate) fn trailer_page(
+        &self,
+        trailers: &Trailers,
+        lineage: u16,
+        pack: u32,
+        info: &PackInfo,
+        page: u32,
+    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        trailers
+            .cache
+            .get_or_insert_with(&(lineage, pack, page), || self.read_trailer_page(lineage, pack, info, page))
+    }
+
+    fn read_trailer_page(
+        &self,
+        lineage: u16,
+        pack: u32,
+        info: &PackInfo,
+        page: u32,
+    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        let key = self.pack_key(lineage, pack)?;
+        let (offset, len) = trailer_page_range(info.trailer_offset, info.frames, page);
+        let damaged = |detail: String| EngineError::Damaged {
+            volume: self.volume.clone(),
+            key: key.clone(),
+            offset,
+            detail,
+        };
+        let digest =
+            info.page_digests.get(page as usize).ok_or_else(|| damaged("no such trailer page".into()))?;
+        let mut stored = vec![0; usize::try_from(len).unwrap_or_default()];
+        get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
+        if Digest::of(&stored) != *digest {
+            return Err(damaged("a trailer page is not what the pack table says".into()));
+        }
+        let cipher = self.trailer_cipher(lineage, pack)?;
+        let entries = decode_trailer_page(&cipher, offset, &stored).map_err(EngineError::object(&key))?;
+        Ok(Arc::new(entries))
+    }
+
+    fn bad_trailer(&self, run: &FrameRun, info: &PackInfo, block: u32) -> EngineError {
+        EngineError::Damaged {
+            volume: self.volume.clone(),
+            key: self.pack_key(run.lineage, run.pack).unwrap_or_default(),
+            offset: info.trailer_offset,
+            detail: format!("the trailer does not have block {block} where the map says"),
+        }
+    }
+}
+
+struct FrameRun {
+    first: u32,
+    count: u32,
+    lineage: u16,
+    pack: u32,
+    ordinal: u32,
+    offset: u64,
+    #[expect(dead_code, reason = "part of the extent; the frames' own lengths are used")]
+    len: u32,
+}

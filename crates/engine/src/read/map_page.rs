@@ -1,0 +1,121 @@
+//! Pages of a map object: read, checked against the digest of whoever refers to them, decoded, weighed.
+
+use std::sync::Arc;
+
+use coffer_format::{
+    Digest, Leaf, MetadataCipher, Node, PackTableIndex, PackTablePage, PageKind, VolumePath,
+};
+use coffer_store::{ObjectStore, StoreError};
+use quick_cache::Weighter;
+
+use crate::EngineError;
+use crate::repository::store_key;
+
+/// Where the objects of one lineage entry lie.
+pub(crate) struct LineageObjects {
+    pub(crate) path: VolumePath,
+    pub(crate) map_key: String,
+    pub(crate) map_cipher: MetadataCipher,
+}
+
+/// A decoded page.
+#[derive(Clone)]
+pub(crate) enum Page {
+    Leaf(Arc<Leaf>),
+    Node(Arc<Node>),
+    Table(Arc<PackTablePage>),
+    Index(Arc<PackTableIndex>),
+}
+
+/// Which page is wanted, with what its decoder has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    Leaf,
+    Node,
+    Table { packs: u32 },
+    Index { packs: u32, lineage: u16 },
+}
+
+impl Want {
+    pub(crate) fn kind(self) -> PageKind {
+        match self {
+            Want::Leaf => PageKind::Leaf,
+            Want::Node => PageKind::Node,
+            Want::Table { .. } => PageKind::PackTable,
+            Want::Index { .. } => PageKind::PackTableIndex,
+        }
+    }
+}
+
+/// What a page takes in the cache, bytes.
+#[derive(Clone)]
+pub(crate) struct PageWeight;
+
+impl Weighter<(u16, u64), Page> for PageWeight {
+    fn weight(&self, _key: &(u16, u64), page: &Page) -> u64 {
+        let bytes = match page {
+            Page::Leaf(leaf) => leaf.extents.len() * 40,
+            Page::Node(node) => node.children.len() * 64,
+            Page::Table(table) => table.0.len() * 400,
+            Page::Index(index) => index.0.len() * 64,
+        };
+        bytes as u64 + 64
+    }
+}
+
+/// Reads pages of one map object.
+pub(crate) struct PageReader<'a> {
+    pub(crate) store: &'a dyn ObjectStore,
+    pub(crate) volume: &'a str,
+    pub(crate) object: &'a LineageObjects,
+}
+
+impl PageReader<'_> {
+    /// The payload of a page, checked.
+    pub(crate) fn read(
+        &self,
+        kind: PageKind,
+        offset: u64,
+        len: u32,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, EngineError> {
+        let key = &self.object.map_key;
+        let damaged = |detail: String| EngineError::Damaged {
+            volume: self.volume.to_owned(),
+            key: key.clone(),
+            offset,
+            detail,
+        };
+        if len > coffer_format::PAGE_LEN_MAX {
+            return Err(damaged(format!("a page of {len} bytes is larger than any page may be")));
+        }
+        let mut stored = vec![0; len as usize];
+        get_range(self.store, self.volume, key, offset, &mut stored)?;
+        if Digest::of(&stored) != *digest {
+            return Err(damaged("a page is not what its reference says".into()));
+        }
+        self.object.map_cipher.open_page(kind, offset, &stored).map_err(EngineError::object(key))
+    }
+}
+
+/// Reads a range of an object that a signed object says exists: absence and shortness are damage.
+pub(crate) fn get_range(
+    store: &dyn ObjectStore,
+    volume: &str,
+    key: &str,
+    offset: u64,
+    out: &mut [u8],
+) -> Result<(), EngineError> {
+    let damaged = |detail: &str| EngineError::Damaged {
+        volume: volume.to_owned(),
+        key: key.to_owned(),
+        offset,
+        detail: detail.to_owned(),
+    };
+    match store.get_range(&store_key(key)?, offset, out) {
+        Ok(()) => Ok(()),
+        Err(StoreError::NotFound { .. }) => Err(damaged("the object is missing")),
+        Err(StoreError::Short { .. }) => Err(damaged("the object is shorter than what is said of it")),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,255 @@
+//! One volume's restore: windows of the map become work, threads fetch, check and write.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+use coffer_blockio::BlockTarget;
+use coffer_format::{BlockHasher, LEAF_BLOCKS, Place};
+use crossbeam_channel::{Receiver, Sender};
+
+use super::in_place::compare;
+use super::run::{RestoreMode, RestoreVolume};
+use super::writer::{RestoreCounts, TargetWriter};
+use crate::backup::Progress;
+use crate::read::block_states::Trailers;
+use crate::read::fetch::{FetchRange, FrameRun, PackReader, RANGE_BYTES_MAX, frame_run, plan_ranges};
+use crate::read::volume_map::VolumeMap;
+use crate::resources::READ_BYTES_MAX;
+use crate::{EngineError, Repository, Resources};
+
+/// Leaves that are planned together, so that small extents of one pack come in one request.
+const WINDOW_LEAVES: u32 = 16;
+/// Blocks that one thread compares at once.
+const COMPARE_BLOCKS: u32 = 256;
+
+enum Work {
+    Fetch(FetchRange),
+    Compare { first: u32, count: u32 },
+    Zero(Range<u32>),
+}
+
+/// One volume being restored.
+pub(super) struct VolumeRestore<'a> {
+    pub(super) map: &'a VolumeMap,
+    pub(super) reader: &'a PackReader<'a>,
+    pub(super) trailers: Trailers,
+    pub(super) hasher: BlockHasher,
+    pub(super) counts: &'a RestoreCounts,
+    pub(super) volume: &'a RestoreVolume,
+    pub(super) name: &'a str,
+    pub(super) resources: &'a Resources,
+    pub(super) repository: &'a Repository,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) failure: Mutex<Option<EngineError>>,
+}
+
+impl VolumeRestore<'_> {
+    /// Restores it; what was written before an error stays.
+    pub(super) fn run(&self) -> Result<(), EngineError> {
+        let Some(target) = &self.volume.target else { return self.plan(&mut |work| self.count_only(work)) };
+        let (sender, receiver) = crossbeam_channel::bounded::<Work>(self.resources.workers * 2);
+        let planned = std::thread::scope(|scope| {
+            for index in 0..self.resources.workers {
+                let receiver = receiver.clone();
+                let worker = move || self.keep_error(self.work(&receiver, target.as_ref()));
+                let spawned =
+                    std::thread::Builder::new().name(format!("restore-{index}")).spawn_scoped(scope, worker);
+                if let Err(error) = spawned {
+                    self.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
+                }
+            }
+            drop(receiver);
+            let planned = self.plan(&mut |work| self.send(&sender, work));
+            drop(sender);
+            planned
+        });
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(planned, Err)
+    }
+
+    fn send(&self, sender: &Sender<Work>, work: Work) -> Result<(), EngineError> {
+        self.repository.environment().cancel.check()?;
+        // The channel closes when all threads have ended with an error, which is then reported instead of this one.
+        sender.send(work).map_err(|_| EngineError::Cancelled)
+    }
+
+    fn plan(&self, give: &mut dyn FnMut(Work) -> Result<(), EngineError>) -> Result<(), EngineError> {
+        match self.volume.mode {
+            RestoreMode::Write => self.plan_writes(give),
+            RestoreMode::InPlace => self.plan_compares(give),
+        }
+    }
+
+    fn plan_compares(
+        &self,
+        give: &mut dyn FnMut(Work) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut first = 0;
+        while first < self.map.block_count {
+            let count = COMPARE_BLOCKS.min(self.map.block_count - first);
+            give(Work::Compare { first, count })?;
+            first += count;
+        }
+        Ok(())
+    }
+
+    fn plan_writes(&self, give: &mut dyn FnMut(Work) -> Result<(), EngineError>) -> Result<(), EngineError> {
+        let leaves = self.map.block_count.div_ceil(LEAF_BLOCKS);
+        let fresh = self.volume.target.as_ref().is_none_or(|target| target.is_fresh());
+        let skip_zeroes = fresh && !self.volume.write_all_zeroes;
+        let mut window = Window::default();
+        for index in 0..leaves {
+            match self.map.leaf(index)? {
+                None => {
+                    let first = index * LEAF_BLOCKS;
+                    window.zero(first..first.saturating_add(LEAF_BLOCKS).min(self.map.block_count));
+                }
+                Some(leaf) => {
+                    for extent in &leaf.extents {
+                        match (&extent.place, frame_run(extent)) {
+                            (Place::Data { .. }, Some(run)) => window.runs.push(run),
+                            _ => window.zero(extent.first..extent.first + extent.count),
+                        }
+                    }
+                    window.leaves += 1;
+                }
+            }
+            if window.leaves >= WINDOW_LEAVES || window.zeroes.len() > 4096 {
+                self.give_window(std::mem::take(&mut window), skip_zeroes, give)?;
+            }
+        }
+        self.give_window(window, skip_zeroes, give)
+    }
+
+    fn give_window(
+        &self,
+        window: Window,
+        skip_zeroes: bool,
+        give: &mut dyn FnMut(Work) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        for range in window.zeroes {
+            if skip_zeroes {
+                self.progress.advance(self.bytes_of(&range), 0);
+            } else {
+                give(Work::Zero(range))?;
+            }
+        }
+        plan_ranges(window.runs).into_iter().map(Work::Fetch).try_for_each(give)
+    }
+
+    fn work(&self, receiver: &Receiver<Work>, target: &dyn BlockTarget) -> Result<(), EngineError> {
+        let block_bytes = self.map.block_size().bytes();
+        let alloc =
+            |len| self.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
+        let mut range_buffer = None;
+        let write_buffer = alloc(READ_BYTES_MAX.max(block_bytes as usize))?;
+        let mut writer = TargetWriter::new(target, self.name, self.counts, block_bytes, write_buffer);
+        let mut compare_buffer = None;
+        for work in receiver {
+            if self.has_failed() {
+                return Ok(());
+            }
+            self.repository.environment().cancel.check()?;
+            let ranges = match work {
+                Work::Zero(range) => {
+                    self.zero(target, &range)?;
+                    continue;
+                }
+                Work::Fetch(range) => vec![range],
+                Work::Compare { first, count } => {
+                    let buffer = match &mut compare_buffer {
+                        Some(buffer) => buffer,
+                        none => none.insert(alloc(READ_BYTES_MAX.max(block_bytes as usize))?),
+                    };
+                    let found =
+                        compare(self.map, &self.trailers, &self.hasher, target, first, count, buffer)?;
+                    self.counts.skipped.fetch_add(found.skipped, Ordering::Relaxed);
+                    self.progress.advance(found.skipped, 0);
+                    found.zeroes.iter().try_for_each(|range| self.zero(target, range))?;
+                    plan_ranges(found.runs)
+                }
+            };
+            for range in &ranges {
+                let buffer = match &mut range_buffer {
+                    Some(buffer) => buffer,
+                    none => none.insert(alloc(usize::try_from(RANGE_BYTES_MAX).unwrap_or(usize::MAX))?),
+                };
+                self.reader.fetch(range, buffer, &mut writer)?;
+                writer.flush()?;
+                self.fetched(range);
+            }
+        }
+        Ok(())
+    }
+
+    fn fetched(&self, range: &FetchRange) {
+        let len = range.end - range.start;
+        self.counts.fetched.fetch_add(len, Ordering::Relaxed);
+        let blocks: u64 =
+            range.runs.iter().map(|run| self.bytes_of(&(run.first..run.first + run.count))).sum();
+        self.progress.advance(blocks, len);
+    }
+
+    fn zero(&self, target: &dyn BlockTarget, range: &Range<u32>) -> Result<(), EngineError> {
+        let offset = u64::from(range.start) * u64::from(self.map.block_size().bytes());
+        let len = self.bytes_of(range);
+        let zeroed = target.write_zeroes(offset, len);
+        zeroed.map_err(|source| EngineError::Target { volume: self.name.to_owned(), source })?;
+        self.counts.zeroed.fetch_add(len, Ordering::Relaxed);
+        self.progress.advance(len, 0);
+        Ok(())
+    }
+
+    fn count_only(&self, work: Work) -> Result<(), EngineError> {
+        match work {
+            Work::Zero(range) => {
+                self.counts.zeroed.fetch_add(self.bytes_of(&range), Ordering::Relaxed);
+            }
+            Work::Fetch(range) => {
+                self.fetched(&range);
+                let blocks: u64 =
+                    range.runs.iter().map(|run| self.bytes_of(&(run.first..run.first + run.count))).sum();
+                self.counts.written.fetch_add(blocks, Ordering::Relaxed);
+            }
+            Work::Compare { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn bytes_of(&self, blocks: &Range<u32>) -> u64 {
+        let block = u64::from(self.map.block_size().bytes());
+        let size = self.map.root.volume_size;
+        (u64::from(blocks.end) * block).min(size) - (u64::from(blocks.start) * block).min(size)
+    }
+
+    fn keep_error(&self, result: Result<(), EngineError>) {
+        if let Err(error) = result {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&self, error: EngineError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+#[derive(Default)]
+struct Window {
+    runs: Vec<FrameRun>,
+    zeroes: Vec<Range<u32>>,
+    leaves: u32,
+}
+
+impl Window {
+    fn zero(&mut self, range: Range<u32>) {
+        match self.zeroes.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.zeroes.push(range),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Maps of volumes: every page that a point refers to, and which packs are to be checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+
+use coffer_format::{
+    BlockHasher, Id, LEAF_BLOCKS, Label, MAP_HEADER_LEN, Manifest, MapHeader, ObjectContext, Place, PlanId,
+    VolumeRecord, VolumeState,
+};
+
+use super::packs::{PackCheck, PackTask};
+use super::points::keep_damage;
+use super::report::{VerifyReport, VerifyRequest};
+use crate::inventory::PlanObjects;
+use crate::read::block_states::Trailers;
+use crate::read::fetch::PackReader;
+use crate::read::map_page::get_range;
+use crate::read::volume_map::VolumeMap;
+use crate::{Access, EngineError, Repository, Resources};
+
+/// Checks the volumes of all manifests; what points share is checked once.
+pub(crate) fn check_volumes(
+    repository: &Repository,
+    resources: &Resources,
+    team: &Label,
+    manifests: &[Manifest],
+    listed: &BTreeMap<PlanId, PlanObjects>,
+    request: &VerifyRequest,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
+    if matches!(repository.access(), Access::Locked) {
+        if request.read_data_percent.is_some() {
+            return Err(EngineError::Usage(
+                "--read-data needs the recovery key: give --key RECOVERY-KEY-FILE".into(),
+            ));
+        }
+        return Ok(());
+    }
+    if request.read_data_percent.is_some() {
+        repository.recovery_key(team)?;
+    }
+    if repository.team().is_some_and(|own| own != team) {
+        report.notice(format!("the key is not of team {team}: its maps and data were not checked"));
+        return Ok(());
+    }
+    let mut visited = Visited::default();
+    for manifest in manifests {
+        for record in manifest.volumes.iter().map(|volume| &volume.payload) {
+            if record.state == VolumeState::Failed
+                || request.filter.volume.as_ref().is_some_and(|name| *name != record.name)
+            {
+                continue;
+            }
+            repository.environment().cancel.check()?;
+            let points = points_that_name(manifests, record);
+            let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
+            if let Err(error) = volume.check(&mut visited, report) {
+                let key = error_key(&error, manifest);
+                keep_damage(report, "map", key, error, &volume.points)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Visited {
+    pages: BTreeSet<(String, u64)>,
+    packs: BTreeSet<String>,
+}
+
+fn points_that_name(manifests: &[Manifest], record: &VolumeRecord) -> Vec<Id> {
+    let names = |manifest: &&Manifest| {
+        manifest.chain == record.chain
+            && manifest.volumes.iter().any(|v| {
+                v.payload.name == record.name
+                    && v.payload.lineage.iter().any(|entry| entry.point == record.point)
+            })
+    };
+    manifests.iter().filter(names).map(|manifest| manifest.point).collect()
+}
+
+fn error_key(error: &EngineError, manifest: &Manifest) -> String {
+    match error {
+        EngineError::Object { key, .. } | EngineError::Damaged { key, .. } => key.clone(),
+        _ => manifest.key(),
+    }
+}
+
+/// One volume of one point being checked.
+pub(super) struct VolumeCheck<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) resources: &'a Resources,
+    pub(super) manifest: &'a Manifest,
+    pub(super) record: &'a VolumeRecord,
+    pub(super) listed: &'a BTreeMap<PlanId, PlanObjects>,
+    pub(super) request: &'a VerifyRequest,
+    pub(super) points: Vec<Id>,
+}
+
+impl VolumeCheck<'_> {
+    fn check(&self, visited: &mut Visited, report: &mut VerifyReport) -> Result<(), EngineError> {
+        let map = VolumeMap::open(self.repository, self.record, self.resources.cache_bytes / 2)?;
+        for lineage in 0..u16::try_from(map.lineage().len()).unwrap_or(u16::MAX) {
+            let key = map.map_key(lineage)?.to_owned();
+            if visited.pages.insert((key.clone(), 0))
+                && let Err(error) = self.check_map_header(&map, &key)
+            {
+                keep_damage(report, "map", key, error, &self.points)?;
+            }
+        }
+        self.check_leaves(&map, visited, report)?;
+        self.check_tables(&map, visited, report)?;
+        self.check_packs(&map, visited, report)
+    }
+
+    fn check_map_header(&self, map: &VolumeMap, key: &str) -> Result<(), EngineError> {
+        let mut bytes = [0; MAP_HEADER_LEN];
+        get_range(self.repository.store().as_ref(), &map.volume, key, 0, &mut bytes)?;
+        let header = MapHeader::decode(&bytes).map_err(EngineError::object(key))?;
+        let fits = header.suite == map.suite()
+            && header.block_size == map.block_size()
+            && header.origin == map.repository()
+            && header.context == ObjectContext::new(&map.repository(), key);
+        if fits { Ok(()) } else { Err(self.damaged(key, 0, "the header belongs to another object")) }
+    }
+
+    fn check_leaves(
+        &self,
+        map: &VolumeMap,
+        visited: &mut Visited,
+        report: &mut VerifyReport,
+    ) -> Result<(), EngineError> {
+        let leaves = map.block_count.div_ceil(LEAF_BLOCKS);
+        let mut index = 0;
+        while index < leaves {
+            let step = match map.node(index / coffer_format::NODE_LEAVES) {
+                Ok(None) => coffer_format::NODE_LEAVES - index % coffer_format::NODE_LEAVES,
+                Ok(Some((page, _))) => {
+                    visited.pages.insert((map.map_key(page.lineage)?.to_owned(), page.offset));
+                    self.check_leaf(map, index, visited, report)?;
+                    1
+                }
+                Err(error) => {
+                    let key = error_key(&error, self.manifest);
+                    keep_damage(report, "map", key, error, &self.points)?;
+                    coffer_format::NODE_LEAVES - index % coffer_format::NODE_LEAVES
+                }
+            };
+            index = index.saturating_add(step);
+        }
+        Ok(())
+    }
+
+    fn check_leaf(
+        &self,
+        map: &VolumeMap,
+        index: u32,
+        visited: &mut Visited,
+        report: &mut VerifyReport,
+    ) -> Result<(), EngineError> {
+        let Some(page) = map.leaf_ref(index)? else { return Ok(()) };
+        let key = map.map_key(page.lineage)?.to_owned();
+        if !visited.pages.insert((key.clone(), page.offset)) {
+            return Ok(());
+        }
+        let checked = map.leaf(index).and_then(|leaf| match leaf {
+            Some(leaf) => self.check_extents(map, &leaf, &key, page.offset),
+            None => Ok(()),
+        });
+        checked.or_else(|error| keep_damage(report, "map", key, error, &self.points))
+    }
+
+    fn check_extents(
+        &self,
+        map: &VolumeMap,
+        leaf: &coffer_format::Leaf,
+        key: &str,
+        page_offset: u64,
+    ) -> Result<(), EngineError> {
+        for extent in &leaf.extents {
+            let Place::Data { lineage, pack, ordinal, offset, len } = extent.place else { continue };
+            let info = map.pack(lineage, pack)?;
+            let last = extent.first + extent.count - 1;
+            let fits = ordinal.checked_add(extent.count).is_some_and(|end| end <= info.frames)
+                && offset.checked_add(u64::from(len)).is_some_and(|end| end <= info.trailer_offset)
+                && info.first_block <= extent.first
+                && last <= info.last_block;
+            if !fits {
+                let detail = format!("the extent from block {} on lies outside of its pack", extent.first);
+                return Err(self.damaged(key, page_offset, &detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tables(
+        &self,
+        map: &VolumeMap,
+        visited: &mut Visited,
+        report: &mut VerifyReport,
+    ) -> Result<(), EngineError> {
+        for lineage in 0..u16::try_from(map.lineage().len()).unwrap_or(u16::MAX) {
+            for (want, page) in map.table_pages(lineage)? {
+                let key = map.map_key(page.lineage)?.to_owned();
+                if visited.pages.insert((key.clone(), page.offset))
+                    && let Err(error) = map.check_page(want, &page)
+                {
+                    keep_damage(report, "map", key, error, &self.points)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_packs(
+        &self,
+        map: &VolumeMap,
+        visited: &mut Visited,
+        report: &mut VerifyReport,
+    ) -> Result<(), EngineError> {
+        let tasks = self.tasks(map, visited)?;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let reader = match self.request.read_data_percent {
+            Some(_) => {
+                Some(PackReader::open(self.repository, map, &self.manifest.plan_id(), self.manifest.chain)?)
+            }
+            None => None,
+        };
+        let secrets = self.repository.secrets(&self.record.team)?;
+        let check = PackCheck {
+            volume: self,
+            map,
+            reader,
+            trailers: Trailers::new(self.resources.cache_bytes / 2),
+            hasher: BlockHasher::new(&secrets, &map.repository()),
+        };
+        let next = AtomicUsize::new(0);
+        let found: Mutex<(VerifyReport, Option<EngineError>)> = Mutex::default();
+        std::thread::scope(|scope| {
+            for _ in 0..self.resources.workers.min(tasks.len()) {
+                scope.spawn(|| check.work(&tasks, &next, &found));
+            }
+        });
+        let (part, fatal) = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        report.packs += part.packs;
+        report.bytes_read += part.bytes_read;
+        report.problems.extend(part.problems);
+        report.notices.extend(part.notices);
+        fatal.map_or(Ok(()), Err)
+    }
+
+    fn tasks(&self, map: &VolumeMap, visited: &mut Visited) -> Result<Vec<PackTask>, EngineError> {
+        let chain =
+            self.listed.get(&self.manifest.plan_id()).and_then(|plan| plan.chains.get(&self.manifest.chain));
+        let mut tasks = Vec::new();
+        for (lineage, entry) in (0u16..).zip(map.lineage()) {
+            let objects = chain.and_then(|chain| chain.volumes.get(&(entry.point, self.record.name.clone())));
+            for number in 0..entry.packs {
+                let key = map.pack_key(lineage, number)?;
+                if visited.packs.insert(key.clone()) {
+                    let listed_len = objects.and_then(|objects| objects.packs.get(&number)).copied();
+                    let read_data = self.is_sampled()?;
+                    tasks.push(PackTask { lineage, number, point: entry.point, key, listed_len, read_data });
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn is_sampled(&self) -> Result<bool, EngineError> {
+        match self.request.read_data_percent {
+            None => Ok(false),
+            Some(percent) if percent >= 100.0 => Ok(true),
+            Some(percent) => {
+                let mut draw = [0; 4];
+                self.repository.environment().entropy.fill(&mut draw)?;
+                Ok(f64::from(u32::from_le_bytes(draw)) < percent / 100.0 * f64::from(u32::MAX))
+            }
+        }
+    }
+
+    pub(super) fn damaged(&self, key: &str, offset: u64, detail: &str) -> EngineError {
+        let volume = self.record.name.to_string();
+        EngineError::Damaged { volume, key: key.to_owned(), offset, detail: detail.to_owned() }
+    }
+}
