@@ -175,7 +175,9 @@ impl CliError {
     fn next_step(&self) -> Option<&str> {
         match self {
             CliError::Engine(error) => engine_next_step(error),
-            CliError::KeyFile { .. } => Some("give the file that `coffer init` or `coffer key` wrote, unchanged"),
+            CliError::KeyFile { .. } => {
+                Some("give the file that `coffer init` or `coffer key` wrote, unchanged")
+            }
             CliError::Open { source, .. } => open_next_step(source),
             CliError::File { .. } => Some("check the path and its permissions"),
             CliError::Print(_) => Some("the command itself had come to its end"),
@@ -214,9 +216,9 @@ fn engine_status(error: &EngineError) -> ExitStatus {
     match error {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => ExitStatus::Cancelled,
         // The command line was right; the disk or the permissions below the repository are not.
-        EngineError::Store(StoreError::Io { .. } | StoreError::NoSpace { .. } | StoreError::Foreign { .. }) => {
-            ExitStatus::Failed
-        }
+        EngineError::Store(
+            StoreError::Io { .. } | StoreError::NoSpace { .. } | StoreError::Foreign { .. },
+        ) => ExitStatus::Failed,
         EngineError::AllVolumesFailed(first) => engine_status(first),
         other => status_of(other.advice()),
     }
@@ -242,7 +244,9 @@ fn engine_next_step(error: &EngineError) -> Option<&'static str> {
 fn store_next_step(error: &StoreError) -> Option<&'static str> {
     match error {
         StoreError::NotFound { .. } => Some("run `coffer verify` to see whether anything is missing"),
-        StoreError::TooLarge { .. } | StoreError::Short { .. } => Some("run `coffer verify` to see what is damaged"),
+        StoreError::TooLarge { .. } | StoreError::Short { .. } => {
+            Some("run `coffer verify` to see what is damaged")
+        }
         StoreError::Unavailable { .. } => Some("run the command again later"),
         StoreError::Io { .. } => Some("check the disk or network below the repository"),
         StoreError::Exists { .. } | StoreError::Misuse { .. } => Some("please report it"),
@@ -253,8 +257,12 @@ fn store_next_step(error: &StoreError) -> Option<&'static str> {
 
 fn engine_context(error: &EngineError) -> Map<String, Value> {
     let value = match error {
-        EngineError::Object { key, .. } | EngineError::Store(StoreError::NotFound { key }) => json!({ "key": key }),
-        EngineError::Damaged { volume, key, offset, .. } => json!({ "volume": volume, "key": key, "offset": offset }),
+        EngineError::Object { key, .. } | EngineError::Store(StoreError::NotFound { key }) => {
+            json!({ "key": key })
+        }
+        EngineError::Damaged { volume, key, offset, .. } => {
+            json!({ "volume": volume, "key": key, "offset": offset })
+        }
         EngineError::Source { volume, .. }
         | EngineError::SourceChanged { volume, .. }
         | EngineError::Target { volume, .. } => json!({ "volume": volume }),
@@ -314,7 +322,10 @@ mod tests {
         check(EngineError::NotFound("x".into()).into(), ExitStatus::NotFound);
         check(EngineError::Refused("x".into()).into(), ExitStatus::Refused);
         check(EngineError::Bug("x".into()).into(), ExitStatus::Failed);
-        check(StoreError::Short { key: "k".into(), offset: 0, wanted: 1, got: 0 }.into(), ExitStatus::Damaged);
+        check(
+            StoreError::Short { key: "k".into(), offset: 0, wanted: 1, got: 0 }.into(),
+            ExitStatus::Damaged,
+        );
         check(
             StoreError::NoSpace { operation: coffer_store::Operation::Put, key: "k".into() }.into(),
             ExitStatus::Failed,

@@ -40,9 +40,13 @@ mod tests {
 
     #[test]
     fn sizes_and_durations_are_short() {
-        for (bytes, text) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (1_610_612_736, "1.5 GiB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (1_610_612_736, "1.5 GiB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
         assert_eq!(size(u64::MAX), "16.0 EiB");

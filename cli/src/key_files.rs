@@ -38,9 +38,12 @@ pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
 fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(metadata.len().min(LEN_MAX)).unwrap_or(0) + 1));
+    let mut text =
+        Zeroizing::new(String::with_capacity(usize::try_from(metadata.len().min(LEN_MAX)).unwrap_or(0) + 1));
     file.take(LEN_MAX + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => io::Error::new(io::ErrorKind::InvalidData, "it is not text, so no key file"),
+        io::ErrorKind::InvalidData => {
+            io::Error::new(io::ErrorKind::InvalidData, "it is not text, so no key file")
+        }
         _ => error,
     })?;
     Ok((text, metadata.permissions().mode() & 0o7777))

@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use coffer_engine::{EngineError, Environment};
 use coffer_format::KeyFile;
 
 use crate::error::CliError;
+use crate::paths::directory_of;
 
 /// Where the files of a new key go.
 pub(crate) struct KeyTargets<'a> {
@@ -44,7 +45,11 @@ impl KeyTargets<'_> {
     }
 
     /// As [`KeyTargets::save`], in the engine's terms.
-    pub(crate) fn save_for_engine(&self, environment: &Environment, recovery: &KeyFile) -> Result<(), EngineError> {
+    pub(crate) fn save_for_engine(
+        &self,
+        environment: &Environment,
+        recovery: &KeyFile,
+    ) -> Result<(), EngineError> {
         self.save(environment, recovery).map_err(|error| match error {
             CliError::Engine(error) => error,
             CliError::Refused(text) => EngineError::Refused(text),
@@ -114,13 +119,6 @@ fn fill(mut file: File, path: &Path, key: &KeyFile) -> io::Result<()> {
 /// Takes a file of ours away again; the error that led here is the one to report.
 fn remove(path: &Path) {
     let _still_there = std::fs::remove_file(path);
-}
-
-fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 mod arguments;
 mod cancellation;
+mod dense;
 mod documents;
 mod environment;
 mod error;
@@ -22,6 +23,7 @@ mod key_targets;
 mod logging;
 mod options;
 mod output;
+mod paths;
 mod probe;
 mod progress;
 mod room;

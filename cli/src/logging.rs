@@ -9,7 +9,8 @@ use crate::progress;
 
 /// Starts logging. A second call in one process changes nothing.
 pub(crate) fn start(options: &OutputOptions) {
-    let builder = tracing_subscriber::fmt().with_max_level(filter(options.log_level)).with_writer(|| StandardError);
+    let builder =
+        tracing_subscriber::fmt().with_max_level(filter(options.log_level)).with_writer(|| StandardError);
     let started = match options.log_format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => {

@@ -74,7 +74,8 @@ impl Output {
         let status = error.status();
         let (kind, advice, line) = (error.kind(), error.advice().as_str(), error.line());
         if self.json {
-            let error = json!({ "kind": kind, "message": line, "advice": advice, "context": error.context() });
+            let error =
+                json!({ "kind": kind, "message": line, "advice": advice, "context": error.context() });
             // A reader that is gone is told by the status.
             let _ = self.show_json(&json!({ "error": error }));
         }
@@ -88,7 +89,8 @@ impl Output {
             LogFormat::Text => writeln!(io::stderr(), "coffer: {text}"),
             LogFormat::Json => {
                 let timestamp = jiff::Timestamp::now().to_string();
-                let mut line = json!({ "timestamp": timestamp, "level": level, "fields": fields, "target": "coffer" });
+                let mut line =
+                    json!({ "timestamp": timestamp, "level": level, "fields": fields, "target": "coffer" });
                 line["fields"]["message"] = json!(text);
                 writeln!(io::stderr(), "{line}")
             }

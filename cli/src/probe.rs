@@ -45,7 +45,11 @@ pub(crate) fn probe(store: &dyn ObjectStore, environment: &Environment) -> Resul
     Ok(found)
 }
 
-fn try_object(store: &dyn ObjectStore, environment: &Environment, key: &Key) -> Result<Capabilities, CliError> {
+fn try_object(
+    store: &dyn ObjectStore,
+    environment: &Environment,
+    key: &Key,
+) -> Result<Capabilities, CliError> {
     let content = Bytes::from_static(b"coffer probe: may be removed");
     store.put(key, content.clone())?;
     let conditional_put = match store.put(key, Bytes::from_static(b"coffer probe: another content")) {

@@ -121,7 +121,8 @@ impl Shared {
             let fields = json!({ "message": "progress", "operation": self.verb, "volume": volume, "done_bytes": done,
                 "total_bytes": total, "moved_bytes": moved, "seconds": seconds });
             let timestamp = jiff::Timestamp::now().to_string();
-            return json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "coffer" }).to_string();
+            return json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "coffer" })
+                .to_string();
         }
         let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
         let (done, total, moved) = (human::size(done), human::size(total), human::size(moved));

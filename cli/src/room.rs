@@ -10,6 +10,7 @@ use coffer_format::VolumeName;
 
 use crate::error::CliError;
 use crate::human;
+use crate::paths::directory_of;
 use crate::targets::{Checked, How};
 
 /// What a target takes of its file system.
@@ -72,7 +73,7 @@ fn is_file(target: &Checked) -> bool {
 }
 
 fn file_system(path: &Path) -> Option<u64> {
-    let place = if path.exists() { path } else { path.parent().filter(|parent| !parent.as_os_str().is_empty())? };
+    let place = if path.exists() { path } else { directory_of(path) };
     Some(std::fs::metadata(place).ok()?.dev())
 }
 
@@ -106,7 +107,9 @@ mod tests {
     fn targets_on_one_file_system_share_its_room() {
         let two = [target("a", 60, 100, 0), target("b", 60, 100, 0)];
         assert!(check(&two[..1], true, never).is_ok());
-        assert!(matches!(check(&two, false, never), Err(CliError::Refused(text)) if text.contains("120 bytes")));
+        assert!(
+            matches!(check(&two, false, never), Err(CliError::Refused(text)) if text.contains("120 bytes"))
+        );
         assert!(check(&[target("a", 160, 100, 60)], false, never).is_ok(), "what it has is used again");
     }
 

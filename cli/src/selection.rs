@@ -13,18 +13,21 @@ use crate::error::CliError;
 const LISTED_MAX: usize = 20;
 
 /// The one plan that has points among those that match `filter`, and its points, oldest first.
-pub(crate) fn one_plan(repository: &Repository, filter: &Filter) -> Result<(PlanId, Vec<PointEntry>), CliError> {
+pub(crate) fn one_plan(
+    repository: &Repository,
+    filter: &Filter,
+) -> Result<(PlanId, Vec<PointEntry>), CliError> {
     let points = list_points(repository, filter)?;
-    let plans: BTreeSet<&PlanId> = points.iter().map(|point| &point.plan).collect();
+    let plans: BTreeSet<PlanId> = points.iter().map(|point| point.plan.clone()).collect();
     let mut plans = plans.into_iter();
     match (plans.next(), plans.next()) {
         (None, _) => Err(CliError::NotFound(format!(
             "no plan with points matches {}; `coffer points` lists what is there",
             describe(filter)
         ))),
-        (Some(plan), None) => Ok((plan.clone(), points)),
+        (Some(plan), None) => Ok((plan, points)),
         (Some(first), Some(second)) => {
-            let all = [first, second].into_iter().chain(plans).map(ToString::to_string).collect();
+            let all = [first, second].into_iter().chain(plans).map(|plan| plan.to_string()).collect();
             Err(CliError::Usage(ambiguous(all, filter)))
         }
     }
@@ -65,8 +68,10 @@ fn describe(filter: &Filter) -> String {
         ("--namespace", &filter.namespace),
         ("--plan", &filter.plan),
     ];
-    let given: Vec<String> =
-        parts.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}"))).collect();
+    let given: Vec<String> = parts
+        .iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")))
+        .collect();
     if given.is_empty() { "no filter at all".into() } else { given.join(" ") }
 }
 

@@ -26,8 +26,11 @@ impl Session {
     /// Starts the log and listens to signals.
     pub(crate) fn start(options: &OutputOptions) -> Result<Session, CliError> {
         logging::start(options);
-        let cancellation = Cancellation::listen()
-            .map_err(|source| CliError::File { step: "listen to", path: "signals".into(), source })?;
+        let cancellation = Cancellation::listen().map_err(|source| CliError::File {
+            step: "listen to",
+            path: "signals".into(),
+            source,
+        })?;
         Ok(Session { output: Output::new(options), cancellation, started: Instant::now() })
     }
 
@@ -56,7 +59,11 @@ impl Session {
     }
 
     /// Opens the repository with whatever key the caller has.
-    pub(crate) fn open(&self, repository: &RepositoryOptions, key: &KeyOptions) -> Result<Repository, CliError> {
+    pub(crate) fn open(
+        &self,
+        repository: &RepositoryOptions,
+        key: &KeyOptions,
+    ) -> Result<Repository, CliError> {
         let store = self.open_store(repository, false)?;
         let key = key.key.as_deref().map(key_files::read).transpose()?;
         Ok(Repository::open(store, self.environment(), key)?)

@@ -33,7 +33,8 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let width = |column: usize, heading: &str| {
-            let values = self.rows.iter().filter_map(|row| row.get(column)).map(|value| value.chars().count());
+            let values =
+                self.rows.iter().filter_map(|row| row.get(column)).map(|value| value.chars().count());
             values.max().unwrap_or(0).max(heading.len())
         };
         self.headings.iter().enumerate().map(|(column, heading)| width(column, heading)).collect()

@@ -4,12 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use coffer_blockio::{BlockTarget, FileTarget, OpenError, PathInfo, PathKind, describe_path};
-use coffer_engine::{EngineError, RestoreMode, RestoreVolume};
+use coffer_blockio::{BlockTarget, FileTarget, OpenError, PathInfo, PathKind, SourceKind, describe_path};
+use coffer_engine::{CancelToken, EngineError, RestoreMode, RestoreVolume};
 use coffer_format::VolumeName;
 
+use crate::dense::DenseTarget;
 use crate::error::CliError;
 use crate::human;
+use crate::paths::directory_of;
 
 /// What may be done with a target that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +158,9 @@ pub(crate) fn refuse_inside(repository: &Path, wanted: &[Wanted]) -> Result<(), 
 }
 
 /// Opens all targets. Existing ones are opened and locked first; only when all could be, files are made or emptied.
-pub(crate) fn open(checked: &[Checked], write_all_zeroes: bool) -> Result<Vec<RestoreVolume>, CliError> {
+///
+/// With `dense` files get no holes; writing their zeroes stops when it is cancelled.
+pub(crate) fn open(checked: &[Checked], dense: Option<&CancelToken>) -> Result<Vec<RestoreVolume>, CliError> {
     let existing: Vec<Option<FileTarget>> = checked.iter().map(open_existing).collect::<Result<_, _>>()?;
     let mut made = Vec::new();
     let mut volumes = Vec::new();
@@ -169,14 +173,24 @@ pub(crate) fn open(checked: &[Checked], write_all_zeroes: bool) -> Result<Vec<Re
             // They are new and empty; the error that led here is the one to report.
             made.iter().for_each(|path| drop(std::fs::remove_file(path)));
         })?;
-        volumes.push(target.volume(Some(Box::new(opened)), write_all_zeroes));
+        let opened: Box<dyn BlockTarget> = match dense {
+            Some(cancel) if opened.kind() == SourceKind::Image => {
+                Box::new(DenseTarget::new(opened, cancel.clone()))
+            }
+            _ => Box::new(opened),
+        };
+        volumes.push(target.volume(Some(opened), dense.is_some()));
     }
     Ok(volumes)
 }
 
 impl Checked {
     /// The engine's terms for it; without an opened target, for a dry run.
-    pub(crate) fn volume(&self, target: Option<Box<dyn BlockTarget>>, write_all_zeroes: bool) -> RestoreVolume {
+    pub(crate) fn volume(
+        &self,
+        target: Option<Box<dyn BlockTarget>>,
+        write_all_zeroes: bool,
+    ) -> RestoreVolume {
         let is_dry = target.is_none();
         // What is not new does not read as zeroes by itself. A dry run does not read targets.
         let counts_zeroes = is_dry && self.how != How::Create;
@@ -214,12 +228,4 @@ fn empty(target: &Checked, mut opened: FileTarget) -> Result<FileTarget, CliErro
 
 fn open_failed(wanted: &Wanted, source: OpenError) -> CliError {
     CliError::Open { what: format!("the target of volume {}", wanted.name), source }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
 }

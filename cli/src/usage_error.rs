@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn the_first_paragraph_becomes_one_line() {
-        let rendered = "error: the following required arguments were not provided:\n  --plan <PLAN>\n\nUsage: x\n";
+        let rendered =
+            "error: the following required arguments were not provided:\n  --plan <PLAN>\n\nUsage: x\n";
         assert_eq!(summary(rendered), "the following required arguments were not provided: --plan <PLAN>");
     }
 

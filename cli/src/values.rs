@@ -17,12 +17,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         None if unit.is_empty() => 0,
         None => return Err(unit_hint(number, unit)),
     };
-    let number: u64 = number.parse().map_err(|_| "write a whole number with a unit, such as 256MiB".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "write a whole number with a unit, such as 256MiB".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "that is more than 16 EiB".to_owned())
 }
 
 fn unit_hint(number: &str, unit: &str) -> String {
-    let meant = unit.chars().next().map(|letter| letter.to_ascii_uppercase()).filter(|letter| "KMGT".contains(*letter));
+    let meant = unit
+        .chars()
+        .next()
+        .map(|letter| letter.to_ascii_uppercase())
+        .filter(|letter| "KMGT".contains(*letter));
     match meant {
         Some(letter) if !number.is_empty() => {
             format!("`{unit}` is no unit here; units are powers of 1024: did you mean {number}{letter}iB?")
@@ -77,12 +82,14 @@ pub(crate) fn read_engine(text: &str) -> Result<&'static str, String> {
 
 /// A moment, RFC 3339 with an offset.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse_lenient(text).map_err(|_| "write a time with its offset, such as 2026-11-21T09:00:00Z".into())
+    Timestamp::parse_lenient(text)
+        .map_err(|_| "write a time with its offset, such as 2026-11-21T09:00:00Z".into())
 }
 
 /// A time zone by its IANA name.
 pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
-    TimeZone::get(text).map_err(|_| "no such time zone here; write an IANA name such as UTC or Europe/Berlin".into())
+    TimeZone::get(text)
+        .map_err(|_| "no such time zone here; write an IANA name such as UTC or Europe/Berlin".into())
 }
 
 /// Which point of a plan is meant.
@@ -105,11 +112,15 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
 /// A share of more than 0 up to 100.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
-    number.filter(|share| *share > 0.0 && *share <= 100.0).ok_or_else(|| "write a share above 0 up to 100".into())
+    number
+        .filter(|share| *share > 0.0 && *share <= 100.0)
+        .ok_or_else(|| "write a share above 0 up to 100".into())
 }
 
 /// A value of the repository format: an id, a label, a volume name.
-pub(crate) fn format_value<T: std::str::FromStr<Err = coffer_format::FormatError>>(text: &str) -> Result<T, String> {
+pub(crate) fn format_value<T: std::str::FromStr<Err = coffer_format::FormatError>>(
+    text: &str,
+) -> Result<T, String> {
     text.parse().map_err(|error| match error {
         coffer_format::FormatError::Text { what, rule, .. } => format!("not a valid {what}: {rule}"),
         other => other.to_string(),
@@ -124,9 +135,14 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_1024_and_say_so() {
-        for (text, bytes) in
-            [("0", 0), ("65536", 65_536), ("64KiB", 65_536), ("1 GiB", 1 << 30), ("2TiB", 2 << 40), ("7bytes", 7)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("65536", 65_536),
+            ("64KiB", 65_536),
+            ("1 GiB", 1 << 30),
+            ("2TiB", 2 << 40),
+            ("7bytes", 7),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for (text, hint) in [
@@ -171,7 +187,8 @@ mod tests {
         let moment = time("2026-11-21T09:00:00Z").unwrap();
         assert_eq!(intent("as-of=2026-11-21T10:00:00+01:00"), Ok(Intent::AsOf(moment)));
         assert_eq!(intent("previous:2"), Ok(Intent::Previous(2)));
-        for wrong in ["", "newest", "previous:x", "day=3", "as-of=yesterday", "oldest-day:middle", "latest:1"] {
+        for wrong in ["", "newest", "previous:x", "day=3", "as-of=yesterday", "oldest-day:middle", "latest:1"]
+        {
             assert!(intent(wrong).is_err(), "{wrong}");
         }
         assert!(time("2026-11-21").is_err());

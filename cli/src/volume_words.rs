@@ -52,7 +52,9 @@ impl FromStr for TargetWord {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((name, target)) = text.split_once('=') else {
-            return Err("write NAME=TARGET, such as vdb=/dev/vdb, vdb=disk.img or vdb=- for standard output".into());
+            return Err(
+                "write NAME=TARGET, such as vdb=/dev/vdb, vdb=disk.img or vdb=- for standard output".into()
+            );
         };
         let place = match target {
             "" => return Err("write NAME=TARGET; the target is missing".into()),
@@ -70,7 +72,8 @@ fn split(text: &str) -> Option<(&str, &str)> {
 
 fn last_component(path: &str) -> Result<String, String> {
     let name = Path::new(path).file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned).ok_or_else(|| "this path has no last component to name the volume; write NAME=PATH".into())
+    name.map(str::to_owned)
+        .ok_or_else(|| "this path has no last component to name the volume; write NAME=PATH".into())
 }
 
 fn parse_name(name: &str) -> Result<VolumeName, String> {
@@ -87,7 +90,11 @@ mod tests {
     fn a_source_is_named_by_its_last_component_or_by_the_word_before_the_first_equals_sign() {
         let check = |text: &str, name: &str, path: &str| {
             let word: SourceWord = text.parse().unwrap();
-            assert_eq!((word.name.to_string().as_str(), word.path.as_path()), (name, Path::new(path)), "{text}");
+            assert_eq!(
+                (word.name.to_string().as_str(), word.path.as_path()),
+                (name, Path::new(path)),
+                "{text}"
+            );
         };
         check("/dev/vdb", "vdb", "/dev/vdb");
         check("data=/dev/vdb", "data", "/dev/vdb");

@@ -47,7 +47,10 @@ impl Document for DoctorDocument {
             CheckStatus::Warning => "warning",
             CheckStatus::Failed => "failed ",
         };
-        let lines = self.checks.iter().map(|check| format!("{}  {:<12} {}\n", word(check.status), check.name, check.detail));
+        let lines = self
+            .checks
+            .iter()
+            .map(|check| format!("{}  {:<12} {}\n", word(check.status), check.name, check.detail));
         lines.collect()
     }
 }

@@ -117,7 +117,9 @@ impl Document for CheckKeyDocument {
             text.push_str(&format!("plan {} chain {}: {}\n", problem.plan, problem.chain, problem.detail));
         }
         text.push_str(&match self.kind {
-            KeyKind::Recovery => format!("{} of {} opened\n", self.chains_opened, human::count(self.chains, "chain")),
+            KeyKind::Recovery => {
+                format!("{} of {} opened\n", self.chains_opened, human::count(self.chains, "chain"))
+            }
             KeyKind::Writer => "a writer key makes backups and opens no chain\n".into(),
         });
         text

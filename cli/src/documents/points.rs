@@ -64,8 +64,9 @@ impl PointRow {
 
 impl Document for PointsDocument {
     fn text(&self) -> String {
-        let mut table =
-            Table::new(&["POINT", "TIME", "TYPE", "STATE", ">SIZE", ">CHANGED", ">STORED", "PLAN", "VOLUMES"]);
+        let mut table = Table::new(&[
+            "POINT", "TIME", "TYPE", "STATE", ">SIZE", ">CHANGED", ">STORED", "PLAN", "VOLUMES",
+        ]);
         for row in &self.0 {
             table.row([
                 row.point.to_string(),

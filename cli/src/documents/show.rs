@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use coffer_format::{
-    Id, Label, LineageEntry, Manifest, PointState, PointType, Timestamp, VolumeKind, VolumeName, VolumeRecord, VolumeState,
+    Id, Label, LineageEntry, Manifest, PointState, PointType, Timestamp, VolumeKind, VolumeName,
+    VolumeRecord, VolumeState,
 };
 use serde::Serialize;
 
@@ -39,7 +40,20 @@ pub(crate) struct ShowDocument {
     tags: BTreeMap<String, String>,
     writer: String,
     signed: bool,
+    #[serde(skip)]
+    trust: Trust,
     volumes: Vec<ShowVolume>,
+}
+
+/// What of a manifest's seal was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Its signature.
+    Signature,
+    /// Its digest, for want of a key.
+    Digest,
+    /// Its digest; nothing is signed in a repository without encryption.
+    Unencrypted,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,8 +79,8 @@ struct ShowVolume {
 }
 
 impl ShowDocument {
-    /// A manifest, the visible points of its chain, and whether its signature was checked.
-    pub(crate) fn new(manifest: Manifest, chain_points: Vec<Id>, signed: bool) -> Self {
+    /// A manifest, the visible points of its chain, and what of its seal was checked.
+    pub(crate) fn new(manifest: Manifest, chain_points: Vec<Id>, trust: Trust) -> Self {
         ShowDocument {
             point: manifest.point,
             team: manifest.team,
@@ -91,7 +105,8 @@ impl ShowDocument {
             description: manifest.description,
             tags: manifest.tags,
             writer: manifest.writer,
-            signed,
+            signed: trust == Trust::Signature,
+            trust,
             volumes: manifest.volumes.into_iter().map(|volume| volume.payload.into()).collect(),
         }
     }
@@ -112,7 +127,7 @@ impl From<VolumeRecord> for ShowVolume {
             blocks_changed: record.blocks_changed,
             stored: record.stored,
             metadata: record.metadata,
-            changes: record.changes,
+            changes: record.changes.to_string(),
             sampled_blocks: record.sampled_blocks,
             sample_mismatches: record.sample_mismatches,
             lineage: record.lineage,
@@ -124,7 +139,11 @@ impl From<VolumeRecord> for ShowVolume {
 impl Document for ShowDocument {
     fn text(&self) -> String {
         let parent = self.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_string());
-        let checked = if self.signed { "signature checked" } else { "signature not checked, as no key of its team was given" };
+        let checked = match self.trust {
+            Trust::Signature => "signature checked",
+            Trust::Digest => "signature not checked, as no key of its team was given",
+            Trust::Unencrypted => "not signed, as the repository is not encrypted",
+        };
         let mut text = format!(
             "point      {}\nplan       {}/{}/{}/{}\nstate      {}\ntype       {}: {}\ntime       {}\n\
              completed  {}\nparent     {parent}\nchain      {} ({})\nwriter     {} ({checked})\n",
@@ -161,8 +180,9 @@ impl Document for ShowDocument {
 
 impl ShowDocument {
     fn volume_table(&self) -> String {
-        let mut table =
-            Table::new(&["VOLUME", "KIND", "TYPE", ">SIZE", ">BLOCK", ">CHANGED", ">STORED", "CHANGES", "WHY"]);
+        let mut table = Table::new(&[
+            "VOLUME", "KIND", "TYPE", ">SIZE", ">BLOCK", ">CHANGED", ">STORED", "CHANGES", "WHY",
+        ]);
         for volume in self.volumes.iter().filter(|volume| volume.error.is_none()) {
             table.row([
                 volume.name.to_string(),

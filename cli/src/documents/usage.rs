@@ -41,8 +41,16 @@ impl Serialize for RowDocument<'_> {
 
 impl Document for UsageDocument {
     fn text(&self) -> String {
-        let mut table =
-            Table::new(&["WHO", ">POINTS", ">OBJECTS", ">BYTES", ">FULL", ">INCREMENTAL", ">METADATA", ">RECLAIMABLE"]);
+        let mut table = Table::new(&[
+            "WHO",
+            ">POINTS",
+            ">OBJECTS",
+            ">BYTES",
+            ">FULL",
+            ">INCREMENTAL",
+            ">METADATA",
+            ">RECLAIMABLE",
+        ]);
         for (labels, row) in &self.0 {
             let who: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
             table.row([

@@ -57,7 +57,10 @@ impl Document for VerifyDocument {
         for problem in &self.problems {
             let points: Vec<String> = problem.points.iter().map(ToString::to_string).collect();
             let touched = if points.is_empty() { "none known".to_owned() } else { points.join(" ") };
-            text.push_str(&format!("problem ({}): {}: {}; points: {touched}\n", problem.kind, problem.key, problem.detail));
+            text.push_str(&format!(
+                "problem ({}): {}: {}; points: {touched}\n",
+                problem.kind, problem.key, problem.detail
+            ));
         }
         for notice in &self.notices {
             text.push_str(&format!("notice: {notice}\n"));

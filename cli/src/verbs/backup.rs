@@ -157,12 +157,14 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         return Ok(ExitStatus::Done);
     }
     let failed = document.failed().join(", ");
-    let line = format!("partly done, not in the point: {failed}; the point is never picked, run the backup again");
+    let line =
+        format!("partly done, not in the point: {failed}; the point is never picked, run the backup again");
     Ok(session.output.close(ExitStatus::Partly, &line))
 }
 
 fn plan(repository: &Repository, identity: &PlanOptions) -> Result<PlanId, CliError> {
-    let default_team = || repository.team().cloned().unwrap_or_else(|| "default".parse().expect("a valid label"));
+    let default_team =
+        || repository.team().cloned().unwrap_or_else(|| "default".parse().expect("a valid label"));
     Ok(PlanId {
         team: identity.team.clone().unwrap_or_else(default_team),
         cluster: identity.cluster.clone().map_or_else(host::cluster, Ok)?,
@@ -175,7 +177,9 @@ fn tags(given: &[(String, String)]) -> Result<BTreeMap<String, String>, CliError
     let mut tags = BTreeMap::new();
     for (key, value) in given {
         if tags.insert(key.clone(), value.clone()).is_some() {
-            return Err(CliError::Usage(format!("--tag {key} is given twice; a point has one value per tag")));
+            return Err(CliError::Usage(format!(
+                "--tag {key} is given twice; a point has one value per tag"
+            )));
         }
     }
     Ok(tags)

@@ -142,7 +142,9 @@ fn check(arguments: &ForgetArguments, rules: &KeepRules) -> Result<(), CliError>
         return usage("rules need the plan they are about: give --plan P");
     }
     if arguments.rules.as_of.is_some() && !arguments.dry_run && !arguments.rules.force {
-        return usage("--as-of plans for another moment: add --dry-run to look, or --force to forget for real");
+        return usage(
+            "--as-of plans for another moment: add --dry-run to look, or --force to forget for real",
+        );
     }
     Ok(())
 }

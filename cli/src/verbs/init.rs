@@ -52,10 +52,13 @@ pub(crate) fn run(session: &Session, arguments: &InitArguments) -> Result<ExitSt
     let config = match &targets {
         Some(targets) => {
             let mut save = |key: &_| targets.save_for_engine(&environment, key);
-            Repository::init(store.as_ref(), &environment, true, &mut save).map_err(|error| targets.explain(error.into()))?
+            Repository::init(store.as_ref(), &environment, true, &mut save)
+                .map_err(|error| targets.explain(error.into()))?
         }
         None => {
-            tracing::warn!("no encryption: whoever reads the repository reads the data; only accidents are detected");
+            tracing::warn!(
+                "no encryption: whoever reads the repository reads the data; only accidents are detected"
+            );
             Repository::init(store.as_ref(), &environment, false, &mut |_| Ok(()))?
         }
     };
@@ -89,7 +92,10 @@ fn key_targets(arguments: &InitArguments) -> Result<Option<KeyTargets<'_>>, CliE
 /// Fails before anything is written; the engine looks again.
 fn refuse_existing(store: &dyn ObjectStore) -> Result<(), CliError> {
     if store.exists(&Key::new(object_key::config())?)? {
-        return Err(CliError::Refused(format!("{} already holds a repository; choose another place", store.describe())));
+        return Err(CliError::Refused(format!(
+            "{} already holds a repository; choose another place",
+            store.describe()
+        )));
     }
     Ok(())
 }

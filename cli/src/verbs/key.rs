@@ -31,7 +31,9 @@ pub(crate) enum KeyVerb {
 
 /// Options of `key show`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  coffer key show --key recovery.key\n  coffer key show --key writer.key --json")]
+#[command(
+    after_long_help = "Examples:\n  coffer key show --key recovery.key\n  coffer key show --key writer.key --json"
+)]
 pub(crate) struct ShowArguments {
     #[command(flatten)]
     key: KeyOptions,
@@ -55,7 +57,9 @@ fn show(session: &Session, arguments: &ShowArguments) -> Result<ExitStatus, CliE
 
 /// The key file, which these verbs cannot do without.
 fn key_path(key: &KeyOptions) -> Result<&Path, CliError> {
-    key.key.as_deref().ok_or_else(|| CliError::Usage("this needs a key file: give --key FILE or COFFER_KEY_FILE".into()))
+    key.key
+        .as_deref()
+        .ok_or_else(|| CliError::Usage("this needs a key file: give --key FILE or COFFER_KEY_FILE".into()))
 }
 
 fn shown(path: &Path) -> String {

@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use coffer_engine::backup::Progress;
 use coffer_engine::catalog::{PointEntry, load_manifest};
 use coffer_engine::{
-    Intent, Repository, Resources, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
+    EngineError, Intent, Repository, Resources, RestoreRequest, RestoreVolume, RestoredVolume,
+    restore_to_stream, run_restore,
 };
 use coffer_format::{Id, VolumeName};
 use coffer_store::RepositoryUrl;
@@ -136,7 +137,9 @@ fn refuse_stream(session: &Session) -> Result<(), CliError> {
         return Err(CliError::Usage("NAME=- writes the volume to standard output; leave --json out".into()));
     }
     if io::stdout().is_terminal() {
-        return Err(CliError::Usage("NAME=- writes the volume to standard output, which is a terminal; redirect it".into()));
+        return Err(CliError::Usage(
+            "NAME=- writes the volume to standard output, which is a terminal; redirect it".into(),
+        ));
     }
     Ok(())
 }
@@ -167,11 +170,20 @@ impl Job<'_> {
         let restored = self.write(volumes).map_err(|error| self.explain(error))?;
         let requests = self.repository.store().requests();
         let (dry_run, duration_ms) = (self.arguments.dry_run, self.session.duration_ms());
-        self.session.output.show(&RestoreDocument::new(self.point.id, restored, dry_run, requests, duration_ms))?;
+        self.session.output.show(&RestoreDocument::new(
+            self.point.id,
+            restored,
+            dry_run,
+            requests,
+            duration_ms,
+        ))?;
         if chosen.failed.is_empty() {
             return Ok(ExitStatus::Done);
         }
-        let line = format!("partly done, not in the point: {}; choose another point for these", chosen.failed.join(", "));
+        let line = format!(
+            "partly done, not in the point: {}; choose another point for these",
+            chosen.failed.join(", ")
+        );
         Ok(self.session.output.close(ExitStatus::Partly, &line))
     }
 
@@ -185,14 +197,17 @@ impl Job<'_> {
         if self.arguments.dry_run {
             return Ok(checked.iter().map(|target| target.volume(None, write_zeroes)).collect());
         }
-        targets::open(&checked, write_zeroes)
+        targets::open(&checked, write_zeroes.then_some(&self.session.environment().cancel))
     }
 
     fn write(&self, volumes: Vec<RestoreVolume>) -> Result<Vec<RestoredVolume>, CliError> {
         let reporter = Reporter::start(&self.session.output, "restore");
         let progress = reporter.progress();
         let request = RestoreRequest { point: self.point, volumes, progress: progress.as_ref() };
-        Ok(run_restore(self.repository, self.resources, &request)?.volumes)
+        let restored = run_restore(self.repository, self.resources, &request);
+        let cancelled = self.repository.environment().cancel.is_cancelled();
+        // Whatever a cancel made fail first, it was the cancel.
+        Ok(restored.map_err(|error| if cancelled { EngineError::Cancelled } else { error })?.volumes)
     }
 
     /// Bytes of each volume that hold data, from its map.

@@ -5,7 +5,7 @@ use coffer_engine::Repository;
 use coffer_engine::catalog::{Filter, PointEntry, list_points, load_manifest};
 use coffer_format::Id;
 
-use crate::documents::show::ShowDocument;
+use crate::documents::show::{ShowDocument, Trust};
 use crate::error::{CliError, ExitStatus};
 use crate::options::{KeyOptions, PointArgument, RepositoryOptions};
 use crate::selection::point_by_id;
@@ -34,13 +34,21 @@ pub(crate) fn run(session: &Session, arguments: &ShowArguments) -> Result<ExitSt
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let point = point_by_id(&repository, &Filter::default(), arguments.point.point)?;
     let manifest = load_manifest(&repository, &point)?.payload;
-    let signed = repository.team() == Some(&manifest.team);
+    let trust = match repository.team() {
+        Some(team) if *team == manifest.team => Trust::Signature,
+        _ if repository.is_encrypted() => Trust::Digest,
+        _ => Trust::Unencrypted,
+    };
     let chain_points = chain_points(&repository, &point)?;
-    session.output.show(&ShowDocument::new(manifest, chain_points, signed))?;
+    session.output.show(&ShowDocument::new(manifest, chain_points, trust))?;
     Ok(ExitStatus::Done)
 }
 
 fn chain_points(repository: &Repository, point: &PointEntry) -> Result<Vec<Id>, CliError> {
     let points = list_points(repository, &Filter::plan(&point.plan))?;
-    Ok(points.iter().filter(|other| other.summary.chain == point.summary.chain).map(|other| other.id).collect())
+    Ok(points
+        .iter()
+        .filter(|other| other.summary.chain == point.summary.chain)
+        .map(|other| other.id)
+        .collect())
 }

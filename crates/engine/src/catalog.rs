@@ -10,7 +10,7 @@ use coffer_format::{
 
 use coffer_store::ObjectStore;
 
-use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, list_teams, read_object};
+use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, list_teams, read_object, store_key};
 use crate::{EngineError, Repository};
 
 /// A point as its summary tells it. Untrusted until its manifest was read.
@@ -24,6 +24,9 @@ pub struct PointEntry {
     pub summary: Summary,
     /// The manifest's key.
     pub key: String,
+    /// Whether the run that made it got through its checks. A point that is not confirmed never counts: its run died, was fenced, or
+    /// is still at it.
+    pub confirmed: bool,
 }
 
 impl PointEntry {
@@ -32,9 +35,9 @@ impl PointEntry {
         (self.summary.time, self.summary.sequence, self.id)
     }
 
-    /// Whether all volumes are in it; only such points are picked, kept by rules or built on.
+    /// Whether all volumes are in it and its run said so; only such points are picked, kept by rules or built on.
     pub fn is_complete(&self) -> bool {
-        self.summary.state == PointState::Available
+        self.confirmed && self.summary.state == PointState::Available
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Points that carry all of these tags.
     pub tags: Vec<(String, String)>,
+    /// Also points that are not confirmed.
+    pub unconfirmed: bool,
 }
 
 impl Filter {
@@ -74,7 +79,8 @@ impl Filter {
     fn matches(&self, point: &PointEntry) -> bool {
         let label =
             |wanted: &Option<Label>, actual: &Label| wanted.as_ref().is_none_or(|wanted| wanted == actual);
-        label(&self.team, &point.plan.team)
+        (point.confirmed || self.unconfirmed)
+            && label(&self.team, &point.plan.team)
             && label(&self.cluster, &point.plan.cluster)
             && label(&self.namespace, &point.plan.namespace)
             && label(&self.plan, &point.plan.plan)
@@ -101,20 +107,23 @@ fn list_team(repository: &Repository, team: &Label, filter: &Filter) -> Result<V
     let store = repository.store().as_ref();
     let (cluster, namespace, plan) =
         (filter.cluster.as_ref(), filter.namespace.as_ref(), filter.plan.as_ref());
-    let summaries = read_summaries(store, &object_key::summaries_prefix(team, cluster, namespace, plan))?;
+    let summaries = read_summaries(store, &object_key::confirmed_prefix(team, cluster, namespace, plan))?;
     let mut points = Vec::new();
     for object in coffer_store::list_all(store, &object_key::points_prefix(team, cluster, namespace, plan))? {
         let key = object.key.as_str();
         let (plan, id) = object_key::parse_manifest(key).map_err(EngineError::object(key))?;
-        let summary = match summaries.get(&id) {
-            Some(summary) => summary.clone(),
-            // A run can die between its manifest and its summary; the manifest alone makes the point.
+        let (summary, confirmed) = match summaries.get(&id) {
+            Some(summary) => (summary.clone(), true),
             None => match read_summary(repository, key)? {
-                Some(summary) => summary,
+                // The listing proves nothing: the record's exact key decides.
+                Some(summary) => {
+                    let confirmed = store.exists(&store_key(&object_key::confirmed(&plan, &id, &summary))?)?;
+                    (summary, confirmed)
+                }
                 None => continue,
             },
         };
-        let point = PointEntry { plan, id, summary, key: key.to_owned() };
+        let point = PointEntry { plan, id, summary, key: key.to_owned(), confirmed };
         if filter.matches(&point) {
             points.push(point);
         }
@@ -128,8 +137,11 @@ fn read_summaries(store: &dyn ObjectStore, prefix: &str) -> Result<BTreeMap<Id, 
     let mut summaries = BTreeMap::new();
     for object in coffer_store::list_all(store, prefix)? {
         let key = object.key.as_str();
-        let (_, id, summary) = object_key::parse_summary(key).map_err(EngineError::object(key))?;
-        summaries.insert(id, summary);
+        // The manifest tells which key it should have been; verify reports it.
+        match object_key::parse_confirmed(key) {
+            Ok((_, id, summary)) => drop(summaries.insert(id, summary)),
+            Err(error) => tracing::warn!(key, %error, "record of a confirmed point cannot be read; reading the manifest"),
+        }
     }
     Ok(summaries)
 }
@@ -148,7 +160,7 @@ pub(crate) fn is_void(repository: &Repository, point: &PointEntry) -> Result<boo
     Ok(points.is_empty())
 }
 
-/// Rule `void_by_ended_list`: a manifest that names an object on an `ended` list does not count.
+/// Rule `void_by_ended`: a manifest that names an object on an `ended` list does not count.
 ///
 /// Only chains with an `ended` record are looked at, so the usual listing costs three LISTs and no GET.
 fn drop_void(repository: &Repository, team: &Label, points: &mut Vec<PointEntry>) -> Result<(), EngineError> {
@@ -261,7 +273,8 @@ pub fn volume_names(repository: &Repository, point: &PointEntry) -> Result<Vec<V
 
 /// Finds one point by id.
 pub fn find_point(repository: &Repository, filter: &Filter, id: Id) -> Result<PointEntry, EngineError> {
-    list_points(repository, filter)?.into_iter().find(|point| point.id == id).ok_or_else(|| {
+    let filter = Filter { unconfirmed: true, ..filter.clone() };
+    list_points(repository, &filter)?.into_iter().find(|point| point.id == id).ok_or_else(|| {
         EngineError::NotFound(format!("there is no point {id}; `coffer points` lists those that are there"))
     })
 }

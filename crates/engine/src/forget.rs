@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coffer_format::{Id, Label, Pin, PinKind, PlanId, Timestamp, object_key};
+use coffer_format::{Ending, Id, Label, Pin, PinKind, PlanId, Timestamp, object_key};
 use coffer_store::Key;
 use jiff::tz::TimeZone;
 
@@ -37,16 +37,14 @@ pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> 
         Some(time) => time,
         None => checked_now(repository)?,
     };
-    let points = list_points(repository, &Filter::plan(request.plan))?;
+    let filter = Filter { unconfirmed: true, ..Filter::plan(request.plan) };
+    let points = list_points(repository, &filter)?;
     if points.is_empty() {
         return Err(EngineError::NotFound(format!("plan {} has no points", request.plan)));
     }
     let pinned = pinned_points(repository, &request.plan.team)?;
     let verdict = decide(&points, &pinned, request.rules, now, request.zone);
-    if !request.dry_run {
-        delete_points(repository, &points, &verdict.forgotten)?;
-    }
-    Ok(verdict)
+    if request.dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
 }
 
 /// Forgets points named by a person. All are checked before the first goes.
@@ -56,7 +54,7 @@ pub fn forget_points(
     filter: &Filter,
     dry_run: bool,
 ) -> Result<Verdict, EngineError> {
-    let points = list_points(repository, filter)?;
+    let points = list_points(repository, &Filter { unconfirmed: true, ..filter.clone() })?;
     let mut verdict = Verdict::default();
     for id in ids {
         let point = points.iter().find(|point| point.id == *id);
@@ -83,10 +81,7 @@ pub fn forget_points(
     let forgotten: BTreeSet<Id> = verdict.forgotten.iter().copied().collect();
     let kept = points.iter().filter(|point| !forgotten.contains(&point.id));
     verdict.kept = kept.map(|point| (point.id, "not named".to_owned())).collect();
-    if !dry_run {
-        delete_points(repository, &points, &verdict.forgotten)?;
-    }
-    Ok(verdict)
+    if dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
 }
 
 /// Exempts a point from forget.
@@ -96,8 +91,9 @@ pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(
     let pin = Pin { format: 1, point: point.id, run, kind: PinKind::Hold, time, note: note.to_owned() };
     let key = store_key(&object_key::pin(&point.plan.team, &point.id, &run))?;
     repository.store().put(&key, pin.encode().into())?;
-    // Forget may have been on its way: the hold counts only if the point still stands.
-    if repository.store().exists(&store_key(&point.key)?)? {
+    // Rule hold_looks_at_ending: a forget that is on its way has looked for holds already, so this one would come too late.
+    let announced = repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)?;
+    if !announced && repository.store().exists(&store_key(&point.key)?)? {
         return Ok(());
     }
     repository.store().delete(&[key])?;
@@ -162,14 +158,49 @@ pub(crate) fn is_stale(pin: &[u8], now_ms: i64) -> bool {
     })
 }
 
-fn delete_points(repository: &Repository, points: &[PointEntry], ids: &[Id]) -> Result<(), EngineError> {
-    let wanted: BTreeSet<&Id> = ids.iter().collect();
-    let going: Vec<&PointEntry> = points.iter().filter(|point| wanted.contains(&point.id)).collect();
+/// Deletes manifests, each after its announcement and one more look for pins; returns the verdict as it came true.
+fn delete_points(
+    repository: &Repository,
+    points: &[PointEntry],
+    mut verdict: Verdict,
+) -> Result<Verdict, EngineError> {
+    let wanted: BTreeSet<Id> = verdict.forgotten.iter().copied().collect();
+    let mut going: Vec<&PointEntry> = points.iter().filter(|point| wanted.contains(&point.id)).collect();
+    let run = repository.environment().new_id()?;
+    for point in &going {
+        put_ending(repository, &point.plan, point.id, run)?;
+    }
+    let teams: BTreeSet<&Label> = going.iter().map(|point| &point.plan.team).collect();
+    let mut pinned = BTreeSet::new();
+    for team in teams {
+        // Rules pin_checked_by_forget, hold_checked_by_forget: a pin put after the announcement is not relied on.
+        pinned.extend(pinned_points(repository, team)?);
+    }
+    going.retain(|point| !pinned.contains(&point.id));
+    let kept_late = wanted.iter().filter(|id| pinned.contains(id));
+    verdict.kept.extend(kept_late.map(|id| (*id, "held or being restored".to_owned())));
+    verdict.forgotten.retain(|id| !pinned.contains(id));
     let manifests: Vec<Key> = going.iter().map(|point| store_key(&point.key)).collect::<Result<_, _>>()?;
     delete_all(repository, &manifests)?;
-    let summary =
-        |point: &&PointEntry| store_key(&object_key::summary(&point.plan, &point.id, &point.summary));
-    delete_all(repository, &going.iter().map(summary).collect::<Result<Vec<_>, _>>()?)
+    let confirmed = |point: &&PointEntry| store_key(&object_key::confirmed(&point.plan, &point.id, &point.summary));
+    delete_all(repository, &going.iter().map(confirmed).collect::<Result<Vec<_>, _>>()?)?;
+    Ok(verdict)
+}
+
+/// Announces the end of an id (rules `forget_announces`, `ending_before_reread`). The record is never deleted.
+pub(crate) fn put_ending(repository: &Repository, plan: &PlanId, point: Id, run: Id) -> Result<(), EngineError> {
+    let key = store_key(&object_key::ending(&plan.team, &point))?;
+    if repository.store().exists(&key)? {
+        return Ok(());
+    }
+    let PlanId { team, cluster, namespace, plan } = plan.clone();
+    let time = repository.environment().clock.now();
+    let ending = Ending { format: 1, point, team, cluster, namespace, plan, run, time };
+    match repository.store().put(&key, ending.encode().into()) {
+        // Another run announced the same id: that is as good.
+        Err(coffer_store::StoreError::Exists { .. }) => Ok(()),
+        other => Ok(other.map(drop)?),
+    }
 }
 
 /// Deletes in batches of 1,000, in order.

@@ -1,12 +1,10 @@
-//! What lies in the bucket for one plan: its objects by owner, and its manifests, found by listing and by exact key.
+//! What lies in the bucket for one plan: its objects by owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{DataObject, Id, Label, Manifest, Names, PlanId, VolumeName, object_key};
-use coffer_store::{ObjectInfo, StoreError};
+use coffer_store::ObjectInfo;
 
-use crate::catalog::decode_manifest;
-use crate::repository::{MANIFEST_BYTES_MAX, read_object};
 use crate::{EngineError, Repository};
 
 /// All objects of one plan.
@@ -91,6 +89,18 @@ pub(crate) fn list_objects(
     Ok(plans)
 }
 
+/// Ids that own an object of a plan.
+pub(crate) fn list_plan_owners(repository: &Repository, plan: &PlanId) -> Result<BTreeSet<Id>, EngineError> {
+    let mut objects = PlanObjects::default();
+    for_each_object(repository, &object_key::data_prefix(plan), |object| {
+        if let Ok((_, chain, data)) = object_key::parse_data(object.key.as_str()) {
+            objects.add(chain, data, object.len);
+        }
+    })?;
+    Ok(objects.owners())
+}
+
+/// Lists everything below a prefix, page by page.
 pub(crate) fn for_each_object(
     repository: &Repository,
     prefix: &str,
@@ -106,56 +116,6 @@ pub(crate) fn for_each_object(
             return Ok(());
         }
     }
-}
-
-/// The manifests of a plan, and which of them could not be read.
-#[derive(Default)]
-pub(crate) struct Manifests {
-    pub(crate) read: BTreeMap<Id, Manifest>,
-    pub(crate) unreadable: BTreeMap<Id, String>,
-}
-
-/// Reads all manifests of a plan: those that a listing shows, and those of `ids`, their parents and lineages by exact key.
-///
-/// Rule `list_is_no_proof_of_absence`: an id counts as without a manifest only after a GET by its exact key said so.
-pub(crate) fn read_manifests(
-    repository: &Repository,
-    plan: &PlanId,
-    ids: &BTreeSet<Id>,
-) -> Result<Manifests, EngineError> {
-    let mut todo = ids.clone();
-    for_each_object(repository, &object_key::plan_points_prefix(plan), |object| {
-        if let Ok((_, id)) = object_key::parse_manifest(object.key.as_str()) {
-            todo.insert(id);
-        }
-    })?;
-    let mut manifests = Manifests::default();
-    let mut looked_up = BTreeSet::new();
-    while let Some(id) = todo.pop_first() {
-        if !looked_up.insert(id) {
-            continue;
-        }
-        let key = object_key::manifest(plan, &id);
-        let bytes = match read_object(repository.store().as_ref(), &key, MANIFEST_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            Err(EngineError::Store(StoreError::NotFound { .. })) => continue,
-            Err(error) => return Err(error),
-        };
-        match decode_manifest(repository, &key, &bytes) {
-            Ok(manifest) => {
-                let manifest = manifest.payload;
-                let lineages = manifest.volumes.iter().flat_map(|volume| volume.payload.lineage.iter());
-                let related =
-                    lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
-                todo.extend(related.filter(|id| !looked_up.contains(id)));
-                manifests.read.insert(id, manifest);
-            }
-            Err(error) => {
-                manifests.unreadable.insert(id, error.to_string());
-            }
-        }
-    }
-    Ok(manifests)
 }
 
 /// What the manifests name together.

@@ -18,6 +18,7 @@ mod resources;
 mod restore;
 mod retention;
 mod rotate;
+mod survey;
 mod usage;
 mod verify;
 mod write;

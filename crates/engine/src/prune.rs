@@ -5,16 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{
-    Ended, EndedObjects, EndedVolume, Ending, Id, Label, Names, PlanId, VolumeName, object_key,
+    Ended, EndedObjects, EndedVolume, Id, Label, Names, PlanId, VolumeName, object_key,
 };
 use coffer_store::{Key, RequestCounts};
 
-use crate::catalog::{Filter, PointEntry, list_points, read_ended};
-use crate::forget::{delete_all, is_stale};
+use crate::catalog::{Filter, PointEntry, list_points};
+use crate::forget::{delete_all, is_stale, put_ending};
 use crate::inventory::{
-    Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed,
+    PlanObjects, VolumeObjects, list_objects, unnamed,
 };
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
+use crate::survey::Survey;
 use crate::{EngineError, Repository};
 
 /// What to prune.
@@ -87,48 +88,32 @@ struct PlanPrune<'a> {
 
 impl PlanPrune<'_> {
     fn prune(&self, report: &mut PruneReport) -> Result<(), EngineError> {
-        let owners = self.objects.owners();
-        let manifests = read_manifests(self.repository, self.plan, &owners)?;
-        for (id, error) in &manifests.unreadable {
-            report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
-        }
-        if !manifests.unreadable.is_empty() {
+        let mut survey = Survey::new(self.repository, self.plan, self.objects.owners());
+        survey.read()?;
+        if leave_alone(&survey, report) {
             return Ok(());
         }
-        let visible = self.visible(&manifests)?;
-        let free = self.free(&manifests, &visible, report);
-        report.bytes_kept_for_chains += self.kept_for_chains(&manifests);
+        let newest = survey.newest_confirmed()?;
+        let names = survey.names();
+        let free = self.free(&names, newest, report);
+        report.bytes_kept_for_chains += self.kept_for_chains(&survey, &names);
         if self.request.dry_run {
-            for free in free.values() {
-                count(free, report);
-            }
+            free.values().for_each(|free| count(free, report));
             return Ok(());
         }
-        self.end_and_delete(free, &owners, report)?;
-        self.abort_uploads(&manifests, &visible, report)?;
-        self.drop_void(report)
+        if !free.is_empty() {
+            self.end_and_delete(free, &mut survey, report)?;
+        }
+        self.abort_uploads(&survey, newest, report)?;
+        self.drop_void(&survey, report)
     }
 
-    /// Points that are not void, by id: the ids are in the order in which the runs began.
-    fn visible(&self, manifests: &Manifests) -> Result<BTreeSet<Id>, EngineError> {
-        let chains = manifests.read.values().map(|manifest| manifest.chain).collect();
-        let ended = read_ended(self.repository, &self.plan.team, &chains)?;
-        let is_visible = |id: &Id| {
-            let manifest = &manifests.read[id];
-            !ended.iter().any(|ended| ended.chain == manifest.chain && ended.voids(manifest))
-        };
-        Ok(manifests.read.keys().copied().filter(is_visible).collect())
+    /// Rule `end_only_after_later`: ids are in the order in which the runs began.
+    fn may_end(&self, id: &Id, newest: Option<Id>) -> bool {
+        self.request.abandoned.contains(id) || newest.is_some_and(|newest| *id < newest)
     }
 
-    fn may_end(&self, id: &Id, manifests: &Manifests, visible: &BTreeSet<Id>) -> bool {
-        // Rule end_only_after_later.
-        let is_complete = |later: &&Id| manifests.read[*later].state == coffer_format::PointState::Available;
-        self.request.abandoned.contains(id)
-            || visible.range(*id..).filter(|later| *later > id).any(|later| is_complete(&later))
-    }
-
-    fn free(&self, manifests: &Manifests, visible: &BTreeSet<Id>, report: &mut PruneReport) -> FreeByOwner {
-        let named = names_of(manifests.read.values());
+    fn free(&self, named: &Names, newest: Option<Id>, report: &mut PruneReport) -> FreeByOwner {
         let mut free = FreeByOwner::new();
         for (chain, objects) in &self.objects.chains {
             if let Some(strange) = &objects.strange {
@@ -141,14 +126,14 @@ impl PlanPrune<'_> {
                 free.entry((*chain, *chain)).or_default().keys = objects.keys.clone();
             }
             for (owner, have) in &objects.volumes {
-                let left = unnamed(&named, self.plan, chain, owner, have);
+                let left = unnamed(named, self.plan, chain, owner, have);
                 if left.count() > 0 {
                     let (point, volume) = owner.clone();
                     free.entry((*chain, point)).or_default().volumes.insert(volume, left);
                 }
             }
         }
-        free.retain(|(_, owner), _| self.may_end(owner, manifests, visible));
+        free.retain(|(_, owner), _| self.may_end(owner, newest));
         free
     }
 
@@ -156,24 +141,20 @@ impl PlanPrune<'_> {
     fn end_and_delete(
         &self,
         mut free: FreeByOwner,
-        owners: &BTreeSet<Id>,
+        survey: &mut Survey<'_>,
         report: &mut PruneReport,
     ) -> Result<(), EngineError> {
-        if free.is_empty() {
-            return Ok(());
-        }
         let run = self.repository.environment().new_id()?;
         for (_, owner) in free.keys() {
-            self.put_ending(owner, run)?;
+            // Rule ending_before_reread.
+            put_ending(self.repository, self.plan, *owner, run)?;
         }
-        // Rule reread_after_ending: a run that committed before it could see the announcement is taken back.
-        let again = read_manifests(self.repository, self.plan, owners)?;
-        if let Some((id, error)) = again.unreadable.first_key_value() {
-            report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
+        // Rule reread_after_ending: what a run that committed meanwhile names is taken back.
+        survey.read_until_still()?;
+        if leave_alone(survey, report) {
             return Ok(());
         }
-        let named = names_of(again.read.values());
-        self.take_back(&mut free, &named);
+        self.take_back(&mut free, &survey.names());
         // Rule ended_before_delete: whoever names one of these from now on is void.
         for ((chain, owner), free) in &free {
             self.put_ended(*chain, *owner, run, free)?;
@@ -183,21 +164,6 @@ impl PlanPrune<'_> {
             count(free, report);
         }
         Ok(())
-    }
-
-    fn put_ending(&self, owner: &Id, run: Id) -> Result<(), EngineError> {
-        let key = store_key(&object_key::ending(&self.plan.team, owner))?;
-        if self.repository.store().exists(&key)? {
-            return Ok(());
-        }
-        let PlanId { team, cluster, namespace, plan } = self.plan.clone();
-        let time = self.repository.environment().clock.now();
-        let ending = Ending { format: 1, point: *owner, team, cluster, namespace, plan, run, time };
-        match self.repository.store().put(&key, ending.encode().into()) {
-            // Another prune announced the same id: that is as good.
-            Err(coffer_store::StoreError::Exists { .. }) => Ok(()),
-            other => Ok(other.map(drop)?),
-        }
     }
 
     fn put_ended(&self, chain: Id, owner: Id, run: Id, free: &Free) -> Result<(), EngineError> {
@@ -257,8 +223,8 @@ impl PlanPrune<'_> {
     /// Uploads that were never completed, of runs that are over.
     fn abort_uploads(
         &self,
-        manifests: &Manifests,
-        visible: &BTreeSet<Id>,
+        survey: &Survey<'_>,
+        newest: Option<Id>,
         report: &mut PruneReport,
     ) -> Result<(), EngineError> {
         for upload in self.repository.store().list_uploads(&object_key::data_prefix(self.plan))? {
@@ -268,7 +234,7 @@ impl PlanPrune<'_> {
                 | coffer_format::DataObject::Pack { point, .. } => point,
                 coffer_format::DataObject::ChainKey(_) => continue,
             };
-            if manifests.read.contains_key(&owner) || self.may_end(&owner, manifests, visible) {
+            if survey.standing.contains_key(&owner) || self.may_end(&owner, newest) {
                 self.repository.store().abort_upload(&upload.upload)?;
                 report.uploads_aborted += 1;
             }
@@ -277,28 +243,32 @@ impl PlanPrune<'_> {
     }
 
     /// Removes manifests that an `ended` list made void; they are seen by nobody, and nothing they name counts for them.
-    fn drop_void(&self, report: &mut PruneReport) -> Result<(), EngineError> {
-        let manifests = read_manifests(self.repository, self.plan, &BTreeSet::new())?;
-        let visible = self.visible(&manifests)?;
-        let void = manifests.read.keys().filter(|id| !visible.contains(id));
-        let keys: Vec<Key> =
-            void.map(|id| store_key(&object_key::manifest(self.plan, id))).collect::<Result<_, _>>()?;
+    fn drop_void(&self, survey: &Survey<'_>, report: &mut PruneReport) -> Result<(), EngineError> {
+        let manifest = |id| store_key(&object_key::manifest(self.plan, id));
+        let keys: Vec<Key> = survey.void.iter().map(manifest).collect::<Result<_, _>>()?;
         report.objects_deleted += keys.len() as u64;
         delete_all(self.repository, &keys)
     }
 
-    fn kept_for_chains(&self, manifests: &Manifests) -> u64 {
-        let named = names_of(manifests.read.values());
+    fn kept_for_chains(&self, survey: &Survey<'_>, named: &Names) -> u64 {
         let mut bytes = 0;
         for (chain, objects) in &self.objects.chains {
             for (owner, have) in &objects.volumes {
-                if !manifests.read.contains_key(&owner.0) {
-                    bytes += have.bytes() - unnamed(&named, self.plan, chain, owner, have).bytes();
+                if !survey.standing.contains_key(&owner.0) {
+                    bytes += have.bytes() - unnamed(named, self.plan, chain, owner, have).bytes();
                 }
             }
         }
         bytes
     }
+}
+
+/// Whether something of the plan cannot be read, so that nothing of it is touched.
+fn leave_alone(survey: &Survey<'_>, report: &mut PruneReport) -> bool {
+    for (id, error) in &survey.unreadable {
+        report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
+    }
+    !survey.unreadable.is_empty()
 }
 
 fn count(free: &Free, report: &mut PruneReport) {
@@ -338,8 +308,8 @@ fn drop_leftovers(
     let points: Vec<PointEntry> =
         list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })?;
     let standing: BTreeSet<Id> = points.into_iter().map(|point| point.id).collect();
-    for object in coffer_store::list_all(store, &object_key::summaries_prefix(team, None, None, None))? {
-        let Ok((plan, id, _)) = object_key::parse_summary(object.key.as_str()) else { continue };
+    for object in coffer_store::list_all(store, &object_key::confirmed_prefix(team, None, None, None))? {
+        let Ok((plan, id, _)) = object_key::parse_confirmed(object.key.as_str()) else { continue };
         if !standing.contains(&id) && !store.exists(&store_key(&object_key::manifest(&plan, &id))?)? {
             keys.push(object.key);
         }

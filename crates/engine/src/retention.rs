@@ -80,7 +80,10 @@ pub fn decide(
                 reasons.push("newest complete point".to_owned());
             }
         } else if point.order() > newest.order() {
-            reasons.push("partial, no later complete point".to_owned());
+            reasons.push("no later complete point".to_owned());
+        } else if !point.confirmed && within_days(point, rules, reference) {
+            // Its run may be about to confirm it.
+            reasons.push("not confirmed yet".to_owned());
         }
         if pinned.contains(&point.id) {
             reasons.push("held or being restored".to_owned());
@@ -101,12 +104,10 @@ fn rule_reasons(
     reference: Timestamp,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(days) = rules.days {
-        let oldest = reference.unix_ms().saturating_sub(i64::from(days).saturating_mul(DAY_MS));
-        // A point later than the reference is newer than the rule looks: it stays.
-        if point.summary.time.unix_ms() > oldest {
-            reasons.push(format!("within {days} days"));
-        }
+    if let Some(days) = rules.days
+        && within_days(point, rules, reference)
+    {
+        reasons.push(format!("within {days} days"));
     }
     if let Some(last) = rules.last {
         let newer = complete.iter().filter(|other| other.order() > point.order()).count();
@@ -115,6 +116,14 @@ fn rule_reasons(
         }
     }
     reasons
+}
+
+/// A point later than the reference is newer than the rule looks: it is within.
+fn within_days(point: &PointEntry, rules: &KeepRules, reference: Timestamp) -> bool {
+    rules.days.is_some_and(|days| {
+        let oldest = reference.unix_ms().saturating_sub(i64::from(days).saturating_mul(DAY_MS));
+        point.summary.time.unix_ms() > oldest
+    })
 }
 
 fn period_keepers(complete: &[&PointEntry], rules: &KeepRules, zone: &TimeZone) -> Vec<(Id, String)> {

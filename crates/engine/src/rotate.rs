@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, object_key,
-    seal_chain_key,
+    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, Signed, TeamStatement,
+    object_key, seal_chain_key,
 };
 
 use crate::backup::read_chain_key;
 use crate::inventory::for_each_object;
 use crate::read::fetch::open_chain_key;
-use crate::repository::{SaveKey, store_key};
+use crate::repository::{DOCUMENT_BYTES_MAX, SaveKey, find_object, store_key};
 use crate::{Access, EngineError, Repository};
 
 /// What a rotation did.
@@ -55,12 +55,30 @@ pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateR
             old.generation + 1
         )));
     }
+    check_published(repository, new)?;
     let mut report = RotateReport { generation: new.generation, chains: 0 };
     for (plan, chain) in chains(repository, &old.team)? {
         repository.environment().cancel.check()?;
         report.chains += u64::from(reseal(repository, new, &plan, chain)?);
     }
     Ok(report)
+}
+
+/// Nothing is sealed to a key whose statement never reached the repository: the next rotation makes another key of its generation,
+/// which could then not open those chains.
+fn check_published(repository: &Repository, new: &KeyFile) -> Result<(), EngineError> {
+    let key = object_key::team(&new.team, new.generation);
+    let published = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? {
+        Some(bytes) => Some(Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&key))?.payload),
+        None => None,
+    };
+    if published.is_some_and(|statement| statement.x25519 == new.x25519_public) {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "the new key of generation {} is not the one published in {key}, nothing is sealed to it: rotate again, or use the one that is",
+        new.generation
+    )))
 }
 
 fn recovery_key(repository: &Repository) -> Result<&KeyFile, EngineError> {
@@ -89,7 +107,7 @@ fn reseal(repository: &Repository, new: &KeyFile, plan: &PlanId, chain: Id) -> R
     let first = read_chain_key(repository, plan, chain, 1)?;
     let mut document = Some(first.clone());
     while let Some(found) = document {
-        if found.recipients.iter().any(|recipient| recipient.generation == new.generation) {
+        if found.recipients.iter().any(|recipient| recipient.x25519 == new.x25519_public) {
             return Ok(false);
         }
         number += 1;

@@ -6,9 +6,10 @@ use coffer_format::{Id, Label, PlanId, PointType, VolumeName, object_key};
 
 use crate::catalog::{Filter, PointEntry, list_points};
 use crate::inventory::{
-    Manifests, PlanObjects, VolumeObjects, list_objects, names_of, read_manifests, unnamed,
+    PlanObjects, VolumeObjects, list_objects, unnamed,
 };
 use crate::repository::list_teams;
+use crate::survey::Survey;
 use crate::{EngineError, Repository};
 
 /// What rows are made for.
@@ -91,8 +92,9 @@ struct PlanUsage<'a> {
 
 impl PlanUsage<'_> {
     fn add(&self, rows: &mut BTreeMap<UsageLabels, UsageRow>, filter: &Filter) -> Result<(), EngineError> {
-        let manifests = read_manifests(self.repository, self.plan, &self.objects.owners())?;
-        let named = manifests.unreadable.is_empty().then(|| names_of(manifests.read.values()));
+        let mut survey = Survey::new(self.repository, self.plan, self.objects.owners());
+        survey.read()?;
+        let named = survey.unreadable.is_empty().then(|| survey.names());
         let mut counted: BTreeSet<(UsageLabels, Id)> = BTreeSet::new();
         for (chain_id, chain) in &self.objects.chains {
             for (owner, objects) in &chain.volumes {
@@ -102,7 +104,7 @@ impl PlanUsage<'_> {
                 }
                 let labels = self.labels(Some(volume));
                 let row = rows.entry(labels.clone()).or_insert_with(zero_row);
-                add_volume(row, *point, volume, objects, &manifests);
+                add_volume(row, *point, volume, objects, &survey);
                 row.reclaimable_bytes = match (row.reclaimable_bytes, &named) {
                     (Some(sum), Some(names)) => {
                         Some(sum + unnamed(names, self.plan, chain_id, owner, objects).bytes())
@@ -171,12 +173,12 @@ fn add_volume(
     point: Id,
     volume: &VolumeName,
     objects: &VolumeObjects,
-    manifests: &Manifests,
+    survey: &Survey<'_>,
 ) {
     let bytes = objects.bytes();
     row.objects += objects.count();
     row.bytes += bytes;
-    let record = manifests.read.get(&point).and_then(|manifest| {
+    let record = survey.standing.get(&point).and_then(|manifest| {
         manifest.volumes.iter().map(|volume| &volume.payload).find(|record| record.name == *volume)
     });
     row.metadata_bytes += record.map_or(objects.map.unwrap_or(0), |record| record.metadata);
@@ -184,14 +186,14 @@ fn add_volume(
         Some(PointType::Full) => row.full_bytes += bytes,
         Some(PointType::Incremental) => row.incremental_bytes += bytes,
         // The point is forgotten: only the lineage of later points tells whether it came first.
-        None if is_first_of_a_lineage(point, volume, manifests) => row.full_bytes += bytes,
+        None if is_first_of_a_lineage(point, volume, survey) => row.full_bytes += bytes,
         None => row.incremental_bytes += bytes,
     }
 }
 
-fn is_first_of_a_lineage(point: Id, volume: &VolumeName, manifests: &Manifests) -> bool {
+fn is_first_of_a_lineage(point: Id, volume: &VolumeName, survey: &Survey<'_>) -> bool {
     let records =
-        manifests.read.values().flat_map(|manifest| manifest.volumes.iter().map(|volume| &volume.payload));
+        survey.standing.values().flat_map(|manifest| manifest.volumes.iter().map(|volume| &volume.payload));
     let mut of_volume = records.filter(|record| record.name == *volume);
     of_volume.any(|record| record.lineage.first().is_some_and(|first| first.point == point))
 }

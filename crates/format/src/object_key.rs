@@ -6,7 +6,7 @@ mod parse;
 
 pub use parse::{
     parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest, parse_pin,
-    parse_summary, parse_team,
+    parse_confirmed, parse_team,
 };
 
 use crate::{Id, Label, PlanId, Summary, VolumeName};
@@ -114,13 +114,13 @@ pub fn points_prefix(
 
 /// As [`points_prefix`], of summaries.
 #[must_use]
-pub fn summaries_prefix(
+pub fn confirmed_prefix(
     team: &Label,
     cluster: Option<&Label>,
     namespace: Option<&Label>,
     plan: Option<&Label>,
 ) -> String {
-    narrowed(format!("t/{team}/summaries/"), [cluster, namespace, plan])
+    narrowed(format!("t/{team}/confirmed/"), [cluster, namespace, plan])
 }
 
 fn narrowed(mut prefix: String, parts: [Option<&Label>; 3]) -> String {
@@ -145,8 +145,8 @@ pub fn manifest(plan: &PlanId, point: &Id) -> String {
 
 /// Key of the empty object whose name tells what a list of points shows of `point`.
 #[must_use]
-pub fn summary(plan: &PlanId, point: &Id, summary: &Summary) -> String {
-    let prefix = summaries_prefix(&plan.team, Some(&plan.cluster), Some(&plan.namespace), Some(&plan.plan));
+pub fn confirmed(plan: &PlanId, point: &Id, summary: &Summary) -> String {
+    let prefix = confirmed_prefix(&plan.team, Some(&plan.cluster), Some(&plan.namespace), Some(&plan.plan));
     format!("{prefix}{point}.{}", summary.encode())
 }
 

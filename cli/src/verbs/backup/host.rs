@@ -17,7 +17,8 @@ pub(super) fn cluster() -> Result<Label, CliError> {
 
 /// Lower case, anything but letters and digits as `-`, none of these at the ends, at most 63 bytes.
 fn label_of(name: &str) -> Option<Label> {
-    let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let allowed =
+        |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
     let text: String = name.chars().map(allowed).collect();
     let text = text.trim_matches('-');
     let text = text.get(..LABEL_LEN_MAX).unwrap_or(text);

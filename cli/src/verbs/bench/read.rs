@@ -95,7 +95,8 @@ fn read_all(
                 return Ok(());
             }
             let len = READ_BYTES.min(bytes - offset);
-            let part = buffer.get_mut(..len as usize).ok_or_else(|| EngineError::Bug("read buffer".into()))?;
+            let part =
+                buffer.get_mut(..len as usize).ok_or_else(|| EngineError::Bug("read buffer".into()))?;
             let done = source.read_exact_at(offset, part);
             done.map_err(|source| EngineError::Source { volume: "bench".into(), source })?;
             progress.advance(len, 0);
@@ -104,7 +105,8 @@ fn read_all(
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..threads).map(|_| scope.spawn(read)).collect();
         let panicked = || Err(EngineError::Bug("a reading thread panicked".into()));
-        let results: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| panicked())).collect();
+        let results: Vec<_> =
+            readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| panicked())).collect();
         results.into_iter().collect::<Result<(), EngineError>>()
     })?;
     Ok(())
@@ -112,8 +114,11 @@ fn read_all(
 
 /// User and system time of this process, seconds.
 fn processor_seconds() -> Result<f64, CliError> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF)
-        .map_err(|error| CliError::File { step: "ask for", path: "processor time".into(), source: error.into() })?;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| CliError::File {
+        step: "ask for",
+        path: "processor time".into(),
+        source: error.into(),
+    })?;
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

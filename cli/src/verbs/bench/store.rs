@@ -45,21 +45,27 @@ pub(super) fn run(session: &Session, arguments: &StoreArguments) -> Result<ExitS
     let store = session.open_store(&arguments.repository, false)?;
     let environment = session.environment();
     let prefix = format!("bench/{}", environment.new_id()?);
-    let keys: Vec<Key> =
-        (0..arguments.objects).map(|number| Key::new(format!("{prefix}/{number:04}"))).collect::<Result<_, _>>()?;
+    let keys: Vec<Key> = (0..arguments.objects)
+        .map(|number| Key::new(format!("{prefix}/{number:04}")))
+        .collect::<Result<_, _>>()?;
     let body = content(session, arguments.size)?;
     let bench = Bench { session, store: store.as_ref(), keys: &keys, body, prefix };
     let measured = bench.measure();
     let deleted = bench.delete();
     let mut operations = measured?;
     operations.push(deleted?);
-    session.output.show(&StoreDocument { objects: arguments.objects, object_bytes: arguments.size, operations })?;
+    session.output.show(&StoreDocument {
+        objects: arguments.objects,
+        object_bytes: arguments.size,
+        operations,
+    })?;
     Ok(ExitStatus::Done)
 }
 
 /// Bytes that no store can compress.
 fn content(session: &Session, size: u64) -> Result<Bytes, CliError> {
-    let mut body = vec![0; usize::try_from(size).map_err(|_| CliError::Usage("--size is too large here".into()))?];
+    let mut body =
+        vec![0; usize::try_from(size).map_err(|_| CliError::Usage("--size is too large here".into()))?];
     for part in body.chunks_mut(1 << 20) {
         session.environment().entropy.fill(part)?;
     }
@@ -119,7 +125,8 @@ fn summary(operation: &'static str, bytes: u64, mut times: Vec<Duration>) -> Ope
     times.sort_unstable();
     let total: Duration = times.iter().sum();
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied();
+    let at =
+        |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied();
     let seconds = total.as_secs_f64();
     OperationDocument {
         operation,

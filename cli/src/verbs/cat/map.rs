@@ -2,7 +2,9 @@
 
 use clap::Args;
 use coffer_engine::{EngineError, Repository};
-use coffer_format::{DataObject, Id, MAP_HEADER_LEN, MapHeader, PlanId, VolumeName, VolumeRecord, object_key};
+use coffer_format::{
+    DataObject, Id, MAP_HEADER_LEN, MapHeader, PlanId, VolumeName, VolumeRecord, object_key,
+};
 use coffer_store::StoreError;
 use serde_json::{Value, json};
 
@@ -79,7 +81,9 @@ fn inside(
         return Ok(Err("root and extents need a key of the team"));
     };
     let Some(record) = find_record(repository, plan, point, volume)? else {
-        return Ok(Err("the place of the root is told by the point's manifest, which is gone or does not name this volume"));
+        return Ok(Err(
+            "the place of the root is told by the point's manifest, which is gone or does not name this volume",
+        ));
     };
     let pages = MapPages::new(repository, &record, &secrets);
     let root = pages.root()?;

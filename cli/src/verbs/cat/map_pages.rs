@@ -19,12 +19,17 @@ pub(super) struct MapPages<'a> {
 }
 
 impl<'a> MapPages<'a> {
-    pub(super) fn new(repository: &'a Repository, record: &'a VolumeRecord, secrets: &'a TeamSecrets) -> Self {
+    pub(super) fn new(
+        repository: &'a Repository,
+        record: &'a VolumeRecord,
+        secrets: &'a TeamSecrets,
+    ) -> Self {
         MapPages { repository, record, secrets }
     }
 
     pub(super) fn root(&self) -> Result<Root, EngineError> {
-        let page = self.record.root_page().ok_or_else(|| EngineError::NotFound("the volume has no map".into()))?;
+        let page =
+            self.record.root_page().ok_or_else(|| EngineError::NotFound("the volume has no map".into()))?;
         let (key, payload) = self.page(PageKind::Root, &page)?;
         Root::decode(&payload).map_err(|source| damaged(&key, source))
     }

@@ -15,7 +15,12 @@ pub(crate) fn read_object(repository: &Repository, key: &str, len_max: u64) -> R
 }
 
 /// A range of an object.
-pub(super) fn read_range(repository: &Repository, key: &str, offset: u64, len: usize) -> Result<Vec<u8>, EngineError> {
+pub(super) fn read_range(
+    repository: &Repository,
+    key: &str,
+    offset: u64,
+    len: usize,
+) -> Result<Vec<u8>, EngineError> {
     let mut bytes = vec![0; len];
     repository.store().get_range(&Key::new(key)?, offset, &mut bytes)?;
     Ok(bytes)
@@ -27,14 +32,18 @@ pub(super) fn object_len(repository: &Repository, key: &str) -> Result<u64, Engi
 }
 
 /// A manifest, and whether its signature was checked and not only its digest.
-pub(super) fn read_manifest(repository: &Repository, key: &str) -> Result<(Signed<Manifest>, bool), EngineError> {
+pub(super) fn read_manifest(
+    repository: &Repository,
+    key: &str,
+) -> Result<(Signed<Manifest>, bool), EngineError> {
     let bytes = read_object(repository, key, MANIFEST_LEN_MAX)?;
     let wrong = |source| damaged(key, source);
     let manifest = Signed::<Manifest>::decode(&bytes).map_err(wrong)?;
     manifest.payload.check_key(key).map_err(wrong)?;
     let own_team = repository.team() == Some(&manifest.payload.team);
     let digest_only = Verifier::digest_only();
-    let verifier = if repository.team().is_some() && !own_team { &digest_only } else { repository.verifier() };
+    let verifier =
+        if repository.team().is_some() && !own_team { &digest_only } else { repository.verifier() };
     verifier.verify(&manifest).map_err(wrong)?;
     Ok((manifest, own_team))
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 use coffer_engine::{EngineError, Repository};
 use coffer_format::{
-    Codec, DataObject, FOOTER_LEN, Footer, MetadataCipher, ObjectContext, PACK_HEADER_LEN, PackHeader, PlanId,
-    TrailerEntry, decode_trailer_page, object_key, trailer_page_range,
+    Codec, DataObject, FOOTER_LEN, Footer, MetadataCipher, ObjectContext, PACK_HEADER_LEN, PackHeader,
+    PlanId, TrailerEntry, decode_trailer_page, object_key, trailer_page_range,
 };
 use serde_json::{Value, json};
 

@@ -35,9 +35,14 @@ impl Checks {
     }
 
     /// Whether the store can be reached and keeps what is written.
-    pub(super) fn store(&mut self, session: &Session, repository: &RepositoryOptions) -> Option<Capabilities> {
+    pub(super) fn store(
+        &mut self,
+        session: &Session,
+        repository: &RepositoryOptions,
+    ) -> Option<Capabilities> {
         let probed = session.open_store(repository, false).and_then(|store| {
-            probe::probe(store.as_ref(), &session.environment()).map(|capabilities| (store.describe(), capabilities))
+            probe::probe(store.as_ref(), &session.environment())
+                .map(|capabilities| (store.describe(), capabilities))
         });
         match probed {
             Err(error) => {
@@ -55,14 +60,22 @@ impl Checks {
     fn capabilities(&mut self, capabilities: &Capabilities) {
         match capabilities.refuses_overwriting() {
             true => self.add("overwriting", CheckStatus::Ok, "the store refuses to overwrite an object"),
-            false => self.add("overwriting", CheckStatus::Ok, "the store would overwrite; names are never used twice"),
+            false => self.add(
+                "overwriting",
+                CheckStatus::Ok,
+                "the store would overwrite; names are never used twice",
+            ),
         }
         let difference = capabilities.clock_difference_ms();
         let (status, hint) = match difference.unsigned_abs() > CLOCK_DIFFERENCE_MAX_MS {
             true => (CheckStatus::Failed, "; set the clock, forget refuses to go by rules beyond 5 minutes"),
             false => (CheckStatus::Ok, ""),
         };
-        self.add("clock", status, format!("the store's clock is {difference} ms ahead of this machine's{hint}"));
+        self.add(
+            "clock",
+            status,
+            format!("the store's clock is {difference} ms ahead of this machine's{hint}"),
+        );
     }
 
     /// Whether there is a repository, and whether the key fits.
@@ -75,10 +88,17 @@ impl Checks {
         self.add("repository", CheckStatus::Ok, format!("{} ({encrypted})", opened.id()));
         match opened.access() {
             Access::Key(held) => {
-                let text = format!("{} key of team {}, generation {}", kind_name(held.kind), held.team, held.generation);
+                let text = format!(
+                    "{} key of team {}, generation {}",
+                    kind_name(held.kind),
+                    held.team,
+                    held.generation
+                );
                 self.add("key", CheckStatus::Ok, text);
             }
-            Access::Locked => self.add("key", CheckStatus::Warning, "none given; backups and restores need --key FILE"),
+            Access::Locked => {
+                self.add("key", CheckStatus::Warning, "none given; backups and restores need --key FILE")
+            }
             Access::Unencrypted => {}
         }
         if let Some(mode) = key.key.as_deref().and_then(key_files::open_to_others) {
@@ -90,7 +110,11 @@ impl Checks {
     /// What the process may use.
     pub(super) fn memory(&mut self) {
         let least = human::size(MEMORY_BYTES_MIN);
-        self.add("processors", CheckStatus::Ok, format!("{}; a run takes {least} of memory at least", processors()));
+        self.add(
+            "processors",
+            CheckStatus::Ok,
+            format!("{}; a run takes {least} of memory at least", processors()),
+        );
     }
 
     /// Whether a volume can be read.
@@ -101,7 +125,10 @@ impl Checks {
                 let around = if source.is_direct() { "around" } else { "through" };
                 let holes = if source.knows_holes() { ", holes are known" } else { "" };
                 let size = human::size(source.size_bytes());
-                let text = format!("{}: {size}, read with pread {around} the page cache{holes}", word.path.display());
+                let text = format!(
+                    "{}: {size}, read with pread {around} the page cache{holes}",
+                    word.path.display()
+                );
                 match user {
                     None => self.add("volume", CheckStatus::Ok, text),
                     Some(user) => self.add("volume", CheckStatus::Warning, format!("{text}; in use: {user}")),

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use clap::Args;
 use coffer_engine::catalog::{Filter, list_points};
 use coffer_engine::{Access, EngineError, Repository};
-use coffer_format::{ChainKeyDocument, Id, KeyFile, KeyKind, ObjectContext, PlanId, Signed, object_key, open_chain_key};
+use coffer_format::{
+    ChainKeyDocument, Id, KeyFile, KeyKind, ObjectContext, PlanId, Signed, object_key, open_chain_key,
+};
 
 use super::key_path;
 use crate::documents::key::{CheckKeyDocument, KeyProblem};
@@ -79,7 +81,8 @@ fn check(repository: &Repository, key: &KeyFile) -> Result<CheckKeyDocument, Cli
 /// Opens one of the chain's sealed keys.
 fn open_chain(repository: &Repository, key: &KeyFile, plan: &PlanId, chain: Id) -> Result<(), EngineError> {
     let recovery = key.recovery("opening a chain key").map_err(EngineError::Limit)?;
-    let objects = coffer_store::list_all(repository.store().as_ref(), &object_key::chain_keys_prefix(plan, &chain))?;
+    let objects =
+        coffer_store::list_all(repository.store().as_ref(), &object_key::chain_keys_prefix(plan, &chain))?;
     for object in objects {
         let name = object.key.as_str();
         let wrong = |source| EngineError::Object { key: name.to_owned(), source };

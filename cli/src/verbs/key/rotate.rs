@@ -54,9 +54,11 @@ pub(super) fn run(session: &Session, arguments: &RotateArguments) -> Result<Exit
             key_files::need_recovery(&new, "finishing a rotation")?;
             finish_rotation(&session.open(&arguments.repository, &arguments.key)?, &new)?
         }
-        (None, Some(key_out)) => {
-            make(session, arguments, &KeyTargets { recovery: key_out, writer: arguments.writer_key_out.as_deref() })?
-        }
+        (None, Some(key_out)) => make(
+            session,
+            arguments,
+            &KeyTargets { recovery: key_out, writer: arguments.writer_key_out.as_deref() },
+        )?,
         (None, None) => return Err(CliError::Usage("give --key-out FILE for the new recovery key".into())),
     };
     session.output.show(&NewKeyDocument {
@@ -70,7 +72,11 @@ pub(super) fn run(session: &Session, arguments: &RotateArguments) -> Result<Exit
     Ok(ExitStatus::Done)
 }
 
-fn make(session: &Session, arguments: &RotateArguments, targets: &KeyTargets<'_>) -> Result<RotateReport, CliError> {
+fn make(
+    session: &Session,
+    arguments: &RotateArguments,
+    targets: &KeyTargets<'_>,
+) -> Result<RotateReport, CliError> {
     targets.check()?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let environment = session.environment();
@@ -83,6 +89,8 @@ fn explain(targets: &KeyTargets<'_>, error: CliError) -> CliError {
         return error;
     }
     let path = targets.recovery.display();
-    let next = format!("the new key is in {path}; keep it and run `coffer key rotate --finish {path}` with the old key");
+    let next = format!(
+        "the new key is in {path}; keep it and run `coffer key rotate --finish {path}` with the old key"
+    );
     CliError::After { source: Box::new(error), next }
 }

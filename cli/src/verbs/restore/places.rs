@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use coffer_format::{Manifest, VolumeName, VolumeRecord};
 
 use crate::error::CliError;
+use crate::paths::directory_of;
 use crate::targets::Wanted;
 use crate::volume_words::{TargetPlace, TargetWord};
 
@@ -32,7 +33,11 @@ pub(super) struct Chosen {
 }
 
 impl Places {
-    pub(super) fn new(words: &[TargetWord], directory: Option<&Path>, dry_run: bool) -> Result<Places, CliError> {
+    pub(super) fn new(
+        words: &[TargetWord],
+        directory: Option<&Path>,
+        dry_run: bool,
+    ) -> Result<Places, CliError> {
         let usage = |text: String| Err(CliError::Usage(text));
         if let Some(directory) = directory {
             return Ok(Places::Directory(directory.to_owned()));
@@ -48,10 +53,15 @@ impl Places {
                 TargetPlace::Stream if words.len() > 1 => {
                     return usage("standard output takes one volume; give one --volume NAME=-".into());
                 }
-                TargetPlace::Stream if dry_run => return usage("--dry-run writes nothing to standard output".into()),
+                TargetPlace::Stream if dry_run => {
+                    return usage("--dry-run writes nothing to standard output".into());
+                }
                 TargetPlace::Stream => return Ok(Places::Stream(word.name.clone())),
                 TargetPlace::Path(path) if !paths.insert(identity(path)) => {
-                    return usage(format!("two volumes go to {}; give each a target of its own", path.display()));
+                    return usage(format!(
+                        "two volumes go to {}; give each a target of its own",
+                        path.display()
+                    ));
                 }
                 TargetPlace::Path(path) => named.push((word.name.clone(), path.clone())),
             }
@@ -59,7 +69,9 @@ impl Places {
         match (named.is_empty(), dry_run) {
             (false, _) => Ok(Places::Named(named)),
             (true, true) => Ok(Places::Nowhere),
-            (true, false) => usage("say where volumes go: --volume NAME=TARGET for each, or --to DIR for all".into()),
+            (true, false) => {
+                usage("say where volumes go: --volume NAME=TARGET for each, or --to DIR for all".into())
+            }
         }
     }
 
@@ -117,7 +129,10 @@ fn all(manifest: &Manifest, path: impl Fn(&VolumeRecord) -> PathBuf) -> Result<C
         }
     }
     if chosen.wanted.is_empty() {
-        return Err(CliError::NotFound(format!("point {} holds no volume; choose another point", manifest.point)));
+        return Err(CliError::NotFound(format!(
+            "point {} holds no volume; choose another point",
+            manifest.point
+        )));
     }
     Ok(chosen)
 }
@@ -125,7 +140,11 @@ fn all(manifest: &Manifest, path: impl Fn(&VolumeRecord) -> PathBuf) -> Result<C
 fn find<'m>(manifest: &'m Manifest, name: &VolumeName) -> Result<&'m VolumeRecord, CliError> {
     manifest.volume_records().find(|record| record.name == *name).ok_or_else(|| {
         let names: Vec<String> = manifest.volume_records().map(|record| record.name.to_string()).collect();
-        CliError::NotFound(format!("point {} has no volume {name}; it has {}", manifest.point, names.join(", ")))
+        CliError::NotFound(format!(
+            "point {} has no volume {name}; it has {}",
+            manifest.point,
+            names.join(", ")
+        ))
     })
 }
 
@@ -144,8 +163,7 @@ fn identity(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (parent.canonicalize(), path.file_name()) {
+    match (directory_of(path).canonicalize(), path.file_name()) {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => path.to_owned(),
     }

@@ -43,7 +43,8 @@ pub fn choose_type(
                 "--type incremental: the plan has no complete point to build on; use --type auto or full"
                     .into(),
             )),
-            _ => Ok(TypeChoice { parent: None, reason: Reason::NoParent }),
+            TypeWish::Full => Ok(TypeChoice { parent: None, reason: Reason::AskedFull }),
+            TypeWish::Auto => Ok(TypeChoice { parent: None, reason: Reason::NoParent }),
         };
     };
     let in_chain = points

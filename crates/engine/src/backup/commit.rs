@@ -133,16 +133,14 @@ pub(crate) fn commit(
     }
     decode_manifest(repository, &key, &read_back)?;
     checks(repository, &signed.payload)?;
-    // Listing is cheaper with it and works without it, so its loss is no failure.
-    let summary =
-        object_key::summary(&signed.payload.plan_id(), &signed.payload.point, &signed.payload.summary());
-    if let Err(error) = store.put(&store_key(&summary)?, Bytes::new()) {
-        tracing::warn!(key = summary, %error, "write summary; listing will read the manifest instead");
-    }
+    // Rules confirm_after_checks and report_last: from here on the point counts, and only now is it reported.
+    let point = &signed.payload;
+    let confirmed = object_key::confirmed(&point.plan_id(), &point.point, &point.summary());
+    store.put(&store_key(&confirmed)?, Bytes::new())?;
     Ok(signed.payload)
 }
 
-/// Rules `check_own_ending`, `check_parent`, `check_reused_ending`: a run that prune has ended, or whose base is gone, is no success.
+/// Rules `check_own_ending`, `check_parent`, `check_taken_ending`: a run that prune has ended, or whose base is gone, is no success.
 fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineError> {
     let store = repository.store().as_ref();
     let fenced = |reason: String| EngineError::Fenced { run: manifest.point, reason };

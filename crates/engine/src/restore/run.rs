@@ -151,8 +151,9 @@ pub(crate) fn explain_missing(
         if !repository.store().exists(&store_key(&point.key)?)? {
             return Ok(true);
         }
-        // The manifest stands; where an `ended` list made it void, the point does not count any more.
-        crate::catalog::is_void(repository, point)
+        // The manifest stands: rule reader_asks_confirmed, and where an `ended` list made it void, the point does not count any more.
+        let confirmed = object_key::confirmed(&point.plan, &point.id, &point.summary);
+        Ok(!repository.store().exists(&store_key(&confirmed)?)? || crate::catalog::is_void(repository, point)?)
     };
     if gone().unwrap_or(false) { EngineError::Forgotten(point.id) } else { error }
 }
@@ -170,7 +171,13 @@ fn put_pin(repository: &Repository, point: &PointEntry) -> Result<Option<String>
     };
     let bytes = pin.encode();
     match repository.store().put(&store_key(&key)?, bytes.into()) {
-        Ok(_) => Ok(Some(key)),
+        Ok(_) => {
+            // Rule reader_looks_at_ending: a forget that is on its way has looked for pins already.
+            if repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)? {
+                tracing::warn!(point = %point.id, "the point is being forgotten; this restore may come too late");
+            }
+            Ok(Some(key))
+        }
         Err(error) => {
             tracing::warn!(%error, "cannot pin the point; a forget during this restore can end it");
             Ok(None)

@@ -60,7 +60,7 @@ pub(crate) fn check_manifests(
     drop_void(repository, team, &mut manifests, report)?;
     manifests.retain(|manifest| matches_manifest(&request.filter, manifest));
     notice_siblings(&manifests, report);
-    check_summaries(repository, team, &manifests, report)?;
+    check_confirmed(repository, team, &manifests, report)?;
     check_chains(repository, &manifests, request, report)?;
     Ok(manifests)
 }
@@ -122,7 +122,8 @@ fn notice_siblings(manifests: &[Manifest], report: &mut VerifyReport) {
     }
 }
 
-fn check_summaries(
+/// Records of confirmed points: each agrees with its manifest, and points without one are named.
+fn check_confirmed(
     repository: &Repository,
     team: &Label,
     manifests: &[Manifest],
@@ -131,25 +132,26 @@ fn check_summaries(
     let by_id: BTreeMap<Id, &Manifest> =
         manifests.iter().map(|manifest| (manifest.point, manifest)).collect();
     let mut keys = Vec::new();
-    for_each_object(repository, &object_key::summaries_prefix(team, None, None, None), |object| {
+    for_each_object(repository, &object_key::confirmed_prefix(team, None, None, None), |object| {
         keys.push((object.key.as_str().to_owned(), object.len))
     })?;
+    let mut confirmed = BTreeSet::new();
     for (key, len) in keys {
-        match object_key::parse_summary(&key) {
-            Err(error) => report.problem("summary", key, error, []),
+        match object_key::parse_confirmed(&key) {
+            Err(error) => report.problem("confirmed", key, error, []),
             Ok((plan, id, summary)) => {
-                if let Some(manifest) = by_id.get(&id)
-                    && (manifest.plan_id() != plan || manifest.summary() != summary || len != 0)
-                {
-                    report.problem(
-                        "summary",
-                        key,
-                        "the summary does not agree with the manifest; delete it",
-                        [id],
-                    );
+                let Some(manifest) = by_id.get(&id) else { continue };
+                if manifest.plan_id() == plan && manifest.summary() == summary && len == 0 {
+                    confirmed.insert(id);
+                } else {
+                    let detail = "the record does not agree with the manifest; delete it";
+                    report.problem("confirmed", key, detail, [id]);
                 }
             }
         }
+    }
+    for id in by_id.keys().filter(|id| !confirmed.contains(id)) {
+        report.notice(format!("point {id} is not confirmed: its run died, was fenced, or is still at it; it does not count"));
     }
     Ok(())
 }

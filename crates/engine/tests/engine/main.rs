@@ -1,5 +1,13 @@
 //! The engine against real stores in memory and on disk, with a clock and a random source that the tests own.
 
 mod chains;
+mod damage;
+mod faults;
+mod history;
+mod keys;
+mod partial;
+mod power_cut;
+mod prune;
 mod roundtrip;
+mod sources;
 mod world;

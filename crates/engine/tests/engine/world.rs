@@ -99,8 +99,34 @@ impl World {
         }
     }
 
+    /// The same world in front of another store: a copy of this one's, or this one behind faults.
+    pub(crate) fn over(&self, store: Arc<dyn ObjectStore>) -> World {
+        World {
+            store,
+            clock: self.clock.clone(),
+            environment: self.environment.clone(),
+            recovery: self.recovery.clone(),
+            resources: self.resources.clone(),
+            plan: self.plan.clone(),
+            full_every: self.full_every,
+            block_size: self.block_size,
+        }
+    }
+
+    /// One thread for blocks and one for uploads, and parts of 64 KiB: the same requests in the same order, multipart ones too.
+    pub(crate) fn in_small_steps(mut self) -> World {
+        self.resources.workers = 1;
+        self.resources.uploads = 1;
+        self.resources.part_len = 64 << 10;
+        self
+    }
+
+    pub(crate) fn open(&self) -> Result<Repository, EngineError> {
+        Repository::open(self.store.clone(), self.environment.clone(), self.recovery.clone())
+    }
+
     pub(crate) fn repository(&self) -> Repository {
-        Repository::open(self.store.clone(), self.environment.clone(), self.recovery.clone()).unwrap()
+        self.open().unwrap()
     }
 
     pub(crate) fn request(&self, volumes: Vec<(&str, Box<dyn BlockSource>)>) -> BackupRequest {
@@ -164,9 +190,13 @@ impl World {
     }
 
     pub(crate) fn verify(&self, read_data: bool) -> VerifyReport {
+        self.try_verify(read_data).unwrap()
+    }
+
+    pub(crate) fn try_verify(&self, read_data: bool) -> Result<VerifyReport, EngineError> {
         let read_data_percent = read_data.then_some(100.0);
         let request = VerifyRequest { read_data_percent, ..VerifyRequest::default() };
-        run_verify(&self.repository(), &self.resources, &request).unwrap()
+        run_verify(&self.open()?, &self.resources, &request)
     }
 
     pub(crate) fn assert_sound(&self) {

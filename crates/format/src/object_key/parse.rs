@@ -17,8 +17,8 @@ pub fn parse_manifest(key: &str) -> Result<(PlanId, Id), FormatError> {
 }
 
 /// Plan, point and summary of a summary's key.
-pub fn parse_summary(key: &str) -> Result<(PlanId, Id, Summary), FormatError> {
-    let ["t", team, "summaries", cluster, namespace, plan, name] = split::<7>("summary", key)? else {
+pub fn parse_confirmed(key: &str) -> Result<(PlanId, Id, Summary), FormatError> {
+    let ["t", team, "confirmed", cluster, namespace, plan, name] = split::<7>("summary", key)? else {
         return Err(wrong("summary", key));
     };
     let (point, summary) = name.split_once('.').ok_or_else(|| wrong("summary", key))?;

@@ -266,9 +266,9 @@ pub(crate) fn object_keys(data: &[u8]) -> bool {
         any = true;
         assert_eq!(object_key::manifest(&plan, &point), key);
     }
-    if let Ok((plan, point, summary)) = object_key::parse_summary(key) {
+    if let Ok((plan, point, summary)) = object_key::parse_confirmed(key) {
         any = true;
-        assert_eq!(object_key::summary(&plan, &point, &summary), key);
+        assert_eq!(object_key::confirmed(&plan, &point, &summary), key);
     }
     if let Ok((team, generation)) = object_key::parse_team(key) {
         any = true;

@@ -81,7 +81,7 @@ fn object_keys() -> Vec<Vec<u8>> {
     let team = plan.team.clone();
     let keys = [
         object_key::manifest(&plan, &point),
-        object_key::summary(&plan, &point, &samples::summary()),
+        object_key::confirmed(&plan, &point, &samples::summary()),
         object_key::team(&team, 1),
         object_key::team(&team, 2),
         object_key::chain_key(&plan, &samples::id(1), 1),

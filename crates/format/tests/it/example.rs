@@ -113,7 +113,7 @@ fn summary(stored: u64) -> String {
         parent: None,
         volumes: Some(vec!["db".parse().unwrap()]),
     };
-    object_key::summary(&path().plan, &point(), &summary)
+    object_key::confirmed(&path().plan, &point(), &summary)
 }
 
 fn dump(out: &mut String, bytes: &[u8]) {

@@ -109,7 +109,7 @@ fn trailer_comes_back(suite: Suite, first: u32, steps: &[(u32, u32, [u8; 16])]) 
 
 #[test]
 fn a_full_page_and_one_entry_more_come_back() {
-    let page = TRAILER_PAGE_ENTRIES as usize;
+    let page = TRAILER_PAGE_ENTRIES;
     for count in [1, page - 1, page, page + 1, 2 * page] {
         for suite in SUITES {
             trailer_comes_back(suite, 5, &vec![(1, 100, [3; 16]); count]);

@@ -115,9 +115,9 @@ fn every_other_key_comes_back() {
         object_key::parse_manifest(&object_key::manifest(&plan, &point)).unwrap(),
         (plan.clone(), point)
     );
-    let key = object_key::summary(&plan, &point, &summary);
+    let key = object_key::confirmed(&plan, &point, &summary);
     assert!(key.rsplit('/').next().unwrap().len() <= 255);
-    assert_eq!(object_key::parse_summary(&key).unwrap(), (plan, point, summary));
+    assert_eq!(object_key::parse_confirmed(&key).unwrap(), (plan, point, summary));
     for generation in [1, 2, 10] {
         let key = object_key::team(&team, generation);
         assert_eq!(object_key::parse_team(&key).unwrap(), (team.clone(), generation));
@@ -191,7 +191,7 @@ fn the_longest_names_keep_the_limits_of_keys() {
     let path = VolumePath { plan: plan.clone(), chain: id, point: id, volume: volume.clone() };
     let keys = [
         object_key::pack(&path, object_key::PACKS_MAX - 1),
-        object_key::summary(&plan, &id, &worst),
+        object_key::confirmed(&plan, &id, &worst),
         object_key::damaged(&label, &id, &volume, object_key::PACKS_MAX - 1, &id),
         object_key::chain_key(&plan, &id, u32::MAX),
         object_key::team(&label, u32::MAX),

@@ -18,8 +18,8 @@ pub enum Holder {
     GetManifest,
     /// Was told that the point is held.
     Held,
-    /// Was told that it is too late; about to remove the hold.
-    Refused,
+    /// Was told that it is too late, or has decided to release; about to remove the hold.
+    Release,
     /// Ended.
     Over,
 }
@@ -43,7 +43,8 @@ pub fn steps(turn: &mut Turn<'_>) {
         Holder::Put => put(turn, point),
         Holder::LookForEnding => look_for_ending(turn, point),
         Holder::GetManifest => get_manifest(turn, point),
-        Holder::Held | Holder::Refused => release(turn, point),
+        Holder::Held => turn.take(Request::Decide("decides to release"), |next| next.holder = Holder::Release),
+        Holder::Release => release(turn, point),
         Holder::Over => {}
     }
 }
@@ -61,14 +62,14 @@ fn put(turn: &mut Turn<'_>, point: PointId) {
 fn look_for_ending(turn: &mut Turn<'_>, point: PointId) {
     let found = turn.state.store.ending.has(point);
     turn.take(Request::Get(Key::Ending(point), found), |next| {
-        next.holder = if found { Holder::Refused } else { Holder::GetManifest };
+        next.holder = if found { Holder::Release } else { Holder::GetManifest };
     });
 }
 
 fn get_manifest(turn: &mut Turn<'_>, point: PointId) {
     let found = turn.state.store.manifests.has(point);
     turn.take(Request::Get(Key::Manifest(point), found), |next| {
-        next.holder = if found { Holder::Held } else { Holder::Refused };
+        next.holder = if found { Holder::Held } else { Holder::Release };
     });
 }
 

@@ -16,6 +16,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
         Phase::ListPoints => list_points(turn, i, spec),
         Phase::GetCandidate => get_candidate(turn, i),
         Phase::AskConfirmed => ask_confirmed(turn, i),
+        Phase::AskEnding => ask_ending(turn, i),
         Phase::AskLeftover => ask_leftover(turn, i, spec),
         Phase::AskLeftoverEnding => ask_leftover_ending(turn, i, spec),
         Phase::ListLeftovers => list_leftovers(turn, i, spec),
@@ -58,7 +59,7 @@ fn get_candidate(turn: &mut Turn<'_>, i: usize) {
         turn.take(Request::Get(Key::Manifest(point), found), |next| match usable {
             false => drop_candidate(scenario, next, i, point),
             true if scenario.rules.obeys(Rule::ParentConfirmed) => next.writers[i].phase = Phase::AskConfirmed,
-            true => choose(scenario, next, i, Some(point)),
+            true => found_good(scenario, next, i, point),
         });
     }
 }
@@ -68,8 +69,25 @@ fn ask_confirmed(turn: &mut Turn<'_>, i: usize) {
     let point = candidate(turn, i);
     let found = turn.state.store.confirmed.has(point);
     turn.take(Request::Get(Key::Confirmed(point), found), |next| match found {
-        true => choose(scenario, next, i, Some(point)),
+        true => found_good(scenario, next, i, point),
         false => drop_candidate(scenario, next, i, point),
+    });
+}
+
+fn found_good(scenario: &Scenario, next: &mut State, i: usize, point: PointId) {
+    match scenario.rules.obeys(Rule::ParentNotEnding) {
+        true => next.writers[i].phase = Phase::AskEnding,
+        false => choose(scenario, next, i, Some(point)),
+    }
+}
+
+fn ask_ending(turn: &mut Turn<'_>, i: usize) {
+    let scenario = turn.scenario;
+    let point = candidate(turn, i);
+    let found = turn.state.store.ending.has(point);
+    turn.take(Request::Get(Key::Ending(point), found), |next| match found {
+        true => drop_candidate(scenario, next, i, point),
+        false => choose(scenario, next, i, Some(point)),
     });
 }
 

@@ -110,11 +110,10 @@ fn fenced_with_cause(scenario: &Scenario, state: &State) -> bool {
 fn has_cause(scenario: &Scenario, state: &State, id: PointId) -> bool {
     let store = &state.store;
     let plan = store.plan(id);
-    let built_on = plan.taken.with(Points::one(id));
+    let built_on = plan.taken.with(Points::one(id)).with(plan.parent.map_or(Points::NONE, Points::one));
     let named = scenario.pruners.iter().any(|ids| !ids.only(built_on).is_empty());
     let newest = store.confirmed.last();
-    let overtaken = newest.is_some_and(|newest| !built_on.only(Points::before(newest)).is_empty());
-    named || overtaken || plan.parent.is_some_and(|parent| store.forgotten.has(parent))
+    named || newest.is_some_and(|newest| !built_on.only(Points::before(newest)).is_empty())
 }
 
 fn is_hollow_success(reader: &Reader) -> bool {

@@ -143,19 +143,22 @@ fn pin(rules: Rules, i: usize) -> usize {
 fn put_pin(turn: &mut Turn<'_>, i: usize) {
     let point = turn.state.readers[i].point;
     let slot = pin(turn.scenario.rules, i);
+    let looks = turn.scenario.rules.obeys(Rule::ReaderLooksAtEnding);
     turn.put(
         Key::Pin(point),
         |store| store.pins[slot].insert(point),
-        |next| next.readers[i].phase = Phase::LookForEnding,
+        |next| {
+            next.readers[i].protected = true;
+            next.readers[i].phase = if looks { Phase::LookForEnding } else { Phase::GetManifest };
+        },
     );
 }
 
 fn look_for_ending(turn: &mut Turn<'_>, i: usize) {
     let point = turn.state.readers[i].point;
-    let looks = turn.scenario.rules.obeys(Rule::ReaderLooksAtEnding);
     let found = turn.state.store.ending.has(point);
     turn.take(Request::Get(Key::Ending(point), found), |next| {
-        next.readers[i].protected = !(found && looks);
+        next.readers[i].protected = !found;
         next.readers[i].phase = Phase::AskConfirmed;
     });
 }

@@ -52,8 +52,11 @@ rules! {
     ManifestLast "manifest_last" Design;
     /// After putting its manifest a writer looks for an `ending` record of its own id, and is fenced by one.
     CheckOwnEnding "check_own_ending" Design;
-    /// After putting its manifest a writer looks for its parent's manifest, and is fenced if it is gone.
+    /// After putting its manifest a writer looks whether its parent still stands, and is fenced if it does not.
     CheckParent "check_parent" Design;
+    /// Whether the parent stands is told by its `ending` record, which stays, not by its manifest, which a late
+    /// duplicate of its PUT can bring back.
+    ParentByEnding "parent_by_ending" Mend;
     /// After putting its manifest a writer looks for an `ending` record of each unfinished id whose packs it took
     /// over, and is fenced by one.
     CheckTakenEnding "check_taken_ending" Design;
@@ -61,6 +64,8 @@ rules! {
     ConfirmAfterChecks "confirm_after_checks" Mend;
     /// A writer takes as parent only a point whose `confirmed` record it has read.
     ParentConfirmed "parent_confirmed" Mend;
+    /// A writer takes as parent only a point that has no `ending` record when it looks; without one it opens a chain.
+    ParentNotEnding "parent_not_ending" Mend;
     /// A writer reports success as its last act, after all checks and the `confirmed` record.
     ReportLast "report_last" Design;
     /// A retried PUT sends the same bytes under the same name; a new encoding has a new name.
@@ -78,7 +83,7 @@ rules! {
 
     /// Forget never deletes the newest complete point that it sees.
     ForgetKeepsNewest "forget_keeps_newest" Design;
-    /// Forget takes as newest only a point whose `confirmed` record it has read.
+    /// Forget and prune take as newest only a point whose `confirmed` record they have read.
     NewestConfirmed "newest_confirmed" Mend;
     /// Forget deletes only points that are older than the newest that it keeps.
     ForgetOnlyOlder "forget_only_older" Said;

@@ -185,6 +185,9 @@ impl Scenario {
         for &before in &self.before {
             lay_down(&mut store, self.rules, before);
         }
+        if self.late_duplicates {
+            store.in_flight = store.manifests;
+        }
         State {
             store,
             writers: std::array::from_fn(|i| if i < self.writers.len() { Writer::START } else { Writer::ABSENT }),

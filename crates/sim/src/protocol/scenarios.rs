@@ -38,13 +38,16 @@ pub fn ordinary() -> Vec<Scenario> {
 pub fn deep() -> Vec<Scenario> {
     let commit = commit();
     vec![
-        Scenario { pruners: vec![Points::NONE; 2], forgetters: 2, name: "deep_commit", ..commit.clone() },
+        Scenario { forgetters: 2, name: "deep_commit", ..commit.clone() },
         Scenario { lost_answers: true, name: "deep_lost_answers", ..commit.clone() },
         Scenario { pruners: vec![Points::NONE; 2], forgetters: 1, name: "deep_two_pruners", ..two_pruners() },
         Scenario { forgetters: 1, name: "deep_resume", ..resume() },
         Scenario { lost_answers: true, name: "deep_hold", ..hold() },
         Scenario { readers: vec![Points::one(B)], name: "deep_late_duplicate", ..late_duplicate() },
         Scenario { listing: Listing::Stale, name: "deep_stale_late", ..late_duplicate() },
+        deep_stale_late_child(),
+        Scenario { pruners: vec![Points::NONE; 2], name: "deep_clock_order", ..clock_order() },
+        Scenario { lost_answers: true, name: "deep_clock_lost", ..clock_order() },
     ]
 }
 
@@ -222,6 +225,18 @@ fn stale_chain() -> Scenario {
         listing: Listing::StaleForPrune,
         crashes: false,
         ..Scenario::new("stale_chain", "a chain grows and is forgotten while prune reads; every LIST may hide names")
+    }
+}
+
+fn deep_stale_late_child() -> Scenario {
+    Scenario {
+        before: vec![Before::complete(0), Before::complete(2)],
+        writers: vec![WriterSpec::incremental(3)],
+        pruners: vec![Points::NONE],
+        forgetters: 1,
+        listing: Listing::Stale,
+        late_duplicates: true,
+        ..Scenario::new("deep_stale_late_child", "a forgotten manifest comes back while LISTs hide newer ones")
     }
 }
 

@@ -153,10 +153,14 @@ fn have_read(scenario: &Scenario, next: &mut State, i: usize) {
         forget_first_reading(scenario, next, i);
         return;
     }
-    pruner.phase = Phase::AskConfirmed;
-    pruner.todo = pruner.standing;
-    if pruner.todo.is_empty() {
-        keep_from(scenario, next, i, Points::NONE);
+    let asks = scenario.rules.obeys(Rule::NewestConfirmed);
+    match pruner.standing.last() {
+        None => keep_from(scenario, next, i, Points::NONE),
+        Some(newest) if !asks => keep_from(scenario, next, i, Points::before(newest)),
+        Some(_) => {
+            pruner.todo = pruner.standing;
+            pruner.phase = Phase::AskConfirmed;
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Phase {
     GetCandidate,
     /// About to see whether the candidate is confirmed.
     AskConfirmed,
+    /// About to see whether the candidate is ending.
+    AskEnding,
     /// About to see whether the leftover's id has a manifest.
     AskLeftover,
     /// About to see whether the leftover's id is ending.
@@ -39,7 +41,7 @@ pub enum Phase {
     PutManifest,
     /// About to look for an `ending` record of its own.
     CheckOwn,
-    /// About to look for the parent's manifest.
+    /// About to look whether the parent still stands.
     CheckParent,
     /// About to look for an `ending` record of the id whose packs it took over.
     CheckTaken,
@@ -257,8 +259,12 @@ fn check_ending(turn: &mut Turn<'_>, i: usize, id: PointId) {
 
 fn check_parent(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
     let parent = turn.state.store.plan(spec.id).parent.expect("the phase applies only where there is a parent");
-    let found = turn.state.store.manifests.has(parent);
-    settle(turn, i, Request::Get(Key::Manifest(parent), found), !found);
+    if turn.scenario.rules.obeys(Rule::ParentByEnding) {
+        check_ending(turn, i, parent);
+    } else {
+        let found = turn.state.store.manifests.has(parent);
+        settle(turn, i, Request::Get(Key::Manifest(parent), found), !found);
+    }
 }
 
 fn check_taken(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
