@@ -1,5 +1,7 @@
 //! Block devices, where the machine lets us have loop devices; otherwise the tests say that they are skipped.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

@@ -1,5 +1,7 @@
 //! Whatever a person gets wrong: the exit status, the last line with the value and the next step, and the same as JSON.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

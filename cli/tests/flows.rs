@@ -1,5 +1,7 @@
 //! What people do with the program from day to day, on real files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

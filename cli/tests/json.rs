@@ -1,5 +1,7 @@
 //! Every document has exactly the fields that `docs/json.md` lists, and at least those of the contract.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

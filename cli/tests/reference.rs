@@ -1,5 +1,7 @@
 //! `docs/cli.md` is what the definitions of the command line say. `UPDATE_DOCS=1` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

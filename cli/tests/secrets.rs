@@ -1,5 +1,7 @@
 //! The canary: no byte of a key file's secrets ever comes out of the program, whatever goes well or wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 

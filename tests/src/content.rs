@@ -46,7 +46,10 @@ fn change_run(chance: &mut Chance, content: &mut [u8], len_max: u64) {
 /// Fills `run` with what a compressor makes much smaller.
 fn text(chance: &mut Chance, run: &mut [u8]) {
     for line in run.chunks_mut(64) {
-        let words = format!("{:08x} the quick brown fox jumps over the lazy dog, again and again\n", chance.below(1 << 20));
+        let words = format!(
+            "{:08x} the quick brown fox jumps over the lazy dog, again and again\n",
+            chance.below(1 << 20)
+        );
         let len = line.len();
         line.copy_from_slice(&words.as_bytes()[..len]);
     }

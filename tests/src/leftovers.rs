@@ -18,7 +18,7 @@ const SCRATCH_AGE: Duration = Duration::from_secs(25 * 3_600);
 pub fn objects(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(root, root, &mut found);
-    found.retain(|name| !name.starts_with(".tmp/"));
+    found.retain(|name| !name.starts_with(".tmp/") && !name.ends_with('/'));
     found
 }
 
@@ -48,7 +48,10 @@ pub fn listed_uploads(root: &Path) -> Vec<String> {
 pub fn age_scratch_files(root: &Path) {
     let before = SystemTime::now() - SCRATCH_AGE;
     for name in scratch_files(root) {
-        let file = std::fs::File::options().write(true).open(root.join(".tmp").join(name)).expect("open a scratch file");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(root.join(".tmp").join(name))
+            .expect("open a scratch file");
         file.set_modified(before).expect("set a scratch file's time");
     }
 }
@@ -75,8 +78,9 @@ pub fn unneeded(repository: &Repository, points: &[String]) -> Vec<String> {
             needed.extend(volume_objects(&chain, &volume["record"]));
         }
     }
-    let is_needed = |name: &String| needed.contains(name) || starts.iter().any(|start| name.starts_with(start));
-    objects(repository.root()).into_iter().filter(|name| !name.ends_with('/') && !is_needed(name)).collect()
+    let is_needed =
+        |name: &String| needed.contains(name) || starts.iter().any(|start| name.starts_with(start));
+    objects(repository.root()).into_iter().filter(|name| !is_needed(name)).collect()
 }
 
 /// The map and packs of every point in a volume's lineage.
@@ -95,9 +99,12 @@ fn volume_objects(chain: &str, record: &Value) -> Vec<String> {
 
 /// Notes files as `a/b` and empty directories as `a/b/`.
 fn walk(root: &Path, directory: &Path, found: &mut BTreeSet<String>) {
-    let relative = |path: &Path| path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+    let relative =
+        |path: &Path| path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
     let mut is_empty = true;
-    for entry in std::fs::read_dir(directory).expect("read a directory").map(|entry| entry.expect("read an entry")) {
+    for entry in
+        std::fs::read_dir(directory).expect("read a directory").map(|entry| entry.expect("read an entry"))
+    {
         is_empty = false;
         if entry.file_type().expect("a kind").is_dir() {
             walk(root, &entry.path(), found);

@@ -41,7 +41,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     fn new(places: &[&Path]) -> Self {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).expect("make an inotify queue");
+        let inotify =
+            Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).expect("make an inotify queue");
         let watch = Self { inotify };
         for place in places {
             watch.add(place);

@@ -52,7 +52,8 @@ impl Outcome {
     /// Its standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{}", self.story()))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON: {error}\n{}", self.story()))
     }
 
     /// Everything about it, for a message.

@@ -1,6 +1,7 @@
 //! A directory of its own for each test, and the program run in it. Nothing of the caller's environment gets in.
 
 #![allow(dead_code, reason = "every test program uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; clippy sees no test here")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

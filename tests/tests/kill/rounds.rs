@@ -137,7 +137,11 @@ impl World {
         let listed = self.repository.point_ids();
         let newest: Vec<String> = self.points.keys().rev().take(keep).cloned().collect();
         for point in &newest {
-            assert!(listed.contains(point), "{point} is among the last {keep}, and gone\n{}", outcome.story());
+            assert!(
+                listed.contains(point),
+                "{point} is among the last {keep}, and gone\n{}",
+                outcome.story()
+            );
         }
         let before = self.points.len();
         self.points.retain(|point, _| listed.contains(point));

@@ -19,7 +19,9 @@ pub(crate) struct Timing {
 impl Timing {
     /// A moment of a run of `verb` that changes `places`; the first run is left alone and measured.
     pub(crate) fn moment<'a>(&self, chance: &mut Chance, verb: Verb, places: Vec<&'a Path>) -> Moment<'a> {
-        let Some((duration, events)) = self.seen.get(&verb) else { return Moment::Event { places, number: None } };
+        let Some((duration, events)) = self.seen.get(&verb) else {
+            return Moment::Event { places, number: None };
+        };
         if *events > 0 && chance.happens(50) {
             return Moment::Event { places, number: Some(1 + chance.below(*events)) };
         }

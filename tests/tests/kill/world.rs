@@ -18,7 +18,8 @@ use crate::tally::Tally;
 use crate::timing::Timing;
 
 /// Names and sizes of the volumes. The last is large enough to be sent in parts where memory is short.
-const VOLUMES: [(&str, u64); 4] = [("a", 1 << 20), ("b", (2 << 20) + 512), ("c", 4 << 20), ("parts", 13 << 20)];
+const VOLUMES: [(&str, u64); 4] =
+    [("a", 1 << 20), ("b", (2 << 20) + 512), ("c", 4 << 20), ("parts", 13 << 20)];
 const UNIT_BYTES: u64 = 512;
 
 /// Contents of a point's volumes, by name.
@@ -106,13 +107,18 @@ impl World {
     #[track_caller]
     pub(crate) fn note_backup(&mut self, outcome: &Outcome, contents: Contents) {
         let listed = self.repository.points();
-        let new: Vec<&Value> = listed.iter().filter(|it| !self.points.contains_key(&text(&it["point"]))).collect();
+        let new: Vec<&Value> =
+            listed.iter().filter(|it| !self.points.contains_key(&text(&it["point"]))).collect();
         assert!(new.len() <= 1, "one run, {} points\n{}", new.len(), outcome.story());
         assert!(new.iter().all(|point| point["state"] == "available"), "{new:?}\n{}", outcome.story());
         if !outcome.is_killed() {
             assert_eq!(outcome.status, Some(0), "{}", outcome.story());
             let report = outcome.json();
-            assert!(new.len() == 1 && new[0]["point"] == report["point"], "reported and not there\n{}", outcome.story());
+            assert!(
+                new.len() == 1 && new[0]["point"] == report["point"],
+                "reported and not there\n{}",
+                outcome.story()
+            );
             self.tally.resumed += u64::from(report["resumed_bytes"].as_u64() > Some(0));
         }
         if let Some(point) = new.first() {
@@ -136,7 +142,8 @@ impl World {
         let target = self.path("compared");
         let contents = self.points[point].clone();
         std::fs::create_dir(&target).expect("make a directory");
-        let wanted: Vec<&String> = contents.keys().filter(|name| only.is_none_or(|only| only == *name)).collect();
+        let wanted: Vec<&String> =
+            contents.keys().filter(|name| only.is_none_or(|only| only == *name)).collect();
         let words: Vec<String> =
             wanted.iter().map(|name| format!("--volume={name}={}", target.join(name).display())).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -187,7 +194,10 @@ impl World {
         assert!(unneeded.is_empty(), "not needed by {last} and still there: {unneeded:#?}");
         let uploads = leftovers::listed_uploads(root);
         assert!(uploads.is_empty(), "prune left uploads of runs that are over: {uploads:?}");
-        println!("scratch files of killed writes, before their day is over: {}", leftovers::scratch_files(root).len());
+        println!(
+            "scratch files of killed writes, before their day is over: {}",
+            leftovers::scratch_files(root).len()
+        );
         leftovers::age_scratch_files(root);
         self.repository.expect_clean(&[]);
         let scratch = leftovers::scratch_files(root);

@@ -269,7 +269,7 @@ fn wishes_are_granted_or_refused() {
         let report = run(wish).unwrap();
         world.find(report.point).unwrap().summary.reason
     };
-    assert_eq!(reason(TypeWish::Full), Reason::NoParent);
+    assert_eq!(reason(TypeWish::Full), Reason::AskedFull);
     assert_eq!(reason(TypeWish::Incremental), Reason::AskedIncremental(1));
     assert_eq!(reason(TypeWish::Full), Reason::AskedFull);
     assert_eq!(reason(TypeWish::Auto), Reason::Continues(1));

@@ -61,7 +61,7 @@ impl ChainPrivateKey {
 
 /// AES-256-GCM key of one pack, as a reader has it: it opens frames and cannot seal any.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use coffer_format::{ObjectContext, PackKey, RepositoryId};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let key: PackKey = PackKey::unencrypted(&context).into();
@@ -78,19 +78,19 @@ pub struct PackKey(Secret32);
 /// let key = PackKey::from_entropy([7; 32]);
 /// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap();
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let key = PackKey::from_entropy([7; 32]);
 /// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap();
 /// let second = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap(); // the key is gone
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use coffer_format::PackKey;
 /// let key = PackKey::from_entropy([7; 32]);
 /// let copy = key.clone();
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0308
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let stored: PackKey = PackKey::from_entropy([7; 32]).into();

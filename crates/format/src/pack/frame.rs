@@ -65,7 +65,7 @@ pub struct SealedFrame {
 
 /// Seals the frames of one encoding of one pack, in order. It cannot be cloned and its counter cannot be set.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let sealer = FrameSealer::new(Suite::Aes256Gcm, PackKey::from_entropy([7; 32]), &context).unwrap();

@@ -51,7 +51,8 @@ fn back_up(after: &Scenario, state: &State) -> Option<State> {
     let mut state = *state;
     state.writers = [Writer::START, Writer::ABSENT, Writer::ABSENT, Writer::ABSENT];
     run(after, &mut state, Actor::Writer(PointId::SPARE), writer::steps);
-    (state.writers[0].phase == Phase::Done && state.store.readable(after.rules, PointId::SPARE)).then_some(state)
+    (state.writers[0].phase == Phase::Done && state.store.readable(after.rules, PointId::SPARE))
+        .then_some(state)
 }
 
 fn run(after: &Scenario, state: &mut State, actor: Actor, steps: fn(&mut Turn<'_>, usize)) {

@@ -37,7 +37,8 @@ impl Agent {
 /// Asks both agents of writer `i` to start.
 pub(super) fn start(next: &mut State, i: usize) {
     let first = if next.writers[i].may_take { Agent::List } else { Agent::Put };
-    next.writers[i] = Writer { phase: Phase::Agents, candidates: Points::NONE, agents: [first; 2], ..next.writers[i] };
+    next.writers[i] =
+        Writer { phase: Phase::Agents, candidates: Points::NONE, agents: [first; 2], ..next.writers[i] };
 }
 
 /// Adds the steps that the agents of writer `i` may take.
@@ -60,7 +61,8 @@ fn list(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec, volume: Volume) {
     let scenario = turn.scenario;
     let from = spec.resumes.expect("only agents of a run that resumes list leftovers");
     for seen in scenario.listing.outside_prune().leftovers(&turn.state.store, from) {
-        let mine = seen.only(Objects::one(ObjectId::pack(from, volume)).with(Objects::one(ObjectId::keys(from))));
+        let mine =
+            seen.only(Objects::one(ObjectId::pack(from, volume)).with(Objects::one(ObjectId::keys(from))));
         turn.take(Request::ListData(mine), |next| {
             if next.writers[i].phase == Phase::Agents {
                 look::take_over(scenario, &mut next.store, i, mine, Volumes::Both);
@@ -90,7 +92,9 @@ pub(super) fn coordinate(turn: &mut Turn<'_>, i: usize) {
             done(next);
         }),
         [Agent::Dead, _] => turn.take(Request::Decide("gives up"), |next| next.writers[i].end(Phase::Dead)),
-        _ if !scenario.rules.obeys(Rule::CoordinatorWaits) => turn.take(Request::Decide("does not wait"), done),
+        _ if !scenario.rules.obeys(Rule::CoordinatorWaits) => {
+            turn.take(Request::Decide("does not wait"), done)
+        }
         _ => {}
     }
 }

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// How to call the program.
-pub const USAGE: &str = "usage: protocol-model [--scenario NAME] [--deep] [--all | --without RULE | --first-design] [--threads N]
+pub const USAGE: &str =
+    "usage: protocol-model [--scenario NAME] [--deep] [--all | --without RULE | --first-design] [--threads N]
   --scenario NAME   only this scenario; otherwise every one
   --deep            the larger scenarios too (many minutes, some GiB; use --release)
   --without RULE    switch the rule off and print how that is caught
@@ -51,7 +52,9 @@ impl Options {
             }
         }
         options.scenarios = match name {
-            Some(name) => vec![scenarios::named(&name).ok_or_else(|| format!("no scenario is called {name}"))?],
+            Some(name) => {
+                vec![scenarios::named(&name).ok_or_else(|| format!("no scenario is called {name}"))?]
+            }
             None if deep => scenarios::ordinary().into_iter().chain(scenarios::deep()).collect(),
             None => scenarios::ordinary(),
         };

@@ -43,7 +43,8 @@ impl fmt::Display for Counterexample {
 pub fn explore(scenario: &Scenario, threads: usize) -> Outcome {
     scenario.check_bounds();
     let world = World { scenario: scenario.clone(), after: scenario.aftermath() };
-    let checker = world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker =
+        world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let counterexample = checker.discovery(HOLDS).map(|path| {
         let last = path.last_state();
         let property = property::broken(scenario, &scenario.aftermath(), last);

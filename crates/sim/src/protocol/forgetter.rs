@@ -181,18 +181,22 @@ fn announce(turn: &mut Turn<'_>, i: usize, point: PointId) {
 fn look_for_pins(turn: &mut Turn<'_>, i: usize, point: PointId) {
     let scenario = turn.scenario;
     let found = turn.state.store.pins.iter().any(|pins| pins.has(point));
-    turn.take(Request::Get(Key::Pin(point), found), |next| match found && scenario.rules.obeys(Rule::PinChecked) {
-        true => leave(&mut next.forgetters[i], point),
-        false => next.forgetters[i].phase = Phase::LookForHold,
+    turn.take(Request::Get(Key::Pin(point), found), |next| {
+        match found && scenario.rules.obeys(Rule::PinChecked) {
+            true => leave(&mut next.forgetters[i], point),
+            false => next.forgetters[i].phase = Phase::LookForHold,
+        }
     });
 }
 
 fn look_for_hold(turn: &mut Turn<'_>, i: usize, point: PointId) {
     let scenario = turn.scenario;
     let found = turn.state.store.holds.has(point);
-    turn.take(Request::Get(Key::Hold(point), found), |next| match found && scenario.rules.obeys(Rule::HoldChecked) {
-        true => leave(&mut next.forgetters[i], point),
-        false => next.forgetters[i].phase = Phase::Delete,
+    turn.take(Request::Get(Key::Hold(point), found), |next| {
+        match found && scenario.rules.obeys(Rule::HoldChecked) {
+            true => leave(&mut next.forgetters[i], point),
+            false => next.forgetters[i].phase = Phase::Delete,
+        }
     });
 }
 

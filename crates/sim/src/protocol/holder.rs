@@ -43,7 +43,9 @@ pub fn steps(turn: &mut Turn<'_>) {
         Holder::Put => put(turn, point),
         Holder::LookForEnding => look_for_ending(turn, point),
         Holder::GetManifest => get_manifest(turn, point),
-        Holder::Held => turn.take(Request::Decide("decides to release"), |next| next.holder = Holder::Release),
+        Holder::Held => {
+            turn.take(Request::Decide("decides to release"), |next| next.holder = Holder::Release)
+        }
         Holder::Release => release(turn, point),
         Holder::Over => {}
     }

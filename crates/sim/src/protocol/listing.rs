@@ -42,7 +42,9 @@ impl Listing {
         let owed = store.manifests.without(shown).only(store.objects.owners());
         match self {
             Self::Exact => vec![store.objects],
-            Self::Stale | Self::StaleForPrune => store.objects.subsets().filter(|seen| owed.without(seen.owners()).is_empty()).collect(),
+            Self::Stale | Self::StaleForPrune => {
+                store.objects.subsets().filter(|seen| owed.without(seen.owners()).is_empty()).collect()
+            }
             Self::Blind => store.objects.subsets().collect(),
         }
     }
@@ -59,7 +61,9 @@ impl Listing {
     /// The answers that a LIST under `ended/` may give.
     pub fn ended(self, store: &Store) -> Vec<Objects> {
         match self {
-            Self::Stale | Self::StaleForPrune | Self::Blind if !store.ended.is_empty() => vec![store.ended, Objects::NONE],
+            Self::Stale | Self::StaleForPrune | Self::Blind if !store.ended.is_empty() => {
+                vec![store.ended, Objects::NONE]
+            }
             _ => vec![store.ended],
         }
     }

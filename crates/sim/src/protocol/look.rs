@@ -58,7 +58,9 @@ fn get_candidate(turn: &mut Turn<'_>, i: usize) {
         let usable = found && counts(scenario.rules, store.plan(point), ended);
         turn.take(Request::Get(Key::Manifest(point), found), |next| match usable {
             false => drop_candidate(scenario, next, i, point),
-            true if scenario.rules.obeys(Rule::ParentConfirmed) => next.writers[i].phase = Phase::AskConfirmed,
+            true if scenario.rules.obeys(Rule::ParentConfirmed) => {
+                next.writers[i].phase = Phase::AskConfirmed
+            }
             true => found_good(scenario, next, i, point),
         });
     }
@@ -134,7 +136,9 @@ fn ask_leftover(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
     let found = turn.state.store.manifests.has(point);
     turn.take(Request::Get(Key::Manifest(point), found), |next| match found {
         true => advance(scenario, next, i, None),
-        false if scenario.rules.obeys(Rule::TakeoverSkipsEnding) => next.writers[i].phase = Phase::AskLeftoverEnding,
+        false if scenario.rules.obeys(Rule::TakeoverSkipsEnding) => {
+            next.writers[i].phase = Phase::AskLeftoverEnding
+        }
         false => go_and_take(scenario, next, i),
     });
 }

@@ -45,9 +45,11 @@ impl fmt::Display for Property {
     }
 }
 
+type Holds = fn(&Scenario, &State) -> bool;
+
 /// The first property that `state` breaks. `after` is [`Scenario::aftermath`] of `scenario`.
 pub fn broken(scenario: &Scenario, after: &Scenario, state: &State) -> Option<Property> {
-    let always: [(Property, fn(&Scenario, &State) -> bool); 9] = [
+    let always: [(Property, Holds); 9] = [
         (Property::ReportedIsReadable, reported_is_readable),
         (Property::NamedIsKept, named_is_kept),
         (Property::SomethingStays, something_stays),

@@ -172,7 +172,9 @@ pub(super) fn advance(scenario: &Scenario, next: &mut State, i: usize, from: Opt
     for &phase in &order[start..] {
         pruner.todo = todo(scenario, pruner, phase);
         let applies = match phase {
-            Phase::ListPointsAgain => !pruner.free.is_empty() && scenario.rules.obeys(Rule::RereadAfterEnding),
+            Phase::ListPointsAgain => {
+                !pruner.free.is_empty() && scenario.rules.obeys(Rule::RereadAfterEnding)
+            }
             Phase::ListDataAgain => false,
             Phase::Delete => !pruner.free.is_empty(),
             _ => !pruner.todo.is_empty(),

@@ -256,4 +256,3 @@ fn unpin(turn: &mut Turn<'_>, i: usize) {
         |next| next.readers[i] = Reader { phase: Phase::Over, point: PointId::new(0), ..reader },
     );
 }
-

@@ -144,7 +144,11 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.iter().copied().find(|rule| rule.name() == name).ok_or_else(|| format!("no rule is called {name}"))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|rule| rule.name() == name)
+            .ok_or_else(|| format!("no rule is called {name}"))
     }
 }
 

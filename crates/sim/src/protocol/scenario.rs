@@ -123,7 +123,9 @@ impl Before {
 
     fn parts(self) -> (PointId, Option<PointId>, Volumes) {
         match self {
-            Self::Complete { id, parent, volumes } | Self::Leftover { id, parent, volumes } => (id, parent, volumes),
+            Self::Complete { id, parent, volumes } | Self::Leftover { id, parent, volumes } => {
+                (id, parent, volumes)
+            }
         }
     }
 }
@@ -190,10 +192,18 @@ impl Scenario {
         }
         State {
             store,
-            writers: std::array::from_fn(|i| if i < self.writers.len() { Writer::START } else { Writer::ABSENT }),
-            pruners: std::array::from_fn(|i| if i < self.pruners.len() { Pruner::START } else { Pruner::OVER }),
-            forgetters: std::array::from_fn(|i| if i < self.forgetters { Forgetter::START } else { Forgetter::OVER }),
-            readers: std::array::from_fn(|i| if i < self.readers.len() { Reader::START } else { Reader::ABSENT }),
+            writers: std::array::from_fn(
+                |i| if i < self.writers.len() { Writer::START } else { Writer::ABSENT },
+            ),
+            pruners: std::array::from_fn(
+                |i| if i < self.pruners.len() { Pruner::START } else { Pruner::OVER },
+            ),
+            forgetters: std::array::from_fn(|i| {
+                if i < self.forgetters { Forgetter::START } else { Forgetter::OVER }
+            }),
+            readers: std::array::from_fn(
+                |i| if i < self.readers.len() { Reader::START } else { Reader::ABSENT },
+            ),
             holder: if self.hold.is_some() { Holder::START } else { Holder::OVER },
         }
     }
@@ -202,7 +212,8 @@ impl Scenario {
     /// nothing going wrong: to see that a run leaves nothing behind that cannot be dealt with.
     pub fn aftermath(&self) -> Self {
         let abandoned = self.pruners.iter().fold(Points::NONE, |all, &ids| all.with(ids));
-        let volumes = if self.writers.iter().any(|w| w.volumes == Volumes::Both) { Volumes::Both } else { Volumes::A };
+        let volumes =
+            if self.writers.iter().any(|w| w.volumes == Volumes::Both) { Volumes::Both } else { Volumes::A };
         let resumed = self.writers.iter().find(|w| w.resumes.is_some());
         let last = WriterSpec {
             id: PointId::SPARE,
@@ -237,7 +248,9 @@ impl Scenario {
 fn lay_down(store: &mut Store, rules: Rules, before: Before) {
     let (id, parent, volumes) = before.parts();
     let inherited = parent.map_or(Manifest::BLANK, |parent| *store.plan(parent));
-    let packs = volumes.iter().fold(Objects::NONE, |packs, volume| packs.with(Objects::one(ObjectId::pack(id, volume))));
+    let packs = volumes
+        .iter()
+        .fold(Objects::NONE, |packs, volume| packs.with(Objects::one(ObjectId::pack(id, volume))));
     let chain = if parent.is_some() { inherited.chain } else { id };
     let plan = Manifest { chain, parent, volumes, ..Manifest::BLANK };
     store.plans[id.index()] = complete_plan(rules, plan, inherited.lineage.with(packs));

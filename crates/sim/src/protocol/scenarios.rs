@@ -72,7 +72,10 @@ fn clock_order() -> Scenario {
         writers: vec![WriterSpec::incremental(2), WriterSpec::full(1), WriterSpec::incremental(3).after(0)],
         pruners: vec![Points::NONE],
         forgetters: 1,
-        ..Scenario::new("clock_order", "a full that is older but commits first, and a child of what it overtook")
+        ..Scenario::new(
+            "clock_order",
+            "a full that is older but commits first, and a child of what it overtook",
+        )
     }
 }
 
@@ -131,7 +134,10 @@ fn skipped_volume() -> Scenario {
         writers: vec![WriterSpec::incremental(2).of(Volumes::Both)],
         pruners: vec![Points::NONE],
         forgetters: 1,
-        ..Scenario::new("skipped_volume", "a volume whose base is older than the parent, which did not cover it")
+        ..Scenario::new(
+            "skipped_volume",
+            "a volume whose base is older than the parent, which did not cover it",
+        )
     }
 }
 
@@ -171,7 +177,10 @@ fn restore_unconfirmed() -> Scenario {
         readers: vec![Points::one(B)],
         pruners: vec![Points::one(B)],
         listing: Listing::Stale,
-        ..Scenario::new("restore_unconfirmed", "a restore of a point that will turn out to be void; stale LISTs")
+        ..Scenario::new(
+            "restore_unconfirmed",
+            "a restore of a point that will turn out to be void; stale LISTs",
+        )
     }
 }
 
@@ -224,7 +233,10 @@ fn stale_chain() -> Scenario {
         forgetters: 2,
         listing: Listing::StaleForPrune,
         crashes: false,
-        ..Scenario::new("stale_chain", "a chain grows and is forgotten while prune reads; every LIST may hide names")
+        ..Scenario::new(
+            "stale_chain",
+            "a chain grows and is forgotten while prune reads; every LIST may hide names",
+        )
     }
 }
 
@@ -236,7 +248,10 @@ fn deep_stale_late_child() -> Scenario {
         forgetters: 1,
         listing: Listing::Stale,
         late_duplicates: true,
-        ..Scenario::new("deep_stale_late_child", "a forgotten manifest comes back while LISTs hide newer ones")
+        ..Scenario::new(
+            "deep_stale_late_child",
+            "a forgotten manifest comes back while LISTs hide newer ones",
+        )
     }
 }
 

@@ -168,7 +168,12 @@ impl Turn<'_> {
         self.write([Request::Delete(key), Request::DeleteLost(key)], effect, change);
     }
 
-    fn write(&mut self, [done, lost]: [Request; 2], effect: impl Fn(&mut Store), change: impl FnOnce(&mut State)) {
+    fn write(
+        &mut self,
+        [done, lost]: [Request; 2],
+        effect: impl Fn(&mut Store),
+        change: impl FnOnce(&mut State),
+    ) {
         self.take(done, |next| {
             effect(&mut next.store);
             change(next);

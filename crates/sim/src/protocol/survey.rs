@@ -2,13 +2,13 @@
 //!
 //! Must never take for free what a manifest names that any name has mentioned.
 
+use super::listing::Listing;
 use super::names::{Objects, PointId, Points};
 use super::pruner::{Doubt, Phase, Pruner, advance};
 use super::rule::Rule;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Key, Request, Turn};
-use super::listing::Listing;
 use super::store::{Manifest, counts, void};
 
 /// Adds the steps of pruner `i` while it reads.
@@ -38,7 +38,8 @@ fn list_points(turn: &mut Turn<'_>, i: usize) {
                 }
                 pruner.named = Objects::NONE;
                 pruner.todo = if looks_up(scenario) { pruner.known } else { shown };
-                pruner.phase = if lists_data_again(scenario) { Phase::ListDataAgain } else { Phase::GetManifestsAgain };
+                pruner.phase =
+                    if lists_data_again(scenario) { Phase::ListDataAgain } else { Phase::GetManifestsAgain };
                 if pruner.phase == Phase::GetManifestsAgain {
                     pruner.todo = pruner.todo.without(pruner.gone);
                     have_read_if_all(scenario, next, i);

@@ -134,7 +134,12 @@ impl Writer {
     }
 
     pub(super) fn end(&mut self, phase: Phase) {
-        *self = Self { phase, reported: self.reported || phase == Phase::Done, agents: self.agents, ..Self::START };
+        *self = Self {
+            phase,
+            reported: self.reported || phase == Phase::Done,
+            agents: self.agents,
+            ..Self::START
+        };
     }
 }
 
@@ -258,7 +263,8 @@ fn check_ending(turn: &mut Turn<'_>, i: usize, id: PointId) {
 }
 
 fn check_parent(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
-    let parent = turn.state.store.plan(spec.id).parent.expect("the phase applies only where there is a parent");
+    let parent =
+        turn.state.store.plan(spec.id).parent.expect("the phase applies only where there is a parent");
     if turn.scenario.rules.obeys(Rule::ParentByEnding) {
         check_ending(turn, i, parent);
     } else {
