@@ -3,13 +3,11 @@
   full          back up the images, dropped from the page cache first
   incremental   after 1 % of random 64 KiB blocks changed, with no word about where
   restore       to new files; SHA-256 compared with the images
-  listed        after another 1 %, with the list of what changed (tools that take one), then restored and compared
 
 The images are put back after each tool, so all tools see the same bytes.
 """
 
 import hashlib
-import json
 import os
 import shutil
 
@@ -22,6 +20,7 @@ from tools import Run
 from units import GIB
 
 BLOCK_BYTES = 64 << 10
+CHANGE_SEED = 7
 
 
 def sha256_of(path):
@@ -42,7 +41,7 @@ class Bench:
         self.images = images
         self.work = work
         self.log = log
-        self._ratios = {}
+        self._lz4_ratio = None
 
     def limits(self):
         """Returns what fio reaches on the first image and on a new file of its size."""
@@ -61,33 +60,27 @@ class Bench:
         try:
             self._command(tool, run, tool.init(run))
             reports = {"full": self._phase(tool, run, tool.full)}
-            change = self._change(run, 7, undone)
+            change = self._change(run, undone)
             reports["incremental"] = {**self._phase(tool, run, tool.incremental), "change": change}
             reports["restore"] = self._restore(tool, run)
-            if tool.takes_ranges:
-                change = self._change(run, 8, undone)
-                reports["listed"] = {**self._phase(tool, run, tool.listed), "change": change}
-                reports["listed"]["verified"] = self._restore(tool, run)["verified"]
             return reports
         finally:
             for image, undo in reversed(undone):
                 apply_undo(image, undo)
             shutil.rmtree(run.folder, ignore_errors=True)
 
-    def _change(self, run, seed, undone):
-        """Changes 1 % of each image; leaves the ranges of the first in run.ranges."""
+    def _change(self, run, undone):
+        """Changes 1 % of each image; how to undo it is added to `undone` before the first write."""
         total, ranges = 0, []
         for image in run.images:
-            undo = os.path.join(run.folder, f"undo-{seed}-{os.path.basename(image)}")
+            undo = os.path.join(run.folder, f"undo-{os.path.basename(image)}")
             undone.append((image, undo))
-            report = mutate(image, "random-64k", change_bytes(os.path.getsize(image)), seed, undo)
+            report = mutate(image, "random-64k", change_bytes(os.path.getsize(image)), CHANGE_SEED, undo)
             total += report["changed_bytes"]
             ranges.append(report["ranges"])
-        with open(run.ranges, "w", encoding="ascii") as out:
-            json.dump(ranges[0], out)
-        if seed not in self._ratios:  # the first tool has one image, the one that the targets are about
-            self._ratios[seed] = limits.lz4_ratio(run.images[0], ranges[0])
-        return {"changed_bytes": total, "lz4_ratio": self._ratios[seed]}
+        if self._lz4_ratio is None:  # the first tool has one image, the one that the targets are about
+            self._lz4_ratio = limits.lz4_ratio(run.images[0], ranges[0])
+        return {"changed_bytes": total, "lz4_ratio": self._lz4_ratio}
 
     def _restore(self, tool, run):
         os.makedirs(run.target)
@@ -109,7 +102,6 @@ class Bench:
         before = repository.size(run.repo)
         report = self._command(tool, run, command(run))
         report["added_bytes"] = repository.size(run.repo) - before
-        run.point = (report["result"] or {}).get("point", run.point)
         size = sum(os.path.getsize(image) for image in run.images)
         report["cpu_s_per_gib"] = report["cpu_s"] / (size / GIB)
         return report

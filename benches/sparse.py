@@ -3,11 +3,13 @@
 import errno
 import os
 
+from gen_image import write_all
 from mutate import read_exactly
 from stream import Stream, shake
 
 BLOCK_BYTES = 64 << 10
-WRITTEN_BYTES = 4 << 10  # of each changed block, so that a large volume stays small on disk
+WRITTEN_BYTES = 16 << 10  # of each changed block: a large volume stays small on disk, and yet the frames are long
+#                            enough (16 KiB and more) that their lengths and offsets take the room they take in life
 COMPARE_BYTES = 1 << 20
 
 
@@ -25,21 +27,20 @@ def make(path, size):
 
 
 def change_blocks(path, fraction, seed):
-    """Writes new content into a part of the volume's blocks; returns their ranges [[offset, length], ...].
+    """Writes new content into a part of the volume's blocks; returns how many.
 
-    The first 4 KiB of each drawn block get text that no other block and no other seed has.
+    The first 16 KiB of each drawn block get random bytes that no other block and no other seed has.
     """
     handle = os.open(path, os.O_RDWR)
     try:
         blocks = os.lseek(handle, 0, os.SEEK_END) // BLOCK_BYTES
         drawn = Stream(seed, "sparse").sample(blocks, max(1, round(blocks * fraction)))
         for index in drawn:
-            line = f"{seed}/{index};".encode()
-            os.pwrite(handle, (line * (WRITTEN_BYTES // len(line) + 1))[:WRITTEN_BYTES], index * BLOCK_BYTES)
+            write_all(handle, shake(seed, f"block/{index}", WRITTEN_BYTES), index * BLOCK_BYTES)
         os.fsync(handle)
     finally:
         os.close(handle)
-    return [[index * BLOCK_BYTES, BLOCK_BYTES] for index in drawn]
+    return len(drawn)
 
 
 def scatter(path, amount, seed, run_bytes=1 << 20):
@@ -48,7 +49,7 @@ def scatter(path, amount, seed, run_bytes=1 << 20):
     try:
         slots = os.lseek(handle, 0, os.SEEK_END) // run_bytes
         for index in Stream(seed, "scatter").sample(slots, amount // run_bytes):
-            os.pwrite(handle, shake(seed, f"run/{index}", run_bytes), index * run_bytes)
+            write_all(handle, shake(seed, f"run/{index}", run_bytes), index * run_bytes)
         os.fsync(handle)
     finally:
         os.close(handle)

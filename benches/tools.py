@@ -19,7 +19,6 @@ class Run:
 
     folder: str
     images: list[str]
-    point: str | None = None  # the newest point, for the next backup's change list
     target_folder: str | None = None  # to restore into, if not inside `folder`
     restored: dict[str, str] = field(default_factory=dict)  # image -> where the tool puts it, if it can be told
 
@@ -35,10 +34,6 @@ class Run:
     def target(self):
         return self.target_folder or os.path.join(self.folder, "target")
 
-    @property
-    def ranges(self):
-        return os.path.join(self.folder, "ranges.json")
-
 
 class Tool:
     """What the tools have in common; `images` says which set of images it backs up."""
@@ -47,7 +42,6 @@ class Tool:
     program = ""
     images = "one"
     memory = None  # the cap on peak resident memory that the tool was given, bytes
-    takes_ranges = False
 
     def installed(self):
         """Says whether the tool can run here."""
@@ -75,7 +69,6 @@ class Coffer(Tool):
         self.program = program
         self.memory = memory
         self.images = images
-        self.takes_ranges = images == "one"
         self.label = f"coffer {memory >> 20} MiB" + (" x4" if images == "four" else "")
 
     def _common(self, run, key=True):
@@ -88,12 +81,12 @@ class Coffer(Tool):
         return self._backup(run, "--type", "full")
 
     def incremental(self, run):
+        """The incremental that reads and compares the whole volume."""
         return self._backup(run, "--type", "incremental", "--changes", "hash")
 
-    def listed(self, run):
-        """The incremental of a volume whose changes are known beforehand."""
-        changes = ["--changes", f"list:{run.ranges}", "--list-base", run.point]
-        return self._backup(run, "--type", "incremental", *changes)
+    def incremental_skipping_holes(self, run):
+        """The incremental that reads and compares the places where the volume holds data."""
+        return self._backup(run, "--type", "incremental", "--changes", "auto")
 
     def _backup(self, run, *options):
         volumes = [f"{os.path.basename(image)}={image}" for image in run.images]

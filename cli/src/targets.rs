@@ -121,6 +121,8 @@ fn choose(wanted: &Wanted, info: &PathInfo, existing: Existing) -> Result<How, C
         }
         (Existing::Overwrite, PathKind::Device) => How::WriteDevice,
         (Existing::Overwrite, _) => How::Replace,
+        // A restore killed in its first moment leaves an empty file, in which there is nothing to compare and nothing to lose.
+        (Existing::InPlace, PathKind::Image) if info.size_bytes == 0 => How::Replace,
         (Existing::InPlace, _) => How::Compare,
     };
     if how == How::Replace || info.size_bytes >= wanted.size {

@@ -218,7 +218,8 @@ impl World {
     }
 
     fn backup(&self) -> std::process::Command {
-        self.repository.backup(&[self.volume()], &["--memory", "64MiB"])
+        // Each in a chain of its own: space of a chain comes back only with the whole chain.
+        self.repository.backup(&[self.volume()], &["--memory", "64MiB", "--type", "full"])
     }
 
     #[track_caller]

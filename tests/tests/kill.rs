@@ -30,6 +30,9 @@ fn a_kill_at_any_moment_loses_no_reported_point_and_leaves_nothing_behind() {
     let mut world = World::new(&program, Chance::new(seed));
     for round in 1..=rounds {
         world.round(round);
+        if round.is_multiple_of(500) {
+            println!("after {round} rounds: {}", world.tally);
+        }
     }
     world.finish();
     println!("{rounds} rounds: {}", world.tally);

@@ -10,7 +10,9 @@ use coffer_format::{
 
 use coffer_store::ObjectStore;
 
-use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, list_teams, read_object, store_key};
+use crate::repository::{
+    DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, list_teams, read_object, store_key,
+};
 use crate::{EngineError, Repository};
 
 /// A point as its summary tells it. Untrusted until its manifest was read.
@@ -117,7 +119,8 @@ fn list_team(repository: &Repository, team: &Label, filter: &Filter) -> Result<V
             None => match read_summary(repository, key)? {
                 // The listing proves nothing: the record's exact key decides.
                 Some(summary) => {
-                    let confirmed = store.exists(&store_key(&object_key::confirmed(&plan, &id, &summary))?)?;
+                    let confirmed =
+                        store.exists(&store_key(&object_key::confirmed(&plan, &id, &summary))?)?;
                     (summary, confirmed)
                 }
                 None => continue,
@@ -140,7 +143,9 @@ fn read_summaries(store: &dyn ObjectStore, prefix: &str) -> Result<BTreeMap<Id, 
         // The manifest tells which key it should have been; verify reports it.
         match object_key::parse_confirmed(key) {
             Ok((_, id, summary)) => drop(summaries.insert(id, summary)),
-            Err(error) => tracing::warn!(key, %error, "record of a confirmed point cannot be read; reading the manifest"),
+            Err(error) => {
+                tracing::warn!(key, %error, "record of a confirmed point cannot be read; reading the manifest")
+            }
         }
     }
     Ok(summaries)

@@ -92,7 +92,8 @@ pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(
     let key = store_key(&object_key::pin(&point.plan.team, &point.id, &run))?;
     repository.store().put(&key, pin.encode().into())?;
     // Rule hold_looks_at_ending: a forget that is on its way has looked for holds already, so this one would come too late.
-    let announced = repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)?;
+    let announced =
+        repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)?;
     if !announced && repository.store().exists(&store_key(&point.key)?)? {
         return Ok(());
     }
@@ -182,13 +183,19 @@ fn delete_points(
     verdict.forgotten.retain(|id| !pinned.contains(id));
     let manifests: Vec<Key> = going.iter().map(|point| store_key(&point.key)).collect::<Result<_, _>>()?;
     delete_all(repository, &manifests)?;
-    let confirmed = |point: &&PointEntry| store_key(&object_key::confirmed(&point.plan, &point.id, &point.summary));
+    let confirmed =
+        |point: &&PointEntry| store_key(&object_key::confirmed(&point.plan, &point.id, &point.summary));
     delete_all(repository, &going.iter().map(confirmed).collect::<Result<Vec<_>, _>>()?)?;
     Ok(verdict)
 }
 
 /// Announces the end of an id (rules `forget_announces`, `ending_before_reread`). The record is never deleted.
-pub(crate) fn put_ending(repository: &Repository, plan: &PlanId, point: Id, run: Id) -> Result<(), EngineError> {
+pub(crate) fn put_ending(
+    repository: &Repository,
+    plan: &PlanId,
+    point: Id,
+    run: Id,
+) -> Result<(), EngineError> {
     let key = store_key(&object_key::ending(&plan.team, &point))?;
     if repository.store().exists(&key)? {
         return Ok(());

@@ -4,16 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{
-    Ended, EndedObjects, EndedVolume, Id, Label, Names, PlanId, VolumeName, object_key,
-};
+use coffer_format::{Ended, EndedObjects, EndedVolume, Id, Label, Names, PlanId, VolumeName, object_key};
 use coffer_store::{Key, RequestCounts};
 
 use crate::catalog::{Filter, PointEntry, list_points};
 use crate::forget::{delete_all, is_stale, put_ending};
-use crate::inventory::{
-    PlanObjects, VolumeObjects, list_objects, unnamed,
-};
+use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
 use crate::survey::Survey;
 use crate::{EngineError, Repository};

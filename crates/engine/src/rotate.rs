@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, Signed, TeamStatement,
-    object_key, seal_chain_key,
+    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, Signed,
+    TeamStatement, object_key, seal_chain_key,
 };
 
 use crate::backup::read_chain_key;
@@ -69,7 +69,9 @@ pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateR
 fn check_published(repository: &Repository, new: &KeyFile) -> Result<(), EngineError> {
     let key = object_key::team(&new.team, new.generation);
     let published = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? {
-        Some(bytes) => Some(Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&key))?.payload),
+        Some(bytes) => {
+            Some(Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&key))?.payload)
+        }
         None => None,
     };
     if published.is_some_and(|statement| statement.x25519 == new.x25519_public) {

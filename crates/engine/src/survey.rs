@@ -61,7 +61,8 @@ impl<'a> Survey<'a> {
             match self.manifest(&id)? {
                 Some(manifest) => {
                     let lineages = manifest.volume_records().flat_map(|record| record.lineage.iter());
-                    let related = lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
+                    let related =
+                        lineages.map(|entry| entry.point).chain(manifest.parent).chain([manifest.chain]);
                     for id in related {
                         if self.known.insert(id) {
                             todo.insert(id);
@@ -87,7 +88,9 @@ impl<'a> Survey<'a> {
         }
         self.unreadable.insert(
             Id::from_bytes([0; 16]),
-            format!("points went away during each of {READINGS_MAX} readings; run prune again when no forget runs"),
+            format!(
+                "points went away during each of {READINGS_MAX} readings; run prune again when no forget runs"
+            ),
         );
         Ok(())
     }
@@ -101,7 +104,9 @@ impl<'a> Survey<'a> {
     pub(crate) fn newest_confirmed(&self) -> Result<Option<Id>, EngineError> {
         for (id, manifest) in self.standing.iter().rev() {
             let confirmed = object_key::confirmed(self.plan, id, &manifest.summary());
-            if manifest.state == PointState::Available && self.repository.store().exists(&store_key(&confirmed)?)? {
+            if manifest.state == PointState::Available
+                && self.repository.store().exists(&store_key(&confirmed)?)?
+            {
                 return Ok(Some(*id));
             }
         }

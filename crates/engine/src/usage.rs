@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer_format::{Id, Label, PlanId, PointType, VolumeName, object_key};
 
 use crate::catalog::{Filter, PointEntry, list_points};
-use crate::inventory::{
-    PlanObjects, VolumeObjects, list_objects, unnamed,
-};
+use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
 use crate::repository::list_teams;
 use crate::survey::Survey;
 use crate::{EngineError, Repository};

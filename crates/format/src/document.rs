@@ -1,4 +1,4 @@
-//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records as one line. A
+//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records with a line that holds their digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
 mod config;
@@ -23,8 +23,8 @@ pub use team::{ChainKeyDocument, Recipient, TeamStatement};
 pub use verifier::Verifier;
 pub use volume::{ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::check_range;
 use crate::{FormatError, Label, RepositoryId};
@@ -90,6 +90,39 @@ where
     }
 }
 
+/// A document that is not signed: its line, and a second one with its digest, so that a flipped byte shows.
+pub(crate) fn with_digest<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = to_json(value);
+    let digest = DigestLine { digest: crate::Digest::of(&bytes) };
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&to_json(&digest));
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The document of which `bytes` is [`with_digest`].
+pub(crate) fn without_digest<T>(what: &'static str, bytes: &[u8]) -> Result<T, FormatError>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let lines = one_line(what, bytes, DOCUMENT_LEN_MAX)?;
+    let end = lines.iter().position(|byte| *byte == b'\n');
+    let (line, digest) = end
+        .and_then(|end| Some((lines.get(..end)?, lines.get(end + 1..)?)))
+        .ok_or(FormatError::NotCanonical { what, detail: "has no line with its digest" })?;
+    let digest: DigestLine = from_json(what, digest)?;
+    if digest.digest != crate::Digest::of(line) {
+        return Err(FormatError::Seal { what, detail: "its digest is of other bytes" });
+    }
+    from_json(what, line)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DigestLine {
+    digest: crate::Digest,
+}
+
 /// The line before the one `\n` that ends `bytes`.
 pub(crate) fn one_line<'a>(
     what: &'static str,
@@ -112,22 +145,19 @@ pub(crate) fn check_format(what: &'static str, format: u32) -> Result<(), Format
     }
 }
 
-/// `encode` and `decode` of a document of one unsigned line that has `check_values`.
+/// `encode` and `decode` of an unsigned document that has `check_values`.
 macro_rules! one_line_document {
     ($name:ty, $what:literal) => {
         impl $name {
-            /// The object's bytes: compact JSON and a newline.
+            /// The object's bytes: compact JSON and its digest, each a line.
             #[must_use]
             pub fn encode(&self) -> Vec<u8> {
-                let mut line = crate::document::to_json(self);
-                line.push(b'\n');
-                line
+                crate::document::with_digest(self)
             }
 
             /// The document that the object `bytes` holds.
             pub fn decode(bytes: &[u8]) -> Result<Self, crate::FormatError> {
-                let line = crate::document::one_line($what, bytes, crate::document::DOCUMENT_LEN_MAX)?;
-                let value: Self = crate::document::from_json($what, line)?;
+                let value: Self = crate::document::without_digest($what, bytes)?;
                 crate::document::check_format($what, value.format)?;
                 value.check_values()?;
                 Ok(value)

@@ -5,8 +5,8 @@
 mod parse;
 
 pub use parse::{
-    parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest, parse_pin,
-    parse_confirmed, parse_team,
+    parse_confirmed, parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest,
+    parse_pin, parse_team,
 };
 
 use crate::{Id, Label, PlanId, Summary, VolumeName};

@@ -26,7 +26,9 @@ impl Timing {
             return Moment::Event { places, number: Some(1 + chance.below(*events)) };
         }
         let longest = u64::try_from(duration.as_micros()).expect("a short time").max(1);
-        Moment::After(Duration::from_micros(chance.below(longest)))
+        // Often in the second half, where a run commits, and a little beyond.
+        let first = if chance.happens(50) { longest / 2 } else { 0 };
+        Moment::After(Duration::from_micros(first + chance.below(longest - first + longest / 8)))
     }
 
     /// Learns from a run that came to its end: recent runs count more.

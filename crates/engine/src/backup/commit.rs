@@ -56,7 +56,7 @@ pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Resu
         namespace: plan.namespace.clone(),
         plan: plan.plan.clone(),
         chain: run,
-        public: public.clone(),
+        public,
         recipients: vec![Recipient { generation, x25519: recipient, sealed }],
     };
     let signed = repository.signer(&plan.team)?.sign(&document);

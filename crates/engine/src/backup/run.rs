@@ -159,7 +159,7 @@ impl Run<'_> {
             },
             source,
             base,
-            chain: self.chain.public.clone(),
+            chain: self.chain.public,
             block_size,
             compression: self.request.compression,
             use_holes,
@@ -374,6 +374,13 @@ fn open_chain(
             Err(error) if can_start_anew(&error, &choice) => {
                 tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
                 choice = TypeChoice { parent: None, reason: Reason::ParentUnusable };
+            }
+            // It stood a moment ago: somebody forgot it.
+            Err(EngineError::Store(coffer_store::StoreError::NotFound { .. })) => {
+                return Err(EngineError::Fenced {
+                    run,
+                    reason: format!("its parent {} was forgotten as it began", parent.id),
+                });
             }
             Err(error) => return Err(error),
         }

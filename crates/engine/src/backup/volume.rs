@@ -66,7 +66,7 @@ impl VolumeRun<'_> {
             repository: self.repository.id(),
             suite: self.repository.suite(),
             secrets: secrets.clone(),
-            chain: self.chain.clone(),
+            chain: self.chain,
             path: self.path.clone(),
             block_size: self.block_size,
             compression: self.compression,

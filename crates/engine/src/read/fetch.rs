@@ -226,14 +226,12 @@ pub(crate) fn open_chain_key(
             Err(EngineError::Damaged { .. }) if number > 1 => break,
             Err(error) => return Err(error),
         };
-        for recipient in
-            document.recipients.iter().filter(|recipient| recipient.generation == recovery.generation)
-        {
+        let own = document.recipients.iter().find(|recipient| recipient.generation == recovery.generation);
+        if let Some(recipient) = own {
             let context = ObjectContext::new(&document.repository, &key);
             let secrets = recovery.recovery("opening a chain key").map_err(EngineError::Limit)?;
             let opened = open_sealed_chain_key(&secrets.x25519, &recipient.sealed, &context);
-            let opened = opened.map_err(EngineError::object(&key))?;
-            return Ok(Some(opened));
+            return Ok(Some(opened.map_err(EngineError::object(&key))?));
         }
         number += 1;
     }

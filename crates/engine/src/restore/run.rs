@@ -153,7 +153,8 @@ pub(crate) fn explain_missing(
         }
         // The manifest stands: rule reader_asks_confirmed, and where an `ended` list made it void, the point does not count any more.
         let confirmed = object_key::confirmed(&point.plan, &point.id, &point.summary);
-        Ok(!repository.store().exists(&store_key(&confirmed)?)? || crate::catalog::is_void(repository, point)?)
+        Ok(!repository.store().exists(&store_key(&confirmed)?)?
+            || crate::catalog::is_void(repository, point)?)
     };
     if gone().unwrap_or(false) { EngineError::Forgotten(point.id) } else { error }
 }

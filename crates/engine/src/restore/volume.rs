@@ -20,6 +20,8 @@ use crate::{EngineError, Repository, Resources};
 
 /// Leaves that are planned together, so that small extents of one pack come in one request.
 const WINDOW_LEAVES: u32 = 16;
+/// Bytes that one call makes zero.
+const ZERO_BYTES_MAX: u32 = 256 << 20;
 /// Blocks that one thread compares at once.
 const COMPARE_BLOCKS: u32 = 256;
 
@@ -132,10 +134,19 @@ impl VolumeRestore<'_> {
             if skip_zeroes {
                 self.progress.advance(self.bytes_of(&range), 0);
             } else {
-                give(Work::Zero(range))?;
+                self.zero_pieces(range).map(Work::Zero).try_for_each(&mut *give)?;
             }
         }
         plan_ranges(window.runs).into_iter().map(Work::Fetch).try_for_each(give)
+    }
+
+    /// Cuts a run of zeroes, which can be as long as the volume, so that cancelling does not wait for all of it.
+    fn zero_pieces(&self, range: Range<u32>) -> impl Iterator<Item = Range<u32>> {
+        let step = (ZERO_BYTES_MAX / self.map.block_size().bytes()).max(1);
+        range
+            .clone()
+            .step_by(step as usize)
+            .map(move |first| first..first.saturating_add(step).min(range.end))
     }
 
     fn work(&self, receiver: &Receiver<Work>, target: &dyn BlockTarget) -> Result<(), EngineError> {

@@ -151,7 +151,9 @@ fn check_confirmed(
         }
     }
     for id in by_id.keys().filter(|id| !confirmed.contains(id)) {
-        report.notice(format!("point {id} is not confirmed: its run died, was fenced, or is still at it; it does not count"));
+        report.notice(format!(
+            "point {id} is not confirmed: its run died, was fenced, or is still at it; it does not count"
+        ));
     }
     Ok(())
 }

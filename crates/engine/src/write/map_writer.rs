@@ -160,7 +160,7 @@ impl MapWriter {
     }
 
     fn close_node(&mut self) -> Result<(), EngineError> {
-        let index = u32::try_from(self.leaves.saturating_sub(1) / NODE_LEAVES).unwrap_or(u32::MAX);
+        let index = self.leaves.saturating_sub(1) / NODE_LEAVES;
         let children = std::mem::take(&mut self.node);
         self.node_leaves = 0;
         if children.iter().all(|child| matches!(child, Child::Zero(_))) {

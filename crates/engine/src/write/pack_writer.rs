@@ -114,7 +114,7 @@ impl OpenPack {
             number,
             origin: context.repository,
             context: object_context,
-            sealed_key: sealed_key.clone(),
+            sealed_key,
         };
         let mut object = context.sink.create(store_key(&key)?, &context.group);
         object.write_all(&header.encode())?;

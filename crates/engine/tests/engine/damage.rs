@@ -166,7 +166,11 @@ fn is_clear(error: &EngineError) -> bool {
     match error {
         EngineError::Damaged { volume, key, detail, .. } => {
             let text = error.to_string();
-            !volume.is_empty() && !key.is_empty() && !detail.is_empty() && text.contains(key) && text.contains(volume)
+            !volume.is_empty()
+                && !key.is_empty()
+                && !detail.is_empty()
+                && text.contains(key)
+                && text.contains(volume)
         }
         EngineError::Object { key, .. } => !key.is_empty() && error.to_string().contains(key),
         EngineError::Forgotten(_) | EngineError::NotFound(_) => true,
@@ -259,7 +263,7 @@ fn a_summary_that_says_something_else_is_found() {
         for at in dot + 1..key.as_str().len() {
             let mut text = key.as_str().as_bytes().to_vec();
             text[at] = if text[at] == b'A' { b'B' } else { b'A' };
-            let other = Key::new(&String::from_utf8(text).unwrap()).unwrap();
+            let other = Key::new(String::from_utf8(text).unwrap()).unwrap();
             let store = copy_of(&fixture.store);
             store.lose(&key);
             store.put(&other, Bytes::new()).unwrap();
@@ -299,7 +303,10 @@ fn pages_that_no_standing_point_uses_are_the_only_exception() {
         let key = object_key::map(&record.path_of(manifest.point));
         let root = record.root.as_ref().unwrap();
         let offsets = by_key.remove(&key).unwrap_or_default();
-        let (root_start, end) = (usize::try_from(root.offset).unwrap(), usize::try_from(root.offset).unwrap() + root.length as usize);
+        let (root_start, end) = (
+            usize::try_from(root.offset).unwrap(),
+            usize::try_from(root.offset).unwrap() + root.length as usize,
+        );
         let pages_end = *offsets.iter().rev().find(|at| **at < root_start).unwrap() + 1;
         // The header and the pack table, between the leaf and node pages and the root, are still used.
         assert!(pages_end < root_start, "the pack table lies between {pages_end} and {root_start}");
@@ -324,7 +331,8 @@ enum Harm {
     Remove,
 }
 
-const HARMS: [Harm; 7] = [Harm::Flip, Harm::Cut, Harm::Extend, Harm::Swap, Harm::Replace, Harm::Foreign, Harm::Remove];
+const HARMS: [Harm; 7] =
+    [Harm::Flip, Harm::Cut, Harm::Extend, Harm::Swap, Harm::Replace, Harm::Foreign, Harm::Remove];
 
 /// Why nobody can tell from the bucket alone.
 fn excuse(kind: Kind, harm: Harm) -> Option<&'static str> {
@@ -406,7 +414,10 @@ fn check_random_damage(seed: u64, encrypted: bool, cases: usize) {
     }
     println!("seed {seed}: {counts:#?}");
     for harm in HARMS {
-        assert!(counts.get(&(harm, "found")).is_some_and(|count| *count > cases / 30), "{harm:?}: {counts:?}");
+        assert!(
+            counts.get(&(harm, "found")).is_some_and(|count| *count > cases / 30),
+            "{harm:?}: {counts:?}"
+        );
     }
 }
 

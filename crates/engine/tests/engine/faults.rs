@@ -14,8 +14,10 @@ use crate::world::{Image, World};
 
 const BLOCK: usize = 16 << 10;
 
+type PlanAt = fn(u64) -> FaultPlan;
+
 /// How the store fails from or at step `n`.
-const FAULTS: [(&str, fn(u64) -> FaultPlan); 6] = [
+const FAULTS: [(&str, PlanAt); 6] = [
     ("refused", |n| FaultPlan::none().fail_at(n, Fault::Before(Failure::Unavailable))),
     ("answer lost", |n| FaultPlan::none().fail_at(n, Fault::After(Failure::Unavailable))),
     ("full", |n| FaultPlan::none().full_from(n)),
@@ -41,17 +43,20 @@ impl Past {
         let mut image = Image::mixed(seed, 9 * BLOCK + 5, BLOCK);
         // Incompressible, so that a pack has several parts.
         image.mutate(seed, BLOCK, 0.9);
-        image.bytes.iter_mut().zip(0_u32..).for_each(|(byte, at)| *byte ^= (at.wrapping_mul(2_654_435_761) >> 13) as u8);
+        image
+            .bytes
+            .iter_mut()
+            .zip(0_u32..)
+            .for_each(|(byte, at)| *byte ^= (at.wrapping_mul(2_654_435_761) >> 13) as u8);
         let mut made = Vec::new();
         for step in 0..3 {
             made.push(world.make(&[("vol", &image)]));
             image.bytes[step * BLOCK] ^= 1;
         }
-        let dying = FaultStore::new(store.clone(), FaultPlan::none().nth(
-            Operation::CompleteUpload,
-            0,
-            Fault::After(Failure::Unavailable),
-        ));
+        let dying = FaultStore::new(
+            store.clone(),
+            FaultPlan::none().nth(Operation::CompleteUpload, 0, Fault::After(Failure::Unavailable)),
+        );
         world.over(Arc::new(dying)).try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap_err();
         Past { world, store, made, next: image }
     }
@@ -91,11 +96,20 @@ fn check(past: &Past, name: &str, may_forget: &[Id], job: Job) {
     }
     println!("{name}: {counts:?}");
     for fault in ["refused", "answer lost", "dies before", "dies after"] {
-        assert!(counts.get(&(fault, "failed")).is_some_and(|count| *count > 1), "{name}, {fault}: {counts:?}");
+        assert!(
+            counts.get(&(fault, "failed")).is_some_and(|count| *count > 1),
+            "{name}, {fault}: {counts:?}"
+        );
     }
 }
 
-fn check_after(past: &Past, store: Arc<MemoryStore>, result: Result<Claim, EngineError>, may_forget: &[Id], context: &str) {
+fn check_after(
+    past: &Past,
+    store: Arc<MemoryStore>,
+    result: Result<Claim, EngineError>,
+    may_forget: &[Id],
+    context: &str,
+) {
     let world = past.world_on(store);
     let claim = match result {
         Ok(claim) => {
@@ -104,13 +118,17 @@ fn check_after(past: &Past, store: Arc<MemoryStore>, result: Result<Claim, Engin
             claim
         }
         Err(error) => {
-            let clear = matches!(error.advice(), Advice::Retry | Advice::Configure | Advice::Fenced | Advice::NotFound);
+            let clear = matches!(
+                error.advice(),
+                Advice::Retry | Advice::Configure | Advice::Fenced | Advice::NotFound
+            );
             assert!(clear, "{context}: {:?}: {error:?}", error.advice());
             // Who failed to forget may have forgotten; nobody else may.
             Claim { made: Vec::new(), forgotten: may_forget.to_vec() }
         }
     };
-    let mut due: Vec<Made> = past.made.iter().filter(|made| !claim.forgotten.contains(&made.id)).cloned().collect();
+    let mut due: Vec<Made> =
+        past.made.iter().filter(|made| !claim.forgotten.contains(&made.id)).cloned().collect();
     due.extend(claim.made);
     world.assert_all_restore(&due, context);
     assert_eq!(world.verify(true).problems, [], "{context}");
@@ -118,7 +136,8 @@ fn check_after(past: &Past, store: Arc<MemoryStore>, result: Result<Claim, Engin
     let next = next.unwrap_or_else(|error| panic!("{context}: the next backup: {error}"));
     due.push(Made::new(next.point, &[("vol", &past.next)]));
     for _ in 0..2 {
-        run_prune(&world.repository(), &PruneRequest::default()).unwrap_or_else(|error| panic!("{context}: prune: {error}"));
+        run_prune(&world.repository(), &PruneRequest::default())
+            .unwrap_or_else(|error| panic!("{context}: prune: {error}"));
     }
     world.assert_nothing_unneeded(context);
     world.assert_all_restore(&due, &format!("{context}, after prune"));
@@ -203,7 +222,9 @@ fn verify_never_calls_unread_objects_sound() {
     let past = Past::new(8, true);
     let mut struck = 0;
     // A lost "there is no such object" is no fault of the store's that anybody could see.
-    for (fault, plan) in FAULTS.into_iter().filter(|(fault, _)| ["refused", "dies before", "dies after"].contains(fault)) {
+    for (fault, plan) in
+        FAULTS.into_iter().filter(|(fault, _)| ["refused", "dies before", "dies after"].contains(fault))
+    {
         for step in 0.. {
             let faulty = Arc::new(FaultStore::new(copy_of(&past.store), plan(step)));
             let result = past.world.over(faulty.clone()).try_verify(true);

@@ -33,8 +33,11 @@ impl World {
         volumes: &[(&str, &Image)],
     ) -> Result<BackupReport, EngineError> {
         self.clock.advance_ms(3_600_000);
-        let boxed = |(name, image): &(&'static str, &Image)| (*name, Box::new((*image).clone()) as Box<dyn BlockSource>);
-        let volumes: Vec<(&'static str, &Image)> = volumes.iter().map(|(name, image)| (leak(name), *image)).collect();
+        let boxed = |(name, image): &(&'static str, &Image)| {
+            (*name, Box::new((*image).clone()) as Box<dyn BlockSource>)
+        };
+        let volumes: Vec<(&'static str, &Image)> =
+            volumes.iter().map(|(name, image)| (leak(name), *image)).collect();
         let mut request = self.request(volumes.iter().map(boxed).collect());
         request.type_wish = wish;
         run_backup(&self.open()?, &self.resources, &request)
@@ -80,7 +83,8 @@ impl World {
     pub(crate) fn assert_all_restore<'m>(&self, made: impl IntoIterator<Item = &'m Made>, context: &str) {
         for made in made {
             let point = self.find(made.id).unwrap_or_else(|| panic!("{context}: point {} is gone", made.id));
-            self.restore_made(&point, made).unwrap_or_else(|error| panic!("{context}: point {}: {error}", made.id));
+            self.restore_made(&point, made)
+                .unwrap_or_else(|error| panic!("{context}: point {}: {error}", made.id));
         }
     }
 
@@ -109,7 +113,10 @@ impl World {
 
 /// Volume names live as long as the test program; there are a handful.
 fn leak(name: &str) -> &'static str {
-    ["vol", "a", "b", "c", "d"].into_iter().find(|known| *known == name).expect("a volume name of these tests")
+    ["vol", "a", "b", "c", "d"]
+        .into_iter()
+        .find(|known| *known == name)
+        .expect("a volume name of these tests")
 }
 
 /// A store with the same objects.
@@ -137,7 +144,10 @@ impl Witness {
     /// Starts out with bytes that differ from the expected ones everywhere.
     pub(crate) fn of(expected: &Arc<Vec<u8>>) -> Witness {
         let bytes = expected.iter().map(|byte| !byte).collect();
-        Witness { expected: expected.clone(), state: Arc::new(Mutex::new(WitnessState { bytes, wrong_at: None })) }
+        Witness {
+            expected: expected.clone(),
+            state: Arc::new(Mutex::new(WitnessState { bytes, wrong_at: None })),
+        }
     }
 
     fn put(&self, offset: u64, bytes: &[u8]) {

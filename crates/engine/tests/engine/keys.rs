@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use coffer_engine::backup::TypeWish;
 use coffer_engine::catalog::load_manifest;
 use coffer_engine::{
-    Entropy, EngineError, PruneRequest, Repository, RestoreMode, RotateReport, finish_rotation, forget_points, hold,
-    rotate, run_prune,
+    EngineError, Entropy, PruneRequest, Repository, RestoreMode, RotateReport, finish_rotation,
+    forget_points, hold, rotate, run_prune,
 };
 use coffer_format::{ChainKeyDocument, Id, KeyFile, Signed, object_key};
 use coffer_store::fault::{Failure, Fault, Moment};
@@ -25,7 +25,9 @@ fn with_key(world: &World, key: Option<KeyFile>) -> World {
 }
 
 fn writer_of(key: &KeyFile, number: u8) -> KeyFile {
-    let mut draw = |out: &mut [u8]| out.iter_mut().zip(number..).for_each(|(byte, value)| *byte = value.wrapping_mul(37));
+    let mut draw = |out: &mut [u8]| {
+        out.iter_mut().zip(number..).for_each(|(byte, value)| *byte = value.wrapping_mul(37))
+    };
     key.writer_key(Id::from_parts(1, [number; 10]), &mut draw).unwrap()
 }
 
@@ -44,7 +46,10 @@ fn a_writer_key_writes_and_verifies_and_reads_nothing() {
     for (point, made) in writer.points().iter().zip(&made) {
         let refused = writer.restore_made(point, made).unwrap_err();
         assert_eq!(refused.kind(), "usage");
-        assert!(refused.to_string().contains("never read") && refused.to_string().contains("--key"), "{refused}");
+        assert!(
+            refused.to_string().contains("never read") && refused.to_string().contains("--key"),
+            "{refused}"
+        );
         let disk = Disk::filled(image.bytes.len(), 7);
         writer.restore_to(point, &disk, RestoreMode::InPlace).unwrap_err();
         assert!(disk.bytes().iter().all(|byte| *byte == 7), "nothing was written");
@@ -80,11 +85,17 @@ fn keys_of_others_are_refused() {
     let mistaken = with_key(&plain, world.recovery.clone()).open().err().unwrap();
     assert!(mistaken.to_string().contains("not encrypted"), "{mistaken}");
     assert_eq!(world.points().len(), 1);
-    assert!(world.repository().create_team(&"other".parse().unwrap(), &mut |_| Ok(())).is_err(), "a team's keys are made once");
+    assert!(
+        world.repository().create_team(&"other".parse().unwrap(), &mut |_| Ok(())).is_err(),
+        "a team's keys are made once"
+    );
 }
 
 /// Rotates over `store`; gives back what was saved.
-fn rotate_over(world: &World, store: Arc<dyn ObjectStore>) -> (Option<KeyFile>, Result<RotateReport, EngineError>) {
+fn rotate_over(
+    world: &World,
+    store: Arc<dyn ObjectStore>,
+) -> (Option<KeyFile>, Result<RotateReport, EngineError>) {
     let mut saved = None;
     let mut save = |key: &KeyFile| {
         saved = Some(key.clone());
@@ -95,7 +106,7 @@ fn rotate_over(world: &World, store: Arc<dyn ObjectStore>) -> (Option<KeyFile>, 
 }
 
 fn recipients(world: &World, chain: Id, number: u32) -> Vec<u32> {
-    let key = Key::new(&object_key::chain_key(&world.plan, &chain, number)).unwrap();
+    let key = Key::new(object_key::chain_key(&world.plan, &chain, number)).unwrap();
     let bytes = world.store.get(&key, 1 << 20).unwrap();
     let document = Signed::<ChainKeyDocument>::decode(&bytes).unwrap().payload;
     document.recipients.iter().map(|recipient| recipient.generation).collect()
@@ -148,7 +159,7 @@ fn an_interrupted_rotation_is_finished_or_begun_again() {
         let report = world.try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap();
         made.push(Made::new(report.point, &[("vol", &image)]));
     }
-    let statement = Key::new(&object_key::team(&world.plan.team, 2)).unwrap();
+    let statement = Key::new(object_key::team(&world.plan.team, 2)).unwrap();
     let (mut finished, mut begun_again) = (0, 0);
     for lost_answer in [false, true] {
         for step in 0.. {
@@ -217,7 +228,8 @@ fn secrets_of(key: &KeyFile) -> Vec<[u8; 32]> {
     let secret = |field: &&str| {
         let (_, rest) = text.split_once(&format!("\"{field}\":\""))?;
         let digits = rest.get(..64)?;
-        let bytes: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let bytes: Vec<u8> =
+            (0..32).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect();
         <[u8; 32]>::try_from(bytes).ok()
     };
     fields.iter().filter_map(secret).collect()
@@ -252,7 +264,12 @@ fn no_secret_is_stored_or_shown() {
     show(&new);
     let writer_world = with_key(&world, Some(writer.clone()));
     show(&writer_world.restore_made(&points[0], &made).map_err(|error| format!("{error} {error:?}")));
-    show(&with_key(&World::new(8, true), Some(recovery.clone())).open().err().map(|error| format!("{error} {error:?}")));
+    show(
+        &with_key(&World::new(8, true), Some(recovery.clone()))
+            .open()
+            .err()
+            .map(|error| format!("{error} {error:?}")),
+    );
     show(&KeyFile::decode(&recovery.encode().replace("\"team\":\"default\"", "\"team\":\"defaulu\"")));
     show(&KeyFile::decode(&recovery.encode()[..900]));
     show(&world.repository().verifier());
@@ -280,7 +297,12 @@ fn no_secret_is_stored_or_shown() {
     // The search itself finds what it looks for: the key file's text holds all of its secrets.
     assert!(secrets_of(&recovery).iter().all(|secret| recovery.encode().contains(&hex(secret))));
     assert_eq!((secrets_of(&recovery).len(), secrets_of(&writer).len()), (5, 3));
-    assert!(shown.len() > 20_000 && objects.len() > 10, "{} characters, {} objects", shown.len(), objects.len());
+    assert!(
+        shown.len() > 20_000 && objects.len() > 10,
+        "{} characters, {} objects",
+        shown.len(),
+        objects.len()
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The engine against real stores in memory and on disk, with a clock and a random source that the tests own.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod chains;
 mod damage;
 mod faults;

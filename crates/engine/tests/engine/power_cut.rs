@@ -114,7 +114,8 @@ fn check(record: &Record, len: usize, seed: u64) {
     let report = report.unwrap_or_else(|error| panic!("{context}: the next backup: {error}"));
     let next = Made::new(report.point, &[("vol", &record.next)]);
     for _ in 0..2 {
-        run_prune(&world.repository(), &PruneRequest::default()).unwrap_or_else(|error| panic!("{context}: prune: {error}"));
+        run_prune(&world.repository(), &PruneRequest::default())
+            .unwrap_or_else(|error| panic!("{context}: prune: {error}"));
     }
     world.assert_nothing_unneeded(&context);
     world.assert_all_restore(due.into_iter().chain([&next]), &format!("{context}, after prune"));

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use coffer_engine::{Advice, EngineError, PruneReport, PruneRequest, forget_point
 use coffer_format::{BlockSize, Id};
 use coffer_store::fault::{Failure, Fault, Moment};
 use coffer_store::{
-    FaultPlan, FaultStore, Key, ListPage, MemoryStore, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome,
-    RequestCounts, StoreError, UploadId, UploadInfo,
+    FaultPlan, FaultStore, Key, ListPage, MemoryStore, ObjectInfo, ObjectStore, Operation, PartTag,
+    PutOutcome, RequestCounts, StoreError, UploadId, UploadInfo,
 };
 
 use crate::history::{Made, copy_of};
@@ -58,7 +58,7 @@ impl Scene {
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             world.try_backup_of(TypeWish::Full, &[("vol", image)]).unwrap();
         }));
-            assert!(died.is_err());
+        assert!(died.is_err());
     }
 }
 
@@ -106,7 +106,8 @@ fn meet(name: &str, make: impl Fn() -> Scene, first: &Act, second: &Act) -> BTre
             let hook = {
                 let (scene, said, came, second) = (scene.clone(), said.clone(), came.clone(), second.clone());
                 move |request: &coffer_store::fault::Request<'_>| {
-                    if request.step == step && request.moment == moment && !came.swap(true, Ordering::SeqCst) {
+                    if request.step == step && request.moment == moment && !came.swap(true, Ordering::SeqCst)
+                    {
                         second(&scene.world, &scene, &mut said.lock().unwrap()).unwrap();
                     }
                 }
@@ -207,11 +208,81 @@ fn a_backup_between_the_steps_of_prune_loses_nothing() {
         scene.leave_unfinished(&image);
         scene
     };
-    let counts = meet("prune", make, &all(vec![back_up(TypeWish::Full, |scene| &scene.next), prune()]), &back_up(
-        TypeWish::Auto,
-        |scene| &scene.other,
-    ));
+    let counts = meet(
+        "prune",
+        make,
+        &all(vec![back_up(TypeWish::Full, |scene| &scene.next), prune()]),
+        &back_up(TypeWish::Auto, |scene| &scene.other),
+    );
     assert!(counts["done"] >= 20, "{counts:?}");
+}
+
+/// How a run ends that stored its data before a prune began, and commits as a whole right before that prune's request `step`.
+/// `None` if the prune makes fewer requests.
+fn commit_during_prune(scene: &Scene, step: u64) -> Option<Result<BackupReport, EngineError>> {
+    let ((reached, is_reached), (go, may_go), (over, is_over)) =
+        (mpsc::channel(), mpsc::channel(), mpsc::channel());
+    let may_go = Mutex::new(may_go);
+    let slow = FaultStore::new(scene.store.clone(), FaultPlan::none()).with_hook(move |request| {
+        let commits = request.operation == Operation::Put && request.key.contains("/points/");
+        if commits && request.moment == Moment::Before {
+            reached.send(()).unwrap();
+            may_go.lock().unwrap().recv().unwrap();
+        }
+    });
+    let slow = scene.world.over(Arc::new(slow));
+    let image = scene.next.clone();
+    let run = std::thread::spawn(move || {
+        let result = slow.try_backup_of(TypeWish::Incremental, &[("vol", &image)]);
+        // Nobody waits for it when prune ended before this run came to its turn.
+        let _ = over.send(());
+        result
+    });
+    is_reached.recv().unwrap();
+    // A later point stands, so that the slow run may be ended.
+    scene.world.try_backup_of(TypeWish::Full, &[("vol", &scene.other)]).unwrap();
+    let came = Arc::new(AtomicBool::new(false));
+    let (let_go, is_over) = (go.clone(), Mutex::new(is_over));
+    let hook = {
+        let came = came.clone();
+        move |request: &coffer_store::fault::Request<'_>| {
+            if request.step == step && request.moment == Moment::Before {
+                came.store(true, Ordering::SeqCst);
+                let_go.send(()).unwrap();
+                is_over.lock().unwrap().recv().unwrap();
+            }
+        }
+    };
+    let pruning = FaultStore::new(scene.store.clone(), FaultPlan::none()).with_hook(hook);
+    run_prune(&scene.world.over(Arc::new(pruning)).repository(), &PruneRequest::default()).unwrap();
+    if !came.load(Ordering::SeqCst) {
+        go.send(()).unwrap();
+    }
+    let result = run.join().unwrap();
+    came.load(Ordering::SeqCst).then_some(result)
+}
+
+/// Rules check_own_ending, ending_before_reread, reread_after_ending, void_by_ended: either prune sees the commit, or the run the end.
+#[test]
+fn a_slow_run_that_commits_during_prune_stands_or_is_fenced() {
+    let (mut done, mut fenced) = (0, 0);
+    for step in 0.. {
+        let scene = Scene::new(14);
+        let context = format!("commit before step {step} of prune");
+        let Some(result) = commit_during_prune(&scene, step) else { break };
+        let mut said = Said::default();
+        match result {
+            Ok(report) => {
+                done += 1;
+                said.made.push(Made::new(report.point, &[("vol", &scene.next)]));
+            }
+            Err(EngineError::Fenced { .. }) => fenced += 1,
+            Err(error) => panic!("{context}: {error:?}"),
+        }
+        look_after(&scene, &said, &context);
+    }
+    println!("slow run: {done} done, {fenced} fenced");
+    assert!(done >= 4 && fenced >= 4, "{done} done, {fenced} fenced");
 }
 
 #[test]
@@ -293,7 +364,10 @@ fn an_unfinished_run_goes_when_a_later_point_stands_or_a_person_names_it() {
     assert_eq!(prune_with(&scene.world, &PruneRequest::default()).objects_deleted, 0);
     let id: Id = left[0].as_str().split('/').nth(7).unwrap().parse().unwrap();
     let abandoned = PruneRequest { abandoned: BTreeSet::from([id]), ..PruneRequest::default() };
-    let dry = prune_with(&scene.world, &PruneRequest { dry_run: true, abandoned: abandoned.abandoned.clone(), team: None });
+    let dry = prune_with(
+        &scene.world,
+        &PruneRequest { dry_run: true, abandoned: abandoned.abandoned.clone(), team: None },
+    );
     assert_eq!(dry.objects_deleted, left.len() as u64);
     assert!(left.iter().all(|key| scene.store.peek(key).is_some()), "a dry run deletes nothing");
     assert_eq!(prune_with(&scene.world, &abandoned).objects_deleted, left.len() as u64);
@@ -328,11 +402,14 @@ fn a_chain_with_a_strange_object_is_left_alone() {
     forget_points(&scene.world.repository(), &gone, &Default::default(), false).unwrap();
     let data = scene.store.keys().into_iter().find(|key| key.as_str().contains("/data/")).unwrap();
     let chain = data.as_str().split('/').take(7).collect::<Vec<_>>().join("/");
-    let strange = Key::new(&format!("{chain}/notes.txt")).unwrap();
+    let strange = Key::new(format!("{chain}/notes.txt")).unwrap();
     scene.store.put(&strange, Bytes::from_static(b"do not touch")).unwrap();
     let before = scene.store.keys();
     let report = prune_with(&scene.world, &PruneRequest::default());
-    let lost = before.iter().filter(|key| key.as_str().starts_with(&chain) && scene.store.peek(key).is_none()).count();
+    let lost = before
+        .iter()
+        .filter(|key| key.as_str().starts_with(&chain) && scene.store.peek(key).is_none())
+        .count();
     assert_eq!(lost, 0);
     assert!(report.notices.join("\n").contains("notes.txt"), "{:?}", report.notices);
     assert!(scene.world.find(full.point).is_some());
@@ -434,9 +511,10 @@ fn a_stale_list_loses_nothing() {
     check("no data", Box::new(|key| key.contains("/data/")));
     check("no map", Box::new(|key| key.ends_with("/map")));
     check("no pack", Box::new(|key| key.contains("/data/") && !key.ends_with("/map")));
-    check("no manifest and no pack", Box::new(|key| {
-        key.contains("/points/") || (key.contains("/data/") && !key.ends_with("/map"))
-    }));
+    check(
+        "no manifest and no pack",
+        Box::new(|key| key.contains("/points/") || (key.contains("/data/") && !key.ends_with("/map"))),
+    );
     for key in keys {
         let hidden = key.as_str().to_owned();
         check(&hidden.clone(), Box::new(move |key| key == hidden));
@@ -452,9 +530,14 @@ fn a_killed_prune_is_finished_by_the_next() {
         let gone: Vec<Id> = scene.made.iter().map(|made| made.id).collect();
         forget_points(&scene.world.repository(), &gone, &Default::default(), false).unwrap();
         let copy = copy_of(&scene.store);
-        let dying = FaultPlan::none().fail_at(step, Fault::Half(Failure::Unavailable)).die_at(step, Moment::Before);
+        let dying =
+            FaultPlan::none().fail_at(step, Fault::Half(Failure::Unavailable)).die_at(step, Moment::Before);
         let store = Arc::new(FaultStore::new(copy.clone(), dying));
-        let died = scene.world.over(store.clone()).open().and_then(|repository| run_prune(&repository, &PruneRequest::default()));
+        let died = scene
+            .world
+            .over(store.clone())
+            .open()
+            .and_then(|repository| run_prune(&repository, &PruneRequest::default()));
         let world = scene.world.over(copy);
         run_prune(&world.repository(), &PruneRequest::default()).unwrap();
         world.assert_nothing_unneeded(&format!("step {step}"));

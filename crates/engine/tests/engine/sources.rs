@@ -55,16 +55,20 @@ impl BlockSource for Troubled {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         let (len_bytes, end) = (buf.len() as u64, offset + buf.len() as u64);
-        let io = || ReadError::Io { path: path(), offset, len_bytes, source: io::Error::from_raw_os_error(5) };
+        let io =
+            || ReadError::Io { path: path(), offset, len_bytes, source: io::Error::from_raw_os_error(5) };
         let number = self.reads.fetch_add(1, Ordering::SeqCst);
         // What a failed read leaves in the buffer must not matter.
         buf.fill(0xee);
         match &self.trouble {
             Trouble::Bad(bad) if bad.start < end && offset < bad.end => Err(io()),
             Trouble::Once(bad) if *bad == number => Err(io()),
-            Trouble::ShrinksTo(size) if end > *size => {
-                Err(ReadError::Short { path: path(), offset, len_bytes, read_bytes: size.saturating_sub(offset) })
-            }
+            Trouble::ShrinksTo(size) if end > *size => Err(ReadError::Short {
+                path: path(),
+                offset,
+                len_bytes,
+                read_bytes: size.saturating_sub(offset),
+            }),
             _ => self.image.read_exact_at(offset, buf),
         }
     }
@@ -145,7 +149,8 @@ fn a_source_that_fails_fails_its_volume_and_no_other() {
             assert_eq!(world.failed_volumes(&point), [("a".to_owned(), error)]);
             // The other volume of the partial point is whole, and so is every point before.
             world.restore_made(&point, &Made::new(report.point, &[("b", &other)])).unwrap();
-            let absent = world.restore_made(&point, &Made::new(report.point, &[("a", &changed)])).unwrap_err();
+            let absent =
+                world.restore_made(&point, &Made::new(report.point, &[("a", &changed)])).unwrap_err();
             assert_eq!(absent.advice(), Advice::NotFound, "{absent}");
             assert_eq!(world.verify(true).problems, []);
             let after = world.make(&[("a", &changed), ("b", &other)]);
@@ -187,7 +192,9 @@ fn a_source_that_cannot_be_opened_makes_the_point_partial() {
     let report = run_backup(&world.repository(), &world.resources, &request).unwrap();
     assert_eq!(report.state, PointState::Partial);
     assert!(report.volumes[0].error.as_ref().unwrap().contains("/dev/gone"));
-    world.restore_made(&world.find(report.point).unwrap(), &Made::new(report.point, &[("b", &image)])).unwrap();
+    world
+        .restore_made(&world.find(report.point).unwrap(), &Made::new(report.point, &[("b", &image)]))
+        .unwrap();
 }
 
 fn check_settings(block_size: u32, compression: Compression, encrypted: bool) {
@@ -235,7 +242,13 @@ fn volumes_come_and_go_and_each_has_its_own_base() {
     let mut run = |volumes: &[(&str, &Image)]| {
         let report: BackupReport = world.try_backup_of(TypeWish::Auto, volumes).unwrap();
         made.push(Made::new(report.point, volumes));
-        types.push(report.volumes.iter().map(|volume| (volume.name.to_string(), volume.point_type)).collect::<Vec<_>>());
+        types.push(
+            report
+                .volumes
+                .iter()
+                .map(|volume| (volume.name.to_string(), volume.point_type))
+                .collect::<Vec<_>>(),
+        );
     };
     run(&[("a", &a), ("b", &b)]);
     a.bytes[1] ^= 1;
@@ -243,9 +256,13 @@ fn volumes_come_and_go_and_each_has_its_own_base() {
     run(&[("a", &a), ("b", &b), ("c", &c)]);
     c.bytes[2] ^= 1;
     run(&[("c", &c), ("b", &b)]);
-    let kinds: Vec<Vec<PointType>> = types.iter().map(|point| point.iter().map(|(_, kind)| *kind).collect()).collect();
+    let kinds: Vec<Vec<PointType>> =
+        types.iter().map(|point| point.iter().map(|(_, kind)| *kind).collect()).collect();
     use PointType::{Full, Incremental};
-    assert_eq!(kinds, [vec![Full, Full], vec![Incremental], vec![Incremental, Full, Full], vec![Incremental, Incremental]]);
+    assert_eq!(
+        kinds,
+        [vec![Full, Full], vec![Incremental], vec![Incremental, Full, Full], vec![Incremental, Incremental]]
+    );
     world.assert_all_restore(&made, "volumes come and go");
     world.assert_sound();
     let gone: Vec<Id> = made.drain(..2).map(|made| made.id).collect();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DOCUMENT_LEN_MAX, FORMAT_VERSION, check_format, from_json, one_line, to_json};
+use super::{FORMAT_VERSION, check_format, with_digest, without_digest};
 use crate::{FormatError, RepositoryId, Suite};
 
 const WHAT: &str = "coffer.json";
@@ -32,17 +32,15 @@ impl Config {
         Suite::for_encrypted(self.encrypted)
     }
 
-    /// The object's bytes: compact JSON and a newline.
+    /// The object's bytes: compact JSON and its digest, each a line.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut line = to_json(self);
-        line.push(b'\n');
-        line
+        with_digest(self)
     }
 
     /// The configuration that the object `bytes` holds.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let config: Self = from_json(WHAT, one_line(WHAT, bytes, DOCUMENT_LEN_MAX)?)?;
+        let config: Self = without_digest(WHAT, bytes)?;
         check_format(WHAT, config.format)?;
         Ok(config)
     }

@@ -1,8 +1,8 @@
 //! Every flipped bit of every sealed structure is noticed, in both suites.
 
 use coffer_format::{
-    FOOTER_LEN, Footer, FrameOpener, Manifest, PACK_HEADER_LEN, PackHeader, PageKind, Signed, Suite,
-    decode_trailer_page, trailer_page_range,
+    Config, Damaged, DamagedOrdinals, Ended, Ending, FOOTER_LEN, Footer, FrameOpener, Manifest,
+    PACK_HEADER_LEN, PackHeader, PageKind, Pin, Signed, Suite, decode_trailer_page, trailer_page_range,
 };
 
 use crate::samples::{self, SUITES};
@@ -118,6 +118,17 @@ fn manifests() {
         let verifier = samples::verifier(Suite::None);
         Signed::<Manifest>::decode(bytes).is_ok_and(|signed| verifier.verify(&signed).is_ok())
     });
+}
+
+#[test]
+fn small_records() {
+    let config = Config::new(samples::repository(), true).encode();
+    check("coffer.json", &config, |bytes| Config::decode(bytes).is_ok());
+    check("ending", &samples::ending().encode(), |bytes| Ending::decode(bytes).is_ok());
+    check("ended", &samples::ended().encode(), |bytes| Ended::decode(bytes).is_ok());
+    check("pin", &samples::pin().encode(), |bytes| Pin::decode(bytes).is_ok());
+    let damaged = samples::damaged(DamagedOrdinals::Some(vec![0, 5])).encode();
+    check("damaged", &damaged, |bytes| Damaged::decode(bytes).is_ok());
 }
 
 #[test]

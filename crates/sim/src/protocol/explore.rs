@@ -39,15 +39,24 @@ impl fmt::Display for Counterexample {
     }
 }
 
-/// Explores `scenario` with `threads` threads.
+/// Explores `scenario` with `threads` threads until any property is broken.
 pub fn explore(scenario: &Scenario, threads: usize) -> Outcome {
+    search(scenario, threads, None)
+}
+
+/// Explores `scenario` with `threads` threads until `property` is broken; others may be.
+pub fn explore_for(scenario: &Scenario, threads: usize, property: Property) -> Outcome {
+    search(scenario, threads, Some(property))
+}
+
+fn search(scenario: &Scenario, threads: usize, only: Option<Property>) -> Outcome {
     scenario.check_bounds();
-    let world = World { scenario: scenario.clone(), after: scenario.aftermath() };
+    let world = World { scenario: scenario.clone(), after: scenario.aftermath(), only };
     let checker =
         world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let counterexample = checker.discovery(HOLDS).map(|path| {
         let last = path.last_state();
-        let property = property::broken(scenario, &scenario.aftermath(), last);
+        let property = property::broken(scenario, &scenario.aftermath(), last, only);
         Counterexample {
             property: property.expect("the checker stopped at a state that breaks a property"),
             steps: path.into_actions().iter().map(Step::to_string).collect(),
@@ -61,6 +70,7 @@ const HOLDS: &str = "every property holds";
 struct World {
     scenario: Scenario,
     after: Scenario,
+    only: Option<Property>,
 }
 
 impl World {
@@ -116,7 +126,7 @@ impl Model for World {
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
         vec![stateright::Property::always(HOLDS, |world: &Self, state| {
-            property::broken(&world.scenario, &world.after, state).is_none()
+            property::broken(&world.scenario, &world.after, state, world.only).is_none()
         })]
     }
 }

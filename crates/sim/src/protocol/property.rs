@@ -48,7 +48,15 @@ impl fmt::Display for Property {
 type Holds = fn(&Scenario, &State) -> bool;
 
 /// The first property that `state` breaks. `after` is [`Scenario::aftermath`] of `scenario`.
-pub fn broken(scenario: &Scenario, after: &Scenario, state: &State) -> Option<Property> {
+///
+/// Where `only` is given, no other property is looked at.
+pub fn broken(
+    scenario: &Scenario,
+    after: &Scenario,
+    state: &State,
+    only: Option<Property>,
+) -> Option<Property> {
+    let asked = |property: Property| only.is_none_or(|only| only == property);
     let always: [(Property, Holds); 9] = [
         (Property::ReportedIsReadable, reported_is_readable),
         (Property::NamedIsKept, named_is_kept),
@@ -60,8 +68,15 @@ pub fn broken(scenario: &Scenario, after: &Scenario, state: &State) -> Option<Pr
         (Property::HoldIsHonoured, hold_is_honoured),
         (Property::PinIsHonoured, pin_is_honoured),
     ];
-    let found = always.iter().find(|(_, holds)| !holds(scenario, state)).map(|&(property, _)| property);
-    found.or_else(|| if state.is_quiet() { aftermath::broken(after, state) } else { None })
+    let fails = |&&(property, holds): &&(Property, Holds)| asked(property) && !holds(scenario, state);
+    let found = always.iter().find(fails).map(|&(property, _)| property);
+    let at_rest = asked(Property::GarbageGoes) || asked(Property::NextBackupWorks);
+    match found {
+        None if at_rest && state.is_quiet() => {
+            aftermath::broken(after, state).filter(|&property| asked(property))
+        }
+        found => found,
+    }
 }
 
 fn reported(scenario: &Scenario, state: &State) -> Points {

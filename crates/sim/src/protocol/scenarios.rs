@@ -30,6 +30,7 @@ pub fn ordinary() -> Vec<Scenario> {
         two_forgetters(),
         stale_list(),
         stale_chain(),
+        vanishing(),
         late_duplicate(),
     ]
 }
@@ -252,6 +253,16 @@ fn deep_stale_late_child() -> Scenario {
             "deep_stale_late_child",
             "a forgotten manifest comes back while LISTs hide newer ones",
         )
+    }
+}
+
+fn vanishing() -> Scenario {
+    Scenario {
+        forgetters: 2,
+        crashes: false,
+        name: "vanishing",
+        about: "a chain grows at its head and is forgotten at its tail while prune reads",
+        ..clock_order()
     }
 }
 
