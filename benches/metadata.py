@@ -69,6 +69,8 @@ def metadata_case(options, work):
     """Returns {"points": [...], "restore": report}."""
     volume = os.path.join(work, "volume.img")
     sparse.make(volume, options.size)
+    if options.full_at_first:
+        sparse.change_blocks(volume, 1, SEED)
     subject = Subject(options, "metadata", volume)
     points, before = [], repository.kinds(subject.run.repo)
     for number in range(1, options.points + 1):
@@ -175,6 +177,7 @@ def parse_arguments():
     parser.add_argument("--coffer", required=True, metavar="PROGRAM")
     parser.add_argument("--size", type=parse_size, default=parse_size("64GiB"), help="of the metadata case's volume")
     parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--full-at-first", action="store_true", help="every block of that volume holds data at point 1")
     parser.add_argument("--huge", type=parse_size, default=parse_size("64TiB"))
     parser.add_argument("--huge-data", type=parse_size, default=parse_size("1GiB"))
     parser.add_argument("--huge-dir", help="folder on a file system for large files, such as XFS; else tmpfs is used")

@@ -248,9 +248,9 @@ impl Run<'_> {
             stored: done.stored,
             metadata: done.metadata,
             changes: if use_holes {
-                coffer_format::ChangeSource::Fiemap
+                coffer_format::ChangeSource::fiemap()
             } else {
-                coffer_format::ChangeSource::Hash
+                coffer_format::ChangeSource::hash()
             },
             error: None,
             ..self.failed_record(volume, &EngineError::Cancelled)
@@ -291,7 +291,7 @@ impl Run<'_> {
             blocks_changed: 0,
             stored: 0,
             metadata: 0,
-            changes: coffer_format::ChangeSource::Hash,
+            changes: coffer_format::ChangeSource::hash(),
             sampled_blocks: 0,
             sample_mismatches: 0,
             error: Some(plain(error)),
@@ -418,7 +418,7 @@ fn report(repository: &Repository, manifest: &Manifest, written: &Written) -> Ba
 fn volume_report(record: &VolumeRecord) -> VolumeReport {
     VolumeReport {
         name: record.name.clone(),
-        kind: kind_name(record.kind).to_owned(),
+        kind: record.kind.to_string(),
         point_type: record.point_type,
         type_reason: record.type_reason.clone(),
         size: record.size,
@@ -426,27 +426,10 @@ fn volume_report(record: &VolumeRecord) -> VolumeReport {
         changed: record.changed,
         stored: record.stored,
         blocks_changed: record.blocks_changed,
-        changes: changes_name(record.changes).to_owned(),
+        changes: record.changes.to_string(),
         sampled_blocks: record.sampled_blocks,
         sample_mismatches: record.sample_mismatches,
         error: record.error.clone(),
-    }
-}
-
-fn kind_name(kind: coffer_format::VolumeKind) -> &'static str {
-    match kind {
-        coffer_format::VolumeKind::Device => "device",
-        coffer_format::VolumeKind::Image => "image",
-        coffer_format::VolumeKind::Directory => "directory",
-        coffer_format::VolumeKind::Resources => "resources",
-    }
-}
-
-fn changes_name(changes: coffer_format::ChangeSource) -> &'static str {
-    match changes {
-        coffer_format::ChangeSource::Hash => "hash",
-        coffer_format::ChangeSource::Fiemap => "fiemap",
-        coffer_format::ChangeSource::List => "list",
     }
 }
 

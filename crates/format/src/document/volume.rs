@@ -51,25 +51,47 @@ pub enum VolumeState {
     Failed,
 }
 
-/// Where the changes came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeSource {
-    /// Every block was read and its hash compared.
-    Hash,
-    /// The file system's extent map.
-    Fiemap,
-    /// A list from the user's change tracker.
-    List,
+/// Where the changes came from: `hash` (every block read and its hash compared), `fiemap` (the file system's extent map),
+/// `list` (from the user's change tracker), and others that later programs add: 1 to 32 characters of `a-z0-9-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChangeSource(String);
+
+impl ChangeSource {
+    /// Every block was read.
+    #[must_use]
+    pub fn hash() -> Self {
+        Self("hash".to_owned())
+    }
+
+    /// Blocks in holes were not read.
+    #[must_use]
+    pub fn fiemap() -> Self {
+        Self("fiemap".to_owned())
+    }
+}
+
+impl TryFrom<String> for ChangeSource {
+    type Error = FormatError;
+
+    fn try_from(name: String) -> Result<Self, FormatError> {
+        const WHAT: &str = "source of changes";
+        check_range(WHAT, "bytes", name.len() as u64, 1, 32)?;
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        check(name.bytes().all(is_plain), WHAT, "holds other characters than a-z, 0-9 and -")?;
+        Ok(Self(name))
+    }
+}
+
+impl From<ChangeSource> for String {
+    fn from(source: ChangeSource) -> Self {
+        source.0
+    }
 }
 
 impl fmt::Display for ChangeSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Hash => "hash",
-            Self::Fiemap => "fiemap",
-            Self::List => "list",
-        })
+        formatter.write_str(&self.0)
     }
 }
 

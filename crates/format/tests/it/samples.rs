@@ -296,7 +296,7 @@ pub(crate) fn record() -> VolumeRecord {
         blocks_changed: 3,
         stored: 5_000,
         metadata: 700,
-        changes: ChangeSource::Hash,
+        changes: ChangeSource::hash(),
         sampled_blocks: 0,
         sample_mismatches: 0,
         error: None,

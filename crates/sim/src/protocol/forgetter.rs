@@ -61,7 +61,9 @@ impl Forgetter {
 /// Adds the steps that forgetter `i` may take.
 pub fn steps(turn: &mut Turn<'_>, i: usize) {
     let forgetter = turn.state.forgetters[i];
-    if forgetter.is_over() {
+    let waits =
+        turn.scenario.forgets_in_turn && turn.state.forgetters[..i].iter().any(|first| !first.is_over());
+    if forgetter.is_over() || waits {
         return;
     }
     turn.crash(|next| next.forgetters[i] = Forgetter::OVER);
@@ -158,8 +160,8 @@ fn go_through(forgetter: &mut Forgetter, expired: Points) {
 }
 
 fn choose(turn: &mut Turn<'_>, i: usize) {
-    let obeys = |rule| turn.scenario.rules.obeys(rule);
-    let phase = if obeys(Rule::ForgetAnnounces) { Phase::Announce } else { Phase::LookForPins };
+    let announces = turn.scenario.rules.obeys(Rule::ForgetAnnounces);
+    let phase = if announces { Phase::Announce } else { next_to_announced(turn.scenario) };
     for point in turn.state.forgetters[i].seen.iter() {
         turn.take(Request::Decide(CHOICE[point.index()]), |next| {
             next.forgetters[i].phase = phase;
@@ -170,12 +172,17 @@ fn choose(turn: &mut Turn<'_>, i: usize) {
 
 const CHOICE: [&str; PointId::COUNT] = ["takes a", "takes b", "takes c", "takes d", "takes e", "takes f"];
 
+/// Where nobody pins or holds, looking finds nothing, so the model leaves it out.
+fn next_to_announced(scenario: &Scenario) -> Phase {
+    match scenario.readers.is_empty() && scenario.hold.is_none() {
+        true => Phase::Delete,
+        false => Phase::LookForPins,
+    }
+}
+
 fn announce(turn: &mut Turn<'_>, i: usize, point: PointId) {
-    turn.put(
-        Key::Ending(point),
-        |store| store.ending.insert(point),
-        |next| next.forgetters[i].phase = Phase::LookForPins,
-    );
+    let phase = next_to_announced(turn.scenario);
+    turn.put(Key::Ending(point), |store| store.ending.insert(point), |next| next.forgetters[i].phase = phase);
 }
 
 fn look_for_pins(turn: &mut Turn<'_>, i: usize, point: PointId) {

@@ -30,6 +30,10 @@ fn list_points(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
         turn.take(Request::Decide("opens a chain"), |next| choose(scenario, next, i, None));
         return;
     }
+    if let Some(parent) = spec.began_on {
+        turn.take(Request::Decide("had chosen its parent"), |next| choose(scenario, next, i, Some(parent)));
+        return;
+    }
     for shown in scenario.listing.outside_prune().points(&turn.state.store) {
         turn.take(Request::ListPoints(shown), |next| consider(scenario, next, i, shown));
     }

@@ -20,6 +20,8 @@ pub struct WriterSpec {
     pub id: PointId,
     /// Whether it opens a chain; otherwise it takes the newest point as parent, and opens a chain if there is none.
     pub full: bool,
+    /// The parent that it chose before the scenario starts, whatever is newer.
+    pub began_on: Option<PointId>,
     /// What it backs up.
     pub volumes: Volumes,
     /// The unfinished id whose packs it takes over if it may.
@@ -34,12 +36,26 @@ impl WriterSpec {
     /// An incremental of volume A.
     pub const fn incremental(id: u8) -> Self {
         let id = PointId::new(id);
-        Self { id, full: false, volumes: Volumes::A, resumes: None, agents: false, after: None }
+        Self {
+            id,
+            full: false,
+            began_on: None,
+            volumes: Volumes::A,
+            resumes: None,
+            agents: false,
+            after: None,
+        }
     }
 
     /// A full of volume A.
     pub const fn full(id: u8) -> Self {
         Self { full: true, ..Self::incremental(id) }
+    }
+
+    /// The same, with a parent that it chose before anything else happened.
+    #[must_use]
+    pub const fn begun_on(self, parent: u8) -> Self {
+        Self { began_on: Some(PointId::new(parent)), ..self }
     }
 
     /// The same, taking over packs of the unfinished `id`.
@@ -147,6 +163,8 @@ pub struct Scenario {
     pub pruners: Vec<Points>,
     /// How many runs of `forget`, at most two.
     pub forgetters: usize,
+    /// Whether the second run of `forget` starts only when the first has ended.
+    pub forgets_in_turn: bool,
     /// The runs of `restore`, at most two, each with the points that it may be asked for.
     pub readers: Vec<Points>,
     /// The point that a person holds and releases.
@@ -172,6 +190,7 @@ impl Scenario {
             writers: Vec::new(),
             pruners: Vec::new(),
             forgetters: 0,
+            forgets_in_turn: false,
             readers: Vec::new(),
             hold: None,
             listing: Listing::Exact,
@@ -218,6 +237,7 @@ impl Scenario {
         let last = WriterSpec {
             id: PointId::SPARE,
             full: resumed.is_some_and(|w| w.full),
+            began_on: None,
             volumes,
             resumes: resumed.and_then(|w| w.resumes),
             agents: false,

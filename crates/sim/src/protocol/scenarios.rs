@@ -258,11 +258,16 @@ fn deep_stale_late_child() -> Scenario {
 
 fn vanishing() -> Scenario {
     Scenario {
+        before: vec![Before::complete(0), Before::complete(1)],
+        writers: vec![WriterSpec::incremental(2).begun_on(0), WriterSpec::incremental(3)],
+        pruners: vec![Points::NONE],
         forgetters: 2,
+        forgets_in_turn: true,
         crashes: false,
-        name: "vanishing",
-        about: "a chain grows at its head and is forgotten at its tail while prune reads",
-        ..clock_order()
+        ..Scenario::new(
+            "vanishing",
+            "a chain grows at its head and is forgotten at its tail while prune reads",
+        )
     }
 }
 
