@@ -41,39 +41,62 @@ impl fmt::Display for Counterexample {
 
 /// Explores `scenario` with `threads` threads until any property is broken.
 pub fn explore(scenario: &Scenario, threads: usize) -> Outcome {
-    search(scenario, threads, None)
+    search(scenario, threads, Question::Holds(None))
 }
 
 /// Explores `scenario` with `threads` threads until `property` is broken; others may be.
 pub fn explore_for(scenario: &Scenario, threads: usize, property: Property) -> Outcome {
-    search(scenario, threads, Some(property))
+    search(scenario, threads, Question::Holds(Some(property)))
 }
 
-fn search(scenario: &Scenario, threads: usize, only: Option<Property>) -> Outcome {
-    scenario.check_bounds();
-    let world = World { scenario: scenario.clone(), after: scenario.aftermath(), only };
-    let checker =
-        world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let counterexample = checker.discovery(HOLDS).map(|path| {
-        let last = path.last_state();
-        let property = property::broken(scenario, &scenario.aftermath(), last, only);
-        Counterexample {
-            property: property.expect("the checker stopped at a state that breaks a property"),
-            steps: path.into_actions().iter().map(Step::to_string).collect(),
-        }
+/// Explores `scenario` with one thread until a state in which `goal` is true; the steps that lead there, if any do.
+pub fn reach(scenario: &Scenario, goal: fn(&State) -> bool) -> Option<Vec<String>> {
+    let checker = spawn(scenario, 1, Question::Reaches(goal));
+    checker.discovery(ANSWERED).map(|path| path.into_actions().iter().map(Step::to_string).collect())
+}
+
+fn search(scenario: &Scenario, threads: usize, question: Question) -> Outcome {
+    let checker = spawn(scenario, threads, question);
+    let counterexample = checker.discovery(ANSWERED).map(|path| Counterexample {
+        property: checker
+            .model()
+            .broken(path.last_state())
+            .expect("the search stopped where a property is broken"),
+        steps: path.into_actions().iter().map(Step::to_string).collect(),
     });
     Outcome { states: checker.unique_state_count(), counterexample }
 }
 
-const HOLDS: &str = "every property holds";
+fn spawn(scenario: &Scenario, threads: usize, question: Question) -> impl Checker<World> {
+    scenario.check_bounds();
+    let world = World { scenario: scenario.clone(), after: scenario.aftermath(), question };
+    world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join()
+}
+
+/// The checker's name for a state that answers the question.
+const ANSWERED: &str = "the search goes on";
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+enum Question {
+    /// A state that breaks a property: this one, or any.
+    Holds(Option<Property>),
+    /// A state in which this is true.
+    Reaches(fn(&State) -> bool),
+}
 
 struct World {
     scenario: Scenario,
     after: Scenario,
-    only: Option<Property>,
+    question: Question,
 }
 
 impl World {
+    fn broken(&self, state: &State) -> Option<Property> {
+        let Question::Holds(only) = self.question else { return None };
+        property::broken(&self.scenario, &self.after, state, only)
+    }
+
     fn steps(&self, state: &State, steps: &mut Vec<Step>) {
         let scenario = &self.scenario;
         let mut turn = Turn { scenario, state, actor: Actor::Network, steps };
@@ -125,8 +148,9 @@ impl Model for World {
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
-        vec![stateright::Property::always(HOLDS, |world: &Self, state| {
-            property::broken(&world.scenario, &world.after, state, world.only).is_none()
+        vec![stateright::Property::always(ANSWERED, |world: &Self, state| match world.question {
+            Question::Holds(_) => world.broken(state).is_none(),
+            Question::Reaches(goal) => !goal(state),
         })]
     }
 }

@@ -297,3 +297,39 @@ impl fmt::Display for Objects {
         write!(f, " }}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ObjectId, Objects, PointId, Points, Volume, Volumes};
+
+    #[test]
+    fn first_and_last_are_the_earliest_and_the_latest() {
+        let points = Points::one(PointId::new(1)).with(Points::one(PointId::SPARE));
+        assert_eq!((points.first(), points.last()), (Some(PointId::new(1)), Some(PointId::SPARE)));
+        assert_eq!((Points::NONE.first(), Points::NONE.last()), (None, None));
+        assert_eq!(points.only(Points::before(PointId::SPARE)), Points::one(PointId::new(1)));
+    }
+
+    #[test]
+    fn subsets_are_all_and_each_once() {
+        let points = Points::one(PointId::new(0)).with(Points::one(PointId::new(4)));
+        assert_eq!(points.subsets().count(), 4);
+        let objects = Objects::of(PointId::new(2)).only(Objects::of_volumes(Volumes::Both));
+        let subsets: Vec<Objects> = objects.subsets().collect();
+        assert_eq!(subsets.len(), 4);
+        assert!(subsets.contains(&Objects::NONE) && subsets.contains(&objects));
+    }
+
+    #[test]
+    fn objects_know_their_owner_and_volume() {
+        let point = PointId::new(3);
+        let objects =
+            Objects::one(ObjectId::pack(point, Volume::B)).with(Objects::one(ObjectId::keys(point)));
+        assert_eq!(objects.owners(), Points::one(point));
+        assert!(objects.only(Objects::of_volumes(Volumes::A)).is_empty());
+        assert_eq!(
+            objects.only(Objects::of_volumes(Volumes::Both)),
+            Objects::one(ObjectId::pack(point, Volume::B))
+        );
+    }
+}

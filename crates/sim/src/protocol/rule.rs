@@ -179,3 +179,25 @@ impl Rules {
         self.off & (1 << rule as u64) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, Rule, Rules};
+
+    #[test]
+    fn names_are_unique_and_parse_back() {
+        for &rule in Rule::ALL {
+            assert_eq!(rule.name().parse(), Ok(rule));
+            assert!(rule.sentence().ends_with('.'), "{rule}");
+        }
+        assert!("no_such_rule".parse::<Rule>().is_err());
+    }
+
+    #[test]
+    fn switching_off_one_rule_leaves_the_others() {
+        let rules = Rules::FULL.without(Rule::CheckParent);
+        let off: Vec<_> = Rule::ALL.iter().copied().filter(|&rule| !rules.obeys(rule)).collect();
+        assert_eq!(off, [Rule::CheckParent]);
+        assert!(Rule::ALL.iter().all(|&r| Rules::first_design().obeys(r) == (r.origin() != Origin::Mend)));
+    }
+}
