@@ -148,10 +148,12 @@ fn every_scenario_and_every_rule_has_its_test() {
     assert_eq!(Rule::ALL, NEEDED);
 }
 
+type Goal = fn(&State) -> bool;
+
 /// A model in which nothing happens holds too: each scenario gets to what it is about.
 #[test]
 fn every_scenario_gets_to_its_point() {
-    let goals: &[(&str, fn(&State) -> bool)] = &[
+    let goals: &[(&str, Goal)] = &[
         ("commit", |s| done(s, 0) && done(s, 1) && !s.store.objects.owners().has(A) && s.is_quiet()),
         ("clock_order", |s| done(s, 0) && done(s, 1) && done(s, 2) && s.store.plan(D).parent == Some(C)),
         ("resume", |s| done(s, 0) && !s.store.plan(C).taken.is_empty() && s.store.plan(D).parent == Some(C)),
