@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 use crate::options::{LogFormat, LogLevel, OutputOptions};
 use crate::progress;
@@ -10,7 +10,7 @@ use crate::progress;
 /// Starts logging. A second call in one process changes nothing.
 pub(crate) fn start(options: &OutputOptions) {
     let builder =
-        tracing_subscriber::fmt().with_max_level(filter(options.log_level)).with_writer(|| StandardError);
+        tracing_subscriber::fmt().with_env_filter(filter(options.log_level)).with_writer(|| StandardError);
     let started = match options.log_format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => {
@@ -21,13 +21,14 @@ pub(crate) fn start(options: &OutputOptions) {
     drop(started);
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    }
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for.
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "error,coffer=warn",
+        LogLevel::Info => "error,coffer=info",
+        LogLevel::Debug => "error,coffer=debug",
+    })
 }
 
 /// Standard error; each write is one whole event.

@@ -55,7 +55,8 @@ impl Session {
         repository: &RepositoryOptions,
         create: bool,
     ) -> Result<Arc<dyn ObjectStore>, CliError> {
-        Ok(coffer_store::open(&self.address(repository)?, OpenOptions { create })?)
+        let cancelled = Some(self.cancellation.token().shared_flag());
+        Ok(coffer_store::open(&self.address(repository)?, OpenOptions { create, cancelled })?)
     }
 
     /// Opens the repository with whatever key the caller has.

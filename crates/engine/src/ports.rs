@@ -83,6 +83,11 @@ impl CancelToken {
         if self.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
     }
 
+    /// The flag itself, for whoever outlives the borrow of a token, such as a store.
+    pub fn shared_flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+
     /// The flag itself, for waits that take one.
     pub fn flag(&self) -> &AtomicBool {
         &self.0

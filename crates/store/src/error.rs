@@ -124,6 +124,33 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// The bucket of an `s3://` store is not there.
+    #[error("there is no bucket `{bucket}` at {endpoint}: create it, or correct the address")]
+    BucketMissing {
+        /// The bucket.
+        bucket: String,
+        /// The server, or AWS.
+        endpoint: String,
+    },
+    /// The server understood and refused for a reason that waiting does not change.
+    #[error("the store refused to {operation} `{key}`: {detail}")]
+    Refused {
+        /// The request.
+        operation: Operation,
+        /// What it was about: a key or a prefix.
+        key: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// The store cannot be used as it is configured: certificates, region, credentials.
+    #[error("cannot use the store: {detail}")]
+    Setup {
+        /// What is wrong and what to change.
+        detail: String,
+        /// What lies below.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// A `file://` store found something at the place of an object, or on the way to it, that no store makes.
     #[error(
         "{what} stands at or on the way to `{key}` in the repository's directory and is not followed: move it away"
@@ -158,12 +185,17 @@ impl StoreError {
     /// What the caller should do.
     pub fn advice(&self) -> Advice {
         match self {
-            Self::NotFound { .. } | Self::NoSuchUpload { .. } | Self::RootMissing { .. } => Advice::NotFound,
+            Self::NotFound { .. }
+            | Self::NoSuchUpload { .. }
+            | Self::RootMissing { .. }
+            | Self::BucketMissing { .. } => Advice::NotFound,
             Self::TooLarge { .. } | Self::Short { .. } => Advice::Corrupt,
             Self::Unavailable { .. } | Self::Cancelled { .. } => Advice::Retry,
             Self::NoSpace { .. }
             | Self::Denied { .. }
             | Self::Io { .. }
+            | Self::Refused { .. }
+            | Self::Setup { .. }
             | Self::Foreign { .. }
             | Self::Url(_) => Advice::Configure,
             Self::Exists { .. } | Self::InvalidKey { .. } | Self::Misuse { .. } => Advice::Bug,

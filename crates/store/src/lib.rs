@@ -1,9 +1,13 @@
-//! The object store port of Coffer and its adapters: a directory (`file://`) and, for tests, memory with seeded faults.
+//! The object store port of Coffer and its adapters: a directory (`file://`), S3 (`s3://`) and, for tests, memory with
+//! seeded faults.
 //!
 //! Callers are plain threads: every call blocks until the store has answered. This crate moves bytes under names; it
 //! must never know what they mean, and it must never know the engine or block devices.
 
-#![cfg_attr(not(feature = "file"), allow(dead_code, reason = "what adapters share has no user without one"))]
+#![cfg_attr(
+    not(all(feature = "file", feature = "s3")),
+    allow(dead_code, reason = "what adapters share has no user without one")
+)]
 
 pub mod counts;
 pub mod error;
@@ -15,6 +19,8 @@ mod checks;
 
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
@@ -29,10 +35,12 @@ pub use key::Key;
 pub use port::{
     ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, UploadId, UploadInfo, list_all,
 };
-pub use url::{OpenOptions, RepositoryUrl, UrlError, open};
+pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};
 
 #[cfg(feature = "file")]
 pub use file::FileStore;
+#[cfg(feature = "s3")]
+pub use s3::S3Store;
 #[cfg(any(test, feature = "testing"))]
 pub use {
     fault::{FaultPlan, FaultStore},

@@ -7,11 +7,16 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::error::StoreError;
 use crate::port::ObjectStore;
+
+mod s3;
+
+pub use s3::{PREFIX_LEN_MAX, S3Address, ServerEncryption, SignPayload};
 
 /// What is not percent-encoded in the path of a `file://` address.
 const PATH_ESCAPES: &AsciiSet =
@@ -26,21 +31,18 @@ pub enum RepositoryUrl {
         /// The absolute directory.
         root: PathBuf,
     },
-    /// `s3://bucket/prefix?...`; no build serves it yet.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// The prefix of all keys, without slashes at its ends; may be empty.
-        prefix: String,
-    },
+    /// `s3://bucket/prefix?...`
+    S3(Box<S3Address>),
 }
 
 /// How to open a store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// Make the directory of a `file://` repository if it is missing. Only `init` wants this: on a disk that is not
-    /// mounted, a made directory would hide the repository.
+    /// mounted, a made directory would hide the repository. Buckets are never made.
     pub create: bool,
+    /// Once this is true, requests that wait for a server end with [`StoreError::Cancelled`] within a second.
+    pub cancelled: Option<Arc<AtomicBool>>,
 }
 
 /// Why text is no repository address, or cannot be served.
@@ -81,16 +83,23 @@ pub enum UrlError {
         /// What is wrong.
         what: &'static str,
     },
-    /// This build has no store for S3.
-    #[error(
-        "s3://{bucket}/{prefix}: this build of Coffer has no S3 store yet; use file:///absolute/directory"
-    )]
-    S3NotBuilt {
-        /// The bucket.
-        bucket: String,
-        /// The prefix.
-        prefix: String,
+    /// A switch of an S3 address has no such value. The value is not repeated, as it may be a secret.
+    #[error("`{name}` in this s3:// address {what}")]
+    S3Switch {
+        /// The switch.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
     },
+    /// An S3 address has a switch that nobody knows.
+    #[error("an s3:// address has no switch `{name}`; there are {}", switch_names())]
+    S3UnknownSwitch {
+        /// Its name, if it can be one.
+        name: String,
+    },
+    /// This build has no store for S3.
+    #[error("this build of Coffer has no S3 store (cargo feature `s3`)")]
+    S3NotBuilt,
     /// This build has no store for directories.
     #[error("this build of Coffer has no store for directories (cargo feature `file`)")]
     FileNotBuilt,
@@ -107,7 +116,7 @@ impl RepositoryUrl {
         };
         match scheme.to_ascii_lowercase().as_str() {
             "file" => parse_file(text, rest),
-            "s3" => parse_s3(text),
+            "s3" => Ok(Self::S3(Box::new(S3Address::parse(text)?))),
             _ => Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }),
         }
     }
@@ -125,7 +134,7 @@ impl fmt::Display for RepositoryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { root } => f.write_str(&file_url(root)),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::S3(address) => address.fmt(f),
         }
     }
 }
@@ -137,10 +146,19 @@ impl fmt::Display for RepositoryUrl {
 pub fn open(url: &RepositoryUrl, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
     match url {
         RepositoryUrl::File { root } => open_file(root, options),
-        RepositoryUrl::S3 { bucket, prefix } => {
-            Err(UrlError::S3NotBuilt { bucket: bucket.clone(), prefix: prefix.clone() }.into())
-        }
+        RepositoryUrl::S3(address) => open_s3(address, options),
     }
+}
+
+#[cfg(feature = "s3")]
+fn open_s3(address: &S3Address, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let tuning = crate::s3::Tuning { cancelled: options.cancelled, ..crate::s3::Tuning::default() };
+    Ok(Arc::new(crate::s3::S3Store::open(address.clone(), tuning)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn open_s3(_address: &S3Address, _options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Err(UrlError::S3NotBuilt.into())
 }
 
 #[cfg(feature = "file")]
@@ -183,18 +201,8 @@ fn parse_file(text: &str, path: &str) -> Result<RepositoryUrl, UrlError> {
     Ok(RepositoryUrl::File { root: PathBuf::from(OsString::from_vec(root)) })
 }
 
-fn parse_s3(text: &str) -> Result<RepositoryUrl, UrlError> {
-    let fault = |what| UrlError::S3Malformed { what };
-    let url = ::url::Url::parse(text).map_err(|_| fault("cannot be read"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(fault("holds credentials, which come from the environment or a profile only"));
-    }
-    let bucket = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| fault("names no bucket"))?;
-    if url.port().is_some() {
-        return Err(fault("has a port after the bucket's name"));
-    }
-    let prefix = url.path().trim_matches('/').to_owned();
-    Ok(RepositoryUrl::S3 { bucket: bucket.to_owned(), prefix })
+fn switch_names() -> String {
+    S3Address::switches().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// What to write instead of text without a scheme.
@@ -243,24 +251,5 @@ mod tests {
         check("file:///a?b", "%3F");
         check("file:///a%00b", "NUL");
         check("ftp://host/dir", "`ftp://` is no kind of repository");
-        check("s3:///prefix", "names no bucket");
-    }
-
-    #[test]
-    fn s3_is_understood_and_refused_with_the_reason() {
-        let url = RepositoryUrl::parse("s3://bucket/some/prefix/?region=x").unwrap();
-        assert_eq!(url, RepositoryUrl::S3 { bucket: "bucket".into(), prefix: "some/prefix".into() });
-        let error = open(&url, OpenOptions::default()).err().unwrap().to_string();
-        assert!(error.contains("no S3 store yet") && error.contains("s3://bucket/some/prefix"), "{error}");
-    }
-
-    #[test]
-    fn secrets_in_an_address_are_refused_and_not_repeated() {
-        for text in
-            ["s3://AKIA:hunter2@bucket/p", "s3://hunter2@bucket", "s3://a:hunter2@", "s3://hunter2:99999"]
-        {
-            let error = RepositoryUrl::parse(text).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        }
     }
 }

@@ -41,7 +41,7 @@ fn a_directory_keeps_the_contract() {
     let dirs = Directories::default();
     run_contract(|| {
         let url = RepositoryUrl::File { root: dirs.make().join("a b/new%") };
-        Box::new(open(&url, OpenOptions { create: true }).unwrap())
+        Box::new(open(&url, OpenOptions { create: true, ..OpenOptions::default() }).unwrap())
     });
 }
 

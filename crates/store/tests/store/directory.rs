@@ -57,7 +57,7 @@ fn a_missing_directory_is_made_only_when_asked() {
     assert!(matches!(error, StoreError::RootMissing { .. }), "{error}");
     assert_eq!(error.advice(), Advice::NotFound);
     assert!(!dir.path().join("a").exists());
-    let store = FileStore::open(&root, OpenOptions { create: true }).unwrap();
+    let store = FileStore::open(&root, OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
     assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o7777, 0o700);
     assert_eq!(store.describe(), format!("file://{}", root.display()));
     let file = dir.path().join("file");

@@ -1,0 +1,201 @@
+//! The `s3://` adapter: the port's requests as calls of the AWS SDK, tried again while that makes sense.
+//!
+//! The port blocks, the SDK is asynchronous: this value owns a runtime, and callers must not themselves run on one. Bodies are
+//! whole `Bytes`, never streams; downloads go into the caller's buffer as they arrive. What the SDK would do by itself (retries,
+//! payload hashes, HTTP/2, stalled-stream protection) is switched off, because each costs safety or half of the speed;
+//! `retry.rs`, `stall.rs` and `gate.rs` stand in for it.
+
+mod call;
+mod checksum;
+mod client;
+mod dial;
+mod failure;
+mod gate;
+mod http;
+mod listing;
+mod objects;
+mod retry;
+mod stall;
+mod uploads;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use bytes::Bytes;
+
+use crate::counts::{Counters, RequestCounts};
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::port::{ListPage, ObjectInfo, ObjectStore, PartTag, PutOutcome, UploadId, UploadInfo};
+use crate::url::{S3Address, SignPayload};
+
+pub use aws_credential_types::Credentials;
+pub use retry::Patience;
+
+use client::Connected;
+use gate::Gate;
+use uploads::OpenUpload;
+
+/// What a store is given besides its address. Tests shorten the times.
+#[derive(Clone)]
+pub struct Tuning {
+    /// Longest time to make a connection.
+    pub connect: Duration,
+    /// A connection on which no byte moves for so long is given up.
+    pub stall: Duration,
+    /// How long failures are borne; the address' `patience` where `None`.
+    pub patience: Option<Patience>,
+    /// Most requests at once.
+    pub requests_max: u32,
+    /// Credentials; of environment, profile, web identity, container or instance where `None`.
+    pub credentials: Option<SharedCredentialsProvider>,
+    /// Once this is true, waiting ends within a second.
+    pub cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            patience: None,
+            requests_max: 64,
+            credentials: None,
+            cancelled: None,
+        }
+    }
+}
+
+/// A bucket, or a prefix in one.
+pub struct S3Store {
+    address: S3Address,
+    connected: Connected,
+    gate: Gate,
+    patience: Patience,
+    /// Whether the server has ever answered this value.
+    established: AtomicBool,
+    cancelled: Option<Arc<AtomicBool>>,
+    uploads: Mutex<HashMap<String, OpenUpload>>,
+    counters: Counters,
+}
+
+/// How long a server that never answered is tried.
+const PATIENCE_FRESH: Duration = Duration::from_secs(15);
+
+impl S3Store {
+    /// Prepares the client. No request is made to the store; finding region and credentials may ask the environment.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`] for certificates that cannot be read, or a region that nobody names.
+    pub fn open(address: S3Address, tuning: Tuning) -> Result<Self, StoreError> {
+        let established = address.patience;
+        let patience =
+            tuning.patience.unwrap_or(Patience { fresh: PATIENCE_FRESH.min(established), established });
+        Ok(S3Store {
+            connected: Connected::new(&address, &tuning)?,
+            gate: Gate::new(tuning.requests_max),
+            patience,
+            established: AtomicBool::new(false),
+            cancelled: tuning.cancelled,
+            uploads: Mutex::default(),
+            counters: Counters::default(),
+            address,
+        })
+    }
+
+    /// The name in the bucket.
+    fn name(&self, key: &str) -> String {
+        match self.address.prefix.as_str() {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}/{key}"),
+        }
+    }
+
+    /// The part of a name in the bucket that is ours.
+    fn key_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match self.address.prefix.as_str() {
+            "" => Some(name),
+            prefix => name.strip_prefix(prefix)?.strip_prefix('/'),
+        }
+    }
+
+    fn signs_payload(&self) -> bool {
+        match self.address.sign_payload {
+            SignPayload::Auto => !self.address.is_tls(),
+            SignPayload::Always => true,
+            SignPayload::Never => false,
+        }
+    }
+
+    fn uploads(&self) -> std::sync::MutexGuard<'_, HashMap<String, OpenUpload>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl ObjectStore for S3Store {
+    fn put(&self, key: &Key, body: Bytes) -> Result<PutOutcome, StoreError> {
+        self.put_object(key, &body)
+    }
+
+    fn start_upload(&self, key: &Key, part_len: u64) -> Result<UploadId, StoreError> {
+        self.create_upload(key, part_len)
+    }
+
+    fn put_part(&self, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag, StoreError> {
+        self.send_part(upload, number, &body)
+    }
+
+    fn complete_upload(&self, upload: &UploadId, parts: &[PartTag]) -> Result<(), StoreError> {
+        self.join_parts(upload, parts)
+    }
+
+    fn abort_upload(&self, upload: &UploadId) -> Result<(), StoreError> {
+        self.drop_upload(upload)
+    }
+
+    fn list_uploads(&self, prefix: &str) -> Result<Vec<UploadInfo>, StoreError> {
+        self.find_uploads(prefix)
+    }
+
+    fn get(&self, key: &Key, len_max: u64) -> Result<Vec<u8>, StoreError> {
+        self.get_object(key, len_max)
+    }
+
+    fn get_range(&self, key: &Key, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
+        self.get_object_range(key, offset, out)
+    }
+
+    fn head(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
+        self.head_object(key)
+    }
+
+    fn list(&self, prefix: &str, start_after: Option<&str>, max: usize) -> Result<ListPage, StoreError> {
+        self.list_objects(prefix, start_after, max)
+    }
+
+    fn delete(&self, keys: &[Key]) -> Result<(), StoreError> {
+        self.delete_objects(keys)
+    }
+
+    fn now(&self) -> Result<SystemTime, StoreError> {
+        self.server_time()
+    }
+
+    fn requests(&self) -> RequestCounts {
+        self.counters.read()
+    }
+
+    fn describe(&self) -> String {
+        self.address.to_string()
+    }
+}

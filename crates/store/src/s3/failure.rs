@@ -1,0 +1,282 @@
+//! What an answer, or its absence, means: the SDK's errors as a few kinds that a caller can act on.
+//!
+//! Pure. Nothing here may carry credentials: of an answer only status, code, message and request id are kept.
+
+use std::error::Error;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use crate::error::StoreError;
+use crate::port::Operation;
+
+/// One failed try.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    /// What was said, by the server or by the connection.
+    pub(super) detail: String,
+}
+
+/// What a failed try means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// No such object.
+    NotFound,
+    /// No such upload.
+    NoSuchUpload,
+    /// No such bucket.
+    NoBucket,
+    /// `If-None-Match: *` was asked for and something is there.
+    Precondition,
+    /// The range begins behind the end.
+    Range,
+    /// The server does not let us.
+    Denied,
+    /// The server or our share of it is full.
+    NoSpace,
+    /// The server asks for fewer requests.
+    Throttled,
+    /// The server could not be reached or broke off; it may come back.
+    Unreachable,
+    /// The server answered that it failed, or what it answered makes no sense.
+    Broken,
+    /// Bytes were changed on their way.
+    Garbled,
+    /// Waiting changes nothing.
+    Refused,
+    /// No credentials, or no trust in the server's certificate.
+    Setup,
+    /// The caller wants to stop.
+    Cancelled,
+}
+
+impl Kind {
+    /// Whether the same request may succeed later.
+    pub(super) fn passes(self) -> bool {
+        matches!(self, Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled)
+    }
+
+    /// Whether the server answered, whatever it said.
+    pub(super) fn is_answer(self) -> bool {
+        !matches!(self, Kind::Unreachable | Kind::Setup | Kind::Cancelled)
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Failure { kind, detail: detail.into() }
+    }
+
+    /// What the failure is to the callers of the port.
+    pub(super) fn into_error(self, operation: Operation, key: &str, place: &Place<'_>) -> StoreError {
+        let Failure { kind, detail } = self;
+        let name = key.to_owned();
+        match kind {
+            Kind::NotFound => StoreError::NotFound { key: name },
+            Kind::NoSuchUpload => StoreError::NoSuchUpload { key: name, upload: detail },
+            Kind::NoBucket => StoreError::BucketMissing {
+                bucket: place.bucket.to_owned(),
+                endpoint: place.server.to_owned(),
+            },
+            Kind::Precondition => StoreError::Exists { key: name },
+            Kind::Denied => StoreError::Denied { operation, key: name, source: Some(detail.into()) },
+            Kind::NoSpace => StoreError::NoSpace { operation, key: name },
+            Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled => {
+                StoreError::Unavailable { operation, key: name, source: Some(detail.into()) }
+            }
+            Kind::Range | Kind::Refused => StoreError::Refused { operation, key: name, detail },
+            Kind::Setup => StoreError::Setup { detail, source: None },
+            Kind::Cancelled => StoreError::Cancelled { operation, key: name },
+        }
+    }
+}
+
+/// The server, for messages.
+pub(super) struct Place<'a> {
+    pub(super) bucket: &'a str,
+    pub(super) server: &'a str,
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failure
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let (status, said) = (answer.raw().status().as_u16(), answer.err());
+                let code = said.code().unwrap_or_default();
+                let request = answer.raw().headers().get("x-amz-request-id").unwrap_or_default();
+                Failure::answer(status, code, said.message().unwrap_or_default(), request)
+            }
+            SdkError::ResponseError(answer) => {
+                let status = answer.raw().status().as_u16();
+                Failure::new(Kind::Broken, format!("answer {status} that cannot be read: {}", chain(&error)))
+            }
+            SdkError::TimeoutError(_) => Failure::new(Kind::Unreachable, chain(&error)),
+            SdkError::DispatchFailure(failure) => dispatch(failure.as_connector_error(), &error),
+            _ => undelivered(&error),
+        }
+    }
+}
+
+impl Failure {
+    /// An answer with a status that is no success. `code` is empty where the answer had no body that could be read.
+    pub(super) fn answer(status: u16, code: &str, message: &str, request: &str) -> Self {
+        let mut detail = format!("answer {status}");
+        for (before, text) in [(" ", code), (": ", message), ("; request ", request)] {
+            if !text.is_empty() {
+                detail.push_str(before);
+                detail.extend(text.chars().filter(|sign| !sign.is_control()).take(300));
+            }
+        }
+        let kind = kind_of(status, code);
+        if kind == Kind::Refused && matches!(status, 301 | 307 | 308) {
+            detail.push_str("; the bucket is in another region: name it by region= in the address");
+        }
+        Failure { kind, detail }
+    }
+}
+
+/// Codes first: they say more than the status. Sources: the error tables of the S3 API reference; `XMinio…` of MinIO.
+fn kind_of(status: u16, code: &str) -> Kind {
+    match code {
+        "NoSuchKey" | "NotFound" => Kind::NotFound,
+        "NoSuchUpload" => Kind::NoSuchUpload,
+        "NoSuchBucket" => Kind::NoBucket,
+        "PreconditionFailed" => Kind::Precondition,
+        "InvalidRange" => Kind::Range,
+        "SlowDown"
+        | "TooManyRequests"
+        | "TooManyRequestsException"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "XMinioServerNotInitialized" => Kind::Throttled,
+        "RequestTimeout"
+        | "RequestTimeoutException"
+        | "InternalError"
+        | "ServiceUnavailable"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => Kind::Broken,
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch"
+        | "IncompleteBody" => Kind::Garbled,
+        "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "InsufficientStorage" => {
+            Kind::NoSpace
+        }
+        "AccessDenied"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "RequestTimeTooSkewed" => Kind::Denied,
+        _ => match status {
+            404 => Kind::NotFound,
+            401 | 403 => Kind::Denied,
+            412 => Kind::Precondition,
+            416 => Kind::Range,
+            408 | 500 | 502 | 504 => Kind::Broken,
+            429 | 503 => Kind::Throttled,
+            507 => Kind::NoSpace,
+            status if status >= 500 && status != 501 => Kind::Broken,
+            _ => Kind::Refused,
+        },
+    }
+}
+
+fn dispatch<E: Error + 'static>(connector: Option<&ConnectorError>, error: &E) -> Failure {
+    let detail = chain(error);
+    if detail.contains("invalid peer certificate") {
+        let advice = "the server's certificate is not trusted: name its authority by ca=FILE in the address";
+        return Failure::new(Kind::Setup, format!("{advice} ({detail})"));
+    }
+    match connector {
+        Some(connector) if connector.is_io() || connector.is_timeout() => {
+            Failure::new(Kind::Unreachable, detail)
+        }
+        _ => undelivered(error),
+    }
+}
+
+/// What never left: no credentials, or a request that cannot be built.
+fn undelivered<E: Error + 'static>(error: &E) -> Failure {
+    let detail = chain(error);
+    let credentials = sources(error).any(|error| {
+        error.downcast_ref::<aws_credential_types::provider::error::CredentialsError>().is_some()
+    });
+    if credentials {
+        let advice = "no usable credentials; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a web identity or an \
+                      instance's role";
+        return Failure::new(Kind::Setup, format!("{advice} ({detail})"));
+    }
+    Failure::new(Kind::Refused, detail)
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// An error and what lies below it, in one line, without repeating itself.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for error in sources(error) {
+        let part = error.to_string();
+        if !part.is_empty() && !text.contains(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_statuses_become_what_a_caller_can_act_on() {
+        let check = |status, code, kind| assert_eq!(kind_of(status, code), kind, "{status} {code}");
+        check(404, "NoSuchKey", Kind::NotFound);
+        check(404, "", Kind::NotFound);
+        check(404, "NoSuchBucket", Kind::NoBucket);
+        check(404, "NoSuchUpload", Kind::NoSuchUpload);
+        check(403, "", Kind::Denied);
+        check(400, "ExpiredToken", Kind::Denied);
+        check(412, "", Kind::Precondition);
+        check(409, "ConditionalRequestConflict", Kind::Broken);
+        check(503, "SlowDown", Kind::Throttled);
+        check(503, "", Kind::Throttled);
+        check(429, "", Kind::Throttled);
+        check(500, "", Kind::Broken);
+        check(200, "InternalError", Kind::Broken);
+        check(400, "BadDigest", Kind::Garbled);
+        check(501, "NotImplemented", Kind::Refused);
+        check(400, "InvalidArgument", Kind::Refused);
+        check(507, "", Kind::NoSpace);
+    }
+
+    #[test]
+    fn an_answer_is_told_with_status_code_message_and_request() {
+        let failure = Failure::answer(403, "AccessDenied", "no\nway", "R1");
+        assert_eq!(failure.detail, "answer 403 AccessDenied: noway; request R1");
+        let failure = Failure::answer(301, "PermanentRedirect", "", "");
+        assert!(failure.detail.contains("region="), "{}", failure.detail);
+    }
+}

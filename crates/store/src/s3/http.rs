@@ -1,0 +1,143 @@
+//! HTTP for the S3 client: HTTP/1.1 only, connections reused, certificates of the system and of the user.
+//!
+//! HTTP/2 is never offered: its flow control throttles uploads (measured elsewhere: a tenth of the rate at 240 ms), and one
+//! connection would carry all parts. It also remembers the server's clock, which every answer tells.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::dial::Dial;
+use crate::error::StoreError;
+
+/// Connections kept for reuse; more are closed after use.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+
+/// The client under the S3 client. Clones share connections.
+#[derive(Clone)]
+pub(super) struct Http {
+    client: Client<HttpsConnector<Dial>, SdkBody>,
+    dial: Dial,
+    clock: Arc<Mutex<Option<ServerTime>>>,
+}
+
+/// The server's clock as its last answer told it.
+#[derive(Clone, Copy)]
+struct ServerTime {
+    told: SystemTime,
+    at: Instant,
+}
+
+impl Http {
+    /// A client that trusts the system's certificates and those in the file `ca`.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`] if there are no certificates to trust.
+    pub(super) fn new(ca: Option<&Path>, connect: Duration, stall: Duration) -> Result<Self, StoreError> {
+        let dial = Dial::new(connect, stall);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls_config(ca)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(dial.clone());
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(stall / 2)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build(connector);
+        Ok(Http { client, dial, clock: Arc::default() })
+    }
+
+    /// The server's clock now, by its last answer.
+    pub(super) fn server_time(&self) -> Option<SystemTime> {
+        let time = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        time.map(|time| time.told + time.at.elapsed())
+    }
+
+    fn note_time(&self, headers: &http::HeaderMap) {
+        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        if let Some(told) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
+            let time = ServerTime { told, at: Instant::now() };
+            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+        }
+    }
+
+    async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let mut request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+        // A tunnel tells the proxy who we are when it is made; plain requests tell it themselves.
+        let plain = request.uri().scheme_str() == Some("http");
+        let proxy = self.dial.proxy(request.uri()).filter(|_| plain);
+        if let Some(auth) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, auth.clone());
+        }
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| ConnectorError::io(error.into()))?;
+        self.note_time(response.headers());
+        HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+            .map_err(|error| ConnectorError::other(error.into(), None))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Http")
+    }
+}
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().send(request))
+    }
+}
+
+impl HttpClient for Http {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, StoreError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| setup("TLS cannot be set up".into(), error))?;
+    Ok(builder.with_root_certificates(trusted(ca)?).with_no_client_auth())
+}
+
+/// The system's certificates; single ones that cannot be read are left out, as other programs do.
+fn trusted(ca: Option<&Path>) -> Result<RootCertStore, StoreError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let Some(path) = ca else { return Ok(roots) };
+    let fault = |what: &str| format!("ca={}: {what}", path.display());
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(|found| found.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| setup(fault("cannot be read as certificates in PEM form"), error))?;
+    if certificates.is_empty() {
+        return Err(StoreError::Setup { detail: fault("holds no certificate in PEM form"), source: None });
+    }
+    for certificate in certificates {
+        roots
+            .add(certificate)
+            .map_err(|error| setup(fault("holds a certificate that cannot be used"), error))?;
+    }
+    Ok(roots)
+}
+
+fn setup(detail: String, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Setup { detail, source: Some(Box::new(error)) }
+}
