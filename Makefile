@@ -1,8 +1,8 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test bench bench-smoke bench-metadata lint deny fuzz-smoke kill-long
+.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke kill-long
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: ## back up a real file system, change it, restore two points, compare every file
 	@scripts/demo.sh
@@ -12,6 +12,9 @@ test: ## all tests
 
 bench: ## compare with restic, rustic, borg and fio (BENCH_SIZE=2GiB BENCH_ROUNDS=3); see benches/README.md
 	@scripts/bench.sh
+
+bench-s3: ## compare with restic over S3 and TLS, on a server of its own
+	@scripts/bench-s3.sh
 
 bench-smoke: ## the bench on 64 MiB, only coffer
 	@benches/smoke.sh

@@ -21,6 +21,7 @@ import targets
 from gen_image import DEFAULT_MIX, parse_mix, write_image
 from rounds import Bench
 from runner import Broken
+from stores import STORES
 from tools import PEERS, coffers
 from units import parse_size, show_size
 
@@ -114,6 +115,7 @@ def parse_arguments():
     parser.add_argument("--size", type=parse_size, default=parse_size("2GiB"), help="of the image (default 2GiB)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", default="target/bench", help="folder for results and scratch files")
+    parser.add_argument("--store", choices=STORES, default="local", help="where repositories lie (default local)")
     parser.add_argument("--peers", default=",".join(PEERS), help="comma list (default: all); '' for none")
     parser.add_argument(
         "--memory", default="256MiB,96MiB", help="comma list of caps; the speed targets are about the first"
@@ -140,20 +142,23 @@ def main():
     for word in left_out:
         say(word)
     failures = []
+    store = STORES[options.store](work)
     try:
-        bench = Bench(make_images(os.path.join(work, "images"), options.size), work, log)
+        bench = Bench(make_images(os.path.join(work, "images"), options.size), work, log, store)
         rounds = run_rounds(bench, [*ours, *peers], options.rounds, bool(options.peers), failures)
     finally:
+        store.stop()
         shutil.rmtree(work, ignore_errors=True)
     outcome = {
         "size": options.size,
+        "store": store.name,
         "machine": machine(),
         "versions": {tool.label: tool.version() for tool in [ours[0], *peers]},
         "left_out": left_out,
         "failures": [text for _, text in failures],
         "rounds": rounds,
     }
-    cases = targets.judge(rounds, ours)
+    cases = targets.judge(rounds, ours, options.store, options.size)
     print(save(out, outcome, cases))
     broken = [tool for tool, _ in failures if tool in ours]
     sys.exit(1 if broken or any(case.contract and case.met is not True for case in cases) else 0)

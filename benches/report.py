@@ -9,7 +9,7 @@ def markdown(outcome, cases):
     parts = [
         "# Bench",
         f"Image {show_size(outcome['size'])}, 1 % of it changed in random 64 KiB blocks, {len(outcome['rounds'])} "
-        f"interleaved rounds, local repository, encryption on. {outcome['machine']}.",
+        f"interleaved rounds, {outcome['store']}, encryption on. {outcome['machine']}.",
         "Versions: " + "; ".join(f"{name}: {text}" for name, text in outcome["versions"].items()) + ".",
         *(f"Left out: {word}" for word in outcome["left_out"]),
         "## Targets",

@@ -16,6 +16,7 @@ import repository
 from measure import drop_from_cache
 from mutate import apply_undo, mutate
 from runner import run_measured
+from stores import Local
 from tools import Run
 from units import GIB
 
@@ -35,9 +36,10 @@ def change_bytes(size):
 
 
 class Bench:
-    """One bench: image sets {"one": [path], "four": [path, ...]}, a scratch folder, a log of the tools' words."""
+    """One bench: image sets {"one": [path], "four": [path, ...]}, a scratch folder, a log of the tools' words, a store."""
 
-    def __init__(self, images, work, log):
+    def __init__(self, images, work, log, store):
+        self.store = store
         self.images = images
         self.work = work
         self.log = log
@@ -54,7 +56,7 @@ class Bench:
     def round(self, tool, number):
         """Returns {phase: report} of one tool in one round."""
         folder = os.path.join(self.work, f"{tool.label.replace(' ', '-')}-{number}")
-        run = Run(folder, self.images[tool.images])
+        run = Run(folder, self.images[tool.images], self.store if tool.speaks_s3 else Local())
         os.makedirs(run.folder)
         undone = []
         try:
@@ -97,11 +99,11 @@ class Bench:
         return path is not None and os.path.isfile(path) and sha256_of(path) == sha256_of(image)
 
     def _phase(self, tool, run, command):
-        for path in (*run.images, *repository.files(run.repo)):
+        for path in (*run.images, *run.store.files(run)):
             drop_from_cache(path)
-        before = repository.size(run.repo)
+        before = run.store.size(run)
         report = self._command(tool, run, command(run))
-        report["added_bytes"] = repository.size(run.repo) - before
+        report["added_bytes"] = run.store.size(run) - before
         size = sum(os.path.getsize(image) for image in run.images)
         report["cpu_s_per_gib"] = report["cpu_s"] / (size / GIB)
         return report

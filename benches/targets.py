@@ -7,11 +7,14 @@ a noisy minute then hits both sides. Targets marked `contract` hold on every mac
 import statistics
 from dataclasses import dataclass
 
-from units import show_size
+from units import GIB, MIB, show_size
 
 RESTIC, RUSTIC, BORG = "restic", "rustic fixed 64 KiB", "borg fixed 64 KiB"
 
-CPU_MAX = {"full": 1.5, "incremental": 0.32, "restore": 1.0}
+CPU_MAX = {
+    "local": {"full": 1.5, "incremental": 0.32, "restore": 1.0},
+    "s3": {"full": 1.9, "incremental": 0.32, "restore": 1.2},
+}
 RATIO_MAX = [
     ("full", RESTIC, 0.18),
     ("full", RUSTIC, 0.25),
@@ -21,6 +24,9 @@ RATIO_MAX = [
 ]
 FIO_SHARE_MIN = [("full", "read", 0.65), ("incremental", "read", 0.9), ("restore", "write", 0.7)]
 STORED_MAX = 1.05
+PACK = 128 * MIB
+REQUESTS_PER_PACK = 10
+RESTORE_REQUESTS_PER_GIB = 75
 
 PHASE_NAMES = {
     "full": "full backup",
@@ -44,17 +50,21 @@ class Case:
         return {True: "met", False: "missed", None: "not measured"}[self.met]
 
 
-def judge(rounds, coffers):
+def judge(rounds, coffers, store="local", size=0):
     """Returns the cases.
 
     `rounds` is [{label: {phase: report}}], with fio's figures under "fio"; `coffers` are the forms of our own
-    program, of which the first is the one that the CPU targets are about.
+    program, of which the first is the one that the CPU targets are about. `store` is a name of stores.py, `size` that of
+    the image in bytes.
     """
     ours = coffers[0].label
-    cases = [cpu_case(rounds, ours, phase, limit) for phase, limit in CPU_MAX.items()]
+    cases = [cpu_case(rounds, ours, phase, limit) for phase, limit in CPU_MAX[store].items()]
     cases += [ratio_case(rounds, ours, *row) for row in RATIO_MAX]
     cases.append(stored_case(rounds, ours, "incremental"))
-    cases += [fio_case(rounds, ours, *row) for row in FIO_SHARE_MIN]
+    if store == "local":
+        cases += [fio_case(rounds, ours, *row) for row in FIO_SHARE_MIN]
+    else:
+        cases += [requests_case(rounds, ours, phase, size) for phase in PHASE_NAMES]
     for tool in coffers:
         cases += [memory_case(rounds, tool, phase) for phase in PHASE_NAMES]
     cases += [verified_case(rounds, tool.label) for tool in coffers]
@@ -97,6 +107,20 @@ def stored_case(rounds, label, phase):
     shares = [each["added_bytes"] / (each["change"]["changed_bytes"] * each["change"]["lz4_ratio"]) for each in found]
     reason = "lz4 is not installed, or nothing ran"
     return bounded(name, max(shares, default=None), "{:.3f}", f"<= {STORED_MAX}", lambda v: v <= STORED_MAX, reason)
+
+
+def requests_case(rounds, label, phase, size):
+    """Requests of all kinds, against the limits: by what was stored, and for restores by the size of the image."""
+    counts, limit = [], None
+    for report in reports(rounds, label, phase):
+        result = report["result"] or {}
+        counts.append(sum(result.get("requests", {}).values()))
+        stored = result.get("bytes_written", 0)
+        most = RESTORE_REQUESTS_PER_GIB * size / GIB if phase == "restore" else 20 + REQUESTS_PER_PACK * -(-stored // PACK)
+        limit = min(limit or most, most)
+    name = f"{PHASE_NAMES[phase]}, requests"
+    target = f"<= {limit:.0f}" if limit else "?"
+    return bounded(name, max(counts, default=None), "{:.0f}", target, lambda value: value <= limit)
 
 
 def memory_case(rounds, tool, phase):

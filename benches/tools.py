@@ -1,13 +1,15 @@
 """The backup tools that are compared: how each is told to do the same work.
 
 A tool gets a `Run`: a folder of its own, fresh in every round. It answers with argument lists and never runs
-anything itself; rounds.py does. Every tool encrypts and stores into a local directory.
+anything itself; rounds.py does. Every tool encrypts; where it stores is told by stores.py.
 """
 
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+
+from stores import Local
 
 PASSWORD = "benchmark-only"
 IDENTITY = ["--cluster", "bench", "--namespace", "bench", "--plan", "bench"]
@@ -19,6 +21,7 @@ class Run:
 
     folder: str
     images: list[str]
+    store: object = field(default_factory=Local)
     target_folder: str | None = None  # to restore into, if not inside `folder`
     restored: dict[str, str] = field(default_factory=dict)  # image -> where the tool puts it, if it can be told
 
@@ -41,6 +44,7 @@ class Tool:
     label = ""
     program = ""
     images = "one"
+    speaks_s3 = False
     memory = None  # the cap on peak resident memory that the tool was given, bytes
 
     def installed(self):
@@ -64,6 +68,7 @@ class Coffer(Tool):
     """Our own program, with one memory cap and over one set of images."""
 
     version_argument = "version"
+    speaks_s3 = True
 
     def __init__(self, program, memory, images="one"):
         self.program = program
@@ -71,8 +76,11 @@ class Coffer(Tool):
         self.images = images
         self.label = f"coffer {memory >> 20} MiB" + (" x4" if images == "four" else "")
 
+    def env(self, run):
+        return run.store.env()
+
     def _common(self, run, key=True):
-        return ["--repo", f"file://{run.repo}", *(["--key", os.path.join(run.folder, "team.key")] if key else [])]
+        return ["--repo", run.store.coffer(run), *(["--key", os.path.join(run.folder, "team.key")] if key else [])]
 
     def init(self, run):
         return [self.program, "init", *self._common(run, key=False), "--key-out", os.path.join(run.folder, "team.key")]
@@ -111,20 +119,26 @@ class Restic(Tool):
 
     label = program = "restic"
     version_argument = "version"
+    speaks_s3 = True
 
     def env(self, run):
-        return {"RESTIC_PASSWORD": PASSWORD, "RESTIC_REPOSITORY": run.repo, "RESTIC_CACHE_DIR": run.cache}
+        return {
+            "RESTIC_PASSWORD": PASSWORD,
+            "RESTIC_REPOSITORY": run.store.restic(run),
+            "RESTIC_CACHE_DIR": run.cache,
+            **run.store.env(),
+        }
 
     def init(self, run):
-        return ["restic", "init"]
+        return ["restic", *run.store.restic_options, "init"]
 
     def full(self, run):
-        return ["restic", "backup", *run.images]
+        return ["restic", *run.store.restic_options, "backup", *run.images]
 
     incremental = full
 
     def restore(self, run):
-        return ["restic", "restore", "latest", "--target", run.target]
+        return ["restic", *run.store.restic_options, "restore", "latest", "--target", run.target]
 
 
 class Rustic(Tool):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: the workspace, the bench kit's own tests, and a short fuzz run where there is one.
+# Runs every test: the workspace (with real S3 servers), the bench kit's own tests, and a short fuzz run where there is one.
 set -euo pipefail
-"$(dirname "$0")/setup.sh"
+"$(dirname "$0")/setup-servers.sh"
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 

@@ -34,6 +34,34 @@ impl Document for ReadDocument {
     }
 }
 
+/// How fast a volume was backed up into nowhere.
+#[derive(Debug, Serialize)]
+pub(crate) struct PipelineDocument {
+    pub(crate) volume: String,
+    pub(crate) bytes: u64,
+    pub(crate) read: u64,
+    pub(crate) sent: u64,
+    pub(crate) duration_ms: u64,
+    pub(crate) gib_per_second: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) cpu_seconds_per_gib: f64,
+}
+
+impl Document for PipelineDocument {
+    fn text(&self) -> String {
+        format!(
+            "{}: {} backed up into nowhere in {} ({} read, {} would be stored): {:.2} GiB/s, {:.3} CPU-s/GiB\n",
+            self.volume,
+            human::size(self.bytes),
+            human::duration(self.duration_ms),
+            human::size(self.read),
+            human::size(self.sent),
+            self.gib_per_second,
+            self.cpu_seconds_per_gib
+        )
+    }
+}
+
 /// How fast a store answers.
 #[derive(Debug, Serialize)]
 pub(crate) struct StoreDocument {

@@ -1,7 +1,9 @@
 //! `coffer backup`: opens the volumes and lets the engine make one point of them.
 
 mod host;
-mod sources;
+pub(crate) mod sources;
+
+pub(crate) use self::host::cluster as cluster_name;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

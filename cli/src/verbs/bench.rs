@@ -1,6 +1,8 @@
 //! `coffer bench`: small honest measurements on the user's own disk and repository. What is written is removed again.
 
+mod pipeline;
 mod read;
+mod sink;
 mod store;
 
 use clap::Subcommand;
@@ -13,6 +15,8 @@ use crate::session::Session;
 pub(crate) enum BenchVerb {
     /// Read a volume as a backup does, and do nothing with it
     Read(read::ReadArguments),
+    /// Back a volume up into nowhere: all the work but storing
+    Pipeline(pipeline::PipelineArguments),
     /// Put, get, list and delete objects in the repository's store
     Store(store::StoreArguments),
 }
@@ -20,6 +24,7 @@ pub(crate) enum BenchVerb {
 pub(crate) fn run(session: &Session, verb: &BenchVerb) -> Result<ExitStatus, CliError> {
     match verb {
         BenchVerb::Read(arguments) => read::run(session, arguments),
+        BenchVerb::Pipeline(arguments) => pipeline::run(session, arguments),
         BenchVerb::Store(arguments) => store::run(session, arguments),
     }
 }

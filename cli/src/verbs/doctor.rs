@@ -1,4 +1,4 @@
-//! `coffer doctor`: tries what backups and restores will need, and says what does not work. It changes nothing that stays.
+//! `coffer doctor`: tries what backups and restores will need, and says what does not work. It leaves nothing but its findings.
 
 mod checks;
 
@@ -16,7 +16,7 @@ Examples:
   coffer doctor --repo file:///srv/backup
   coffer doctor --repo file:///srv/backup --key writer.key /dev/vdb disk.img
 
-A small object below capabilities/ is written and removed again.";
+Small objects below capabilities/ are written and removed again; the findings stay there.";
 
 /// Options of `doctor`.
 #[derive(Args, Debug)]

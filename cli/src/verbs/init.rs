@@ -13,6 +13,7 @@ use crate::key_targets::KeyTargets;
 use crate::options::RepositoryOptions;
 use crate::probe;
 use crate::session::Session;
+use crate::verbs::backup::cluster_name;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +63,8 @@ pub(crate) fn run(session: &Session, arguments: &InitArguments) -> Result<ExitSt
             Repository::init(store.as_ref(), &environment, false, &mut |_| Ok(()))?
         }
     };
+    let cluster = cluster_name().unwrap_or_else(|_| "unknown".parse().expect("a valid label"));
+    probe::record(store.as_ref(), &environment, &cluster, &capabilities)?;
     session.output.show(&InitDocument {
         repository: config.repository,
         format: config.format,

@@ -9,6 +9,7 @@ pub mod catalog;
 mod error;
 mod forget;
 mod inventory;
+mod limiter;
 mod pick;
 mod ports;
 mod prune;
@@ -25,6 +26,7 @@ mod write;
 
 pub use error::{Advice, EngineError};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
+pub use limiter::RateLimiter;
 pub use pick::{Intent, OfDay, pick};
 pub use ports::{CancelToken, Clock, Entropy, Environment};
 pub use prune::{PruneReport, PruneRequest, run_prune};

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use coffer_blockio::Arena;
+use coffer_store::RequestShape;
 
 use crate::EngineError;
 
@@ -21,8 +22,30 @@ const PART_BYTES_MIN: u64 = 5 << 20;
 pub(crate) const PART_SLACK_BYTES: usize = (1 << 20) + (256 << 10);
 /// Larger parts win nothing (AWS measures 8 MiB as the largest useful size).
 const PART_BYTES_MAX: u64 = 8 << 20;
+/// A range that fits wherever anything runs.
+pub(crate) const RANGE_BYTES: u64 = 8 << 20;
+/// Threads that only wait for a store are cheap, but not free.
+const UPLOADS_MAX: usize = 32;
 /// More than this is not used even where it is allowed.
 const ARENA_BYTES_MAX: u64 = 512 << 20;
+
+/// How parts are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sending {
+    /// Threads that send.
+    pub(crate) threads: usize,
+    /// Length of all parts but the last, bytes.
+    pub(crate) part_len: u64,
+}
+
+/// How ranges are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Threads that fetch, open and write.
+    pub(crate) threads: usize,
+    /// Longest range, bytes.
+    pub(crate) range_bytes: u64,
+}
 
 /// Memory and threads of one process, shared by all its operations.
 #[derive(Clone)]
@@ -31,9 +54,9 @@ pub struct Resources {
     pub arena: Arc<Arena>,
     /// Threads that read, hash, compress and encrypt, or fetch, decrypt and write.
     pub workers: usize,
-    /// Threads that send to the object store.
+    /// Most threads that send to the object store; the store's own wish counts below that.
     pub uploads: usize,
-    /// Length of the parts of a multipart upload, bytes.
+    /// Longest part of a multipart upload, bytes; the store's own wish counts below that.
     pub part_len: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
@@ -71,6 +94,66 @@ impl Resources {
                 .map_err(|error| {
                     EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
                 })?;
-        Ok(Resources { arena, workers, uploads: workers.min(4), part_len, cache_bytes })
+        Ok(Resources { arena, workers, uploads: UPLOADS_MAX, part_len, cache_bytes })
+    }
+
+    /// How a run sends to a store of this shape: each worker keeps its buffers, the rest of the arena is on its way.
+    pub(crate) fn sending(&self, shape: &RequestShape) -> Sending {
+        let part_len = self.part_len.min(shape.part_bytes);
+        let part = part_len + PART_SLACK_BYTES as u64;
+        let kept = self.workers as u64 * (READ_BYTES_MAX as u64 + part) + part;
+        let in_flight = (self.arena.budget_bytes() as u64).saturating_sub(kept) / part;
+        let threads = usize::try_from(in_flight).unwrap_or(usize::MAX);
+        Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len }
+    }
+
+    /// How a run reads from a store of this shape: each thread holds a range, a write buffer and one to compare with.
+    pub(crate) fn reading(&self, shape: &RequestShape) -> Reading {
+        let threads = |range_bytes: u64| {
+            let each = range_bytes + 2 * READ_BYTES_MAX as u64;
+            usize::try_from(self.arena.budget_bytes() as u64 / each).unwrap_or(usize::MAX)
+        };
+        let wanted = shape.at_once.max(self.workers);
+        let fits = threads(shape.range_bytes) >= wanted.div_ceil(2);
+        let range_bytes = if fits { shape.range_bytes } else { shape.range_bytes.min(RANGE_BYTES) };
+        Reading { threads: threads(range_bytes).clamp(1, wanted), range_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 8 << 20, range_bytes: 16 << 20 };
+
+    #[test]
+    fn what_is_in_use_at_once_fits_in_the_arena() {
+        for memory in (64..=512).step_by(16).map(|mib| mib << 20) {
+            for cpus in [1, 2, 8, 64] {
+                let resources = Resources::within(memory, cpus).unwrap();
+                let arena = resources.arena.budget_bytes() as u64;
+                for shape in [S3, RequestShape::default()] {
+                    let Reading { threads, range_bytes } = resources.reading(&shape);
+                    assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "{memory} {cpus} {shape:?}");
+                    let Sending { threads, part_len } = resources.sending(&shape);
+                    let part = part_len + PART_SLACK_BYTES as u64;
+                    let kept = resources.workers as u64 * ((1 << 20) + part) + part;
+                    assert!(
+                        threads == 1 || threads as u64 * part + kept <= arena,
+                        "{memory} {cpus} {shape:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_distant_store_gets_more_at_once_where_memory_allows() {
+        let large = Resources::within(256 << 20, 2).unwrap();
+        assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
+        assert_eq!(large.sending(&S3), Sending { threads: 16, part_len: 8 << 20 });
+        let small = Resources::within(96 << 20, 2).unwrap();
+        assert_eq!(small.reading(&S3).range_bytes, 8 << 20);
+        assert_eq!(large.sending(&RequestShape::default()), Sending { threads: 4, part_len: 2 << 20 });
     }
 }

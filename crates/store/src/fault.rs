@@ -17,7 +17,9 @@ pub use self::plan::{Failure, Fault, FaultPlan};
 use crate::counts::{Counters, RequestCounts};
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::port::{ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, UploadId, UploadInfo};
+use crate::port::{
+    ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
+};
 
 /// A request on its way to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +223,10 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
 
     fn requests(&self) -> RequestCounts {
         self.counters.read()
+    }
+
+    fn shape(&self) -> RequestShape {
+        self.inner.shape()
     }
 
     fn describe(&self) -> String {

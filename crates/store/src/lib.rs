@@ -33,7 +33,8 @@ pub use counts::RequestCounts;
 pub use error::{Advice, StoreError};
 pub use key::Key;
 pub use port::{
-    ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, UploadId, UploadInfo, list_all,
+    ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
+    list_all,
 };
 pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};
 

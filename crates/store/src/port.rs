@@ -94,6 +94,19 @@ pub trait ObjectStore: Send + Sync {
     /// The store's address for people, without secrets.
     fn describe(&self) -> String;
 
+    /// What kind of requests serve it best. A hint: any others work too.
+    fn shape(&self) -> RequestShape {
+        RequestShape::default()
+    }
+
+    /// The name of the checksum that the store keeps with the object, if it keeps and tells one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
+        self.head(key).map(|_| None)
+    }
+
     /// Whether `key` exists: one [`ObjectStore::head`].
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {
         match self.head(key) {
@@ -119,6 +132,24 @@ pub fn list_all(store: &(impl ObjectStore + ?Sized), prefix: &str) -> Result<Vec
             }
             next => after = next,
         }
+    }
+}
+
+/// What kind of requests serve a store best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestShape {
+    /// Requests at once.
+    pub at_once: usize,
+    /// Length of a part, bytes.
+    pub part_bytes: u64,
+    /// Longest range read at once, bytes.
+    pub range_bytes: u64,
+}
+
+impl Default for RequestShape {
+    /// As a local disk likes it: it is near, and buffers in flight win nothing.
+    fn default() -> Self {
+        RequestShape { at_once: 4, part_bytes: 2 << 20, range_bytes: 8 << 20 }
     }
 }
 
@@ -301,6 +332,14 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn describe(&self) -> String {
         (**self).describe()
+    }
+
+    fn shape(&self) -> RequestShape {
+        (**self).shape()
+    }
+
+    fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
+        (**self).checksum_kept(key)
     }
 
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {

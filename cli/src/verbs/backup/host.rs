@@ -7,7 +7,7 @@ use crate::error::CliError;
 const LABEL_LEN_MAX: usize = 63;
 
 /// The host's name as a label.
-pub(super) fn cluster() -> Result<Label, CliError> {
+pub(crate) fn cluster() -> Result<Label, CliError> {
     let name = nix::unistd::gethostname().unwrap_or_default();
     let name = name.to_string_lossy();
     label_of(&name).ok_or_else(|| {

@@ -49,7 +49,7 @@ pub(super) fn check(words: &[SourceWord]) -> Result<(), CliError> {
 }
 
 /// Opens every volume. One that fails makes the point partial, unless none can be opened: then that is the error.
-pub(super) fn open(words: &[SourceWord]) -> Result<Vec<VolumeSource>, CliError> {
+pub(crate) fn open(words: &[SourceWord]) -> Result<Vec<VolumeSource>, CliError> {
     let mut sources = Vec::new();
     let mut first_error = None;
     for word in words {

@@ -113,7 +113,7 @@ fn read_all(
 }
 
 /// User and system time of this process, seconds.
-fn processor_seconds() -> Result<f64, CliError> {
+pub(super) fn processor_seconds() -> Result<f64, CliError> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| CliError::File {
         step: "ask for",
         path: "processor time".into(),
@@ -124,6 +124,6 @@ fn processor_seconds() -> Result<f64, CliError> {
 }
 
 /// `0` where there is nothing to divide by.
-fn ratio(part: f64, whole: f64) -> f64 {
+pub(super) fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }

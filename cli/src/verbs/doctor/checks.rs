@@ -9,6 +9,7 @@ use crate::error::{CliError, one_line};
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::probe::{self, Capabilities};
 use crate::session::{Session, processors};
+use crate::verbs::backup::cluster_name;
 use crate::volume_words::SourceWord;
 use crate::{human, key_files};
 
@@ -52,7 +53,22 @@ impl Checks {
             Ok((address, capabilities)) => {
                 self.add("store", CheckStatus::Ok, format!("{address}: put, get, list and delete work"));
                 self.capabilities(&capabilities);
+                self.record(session, repository, &capabilities);
                 Some(capabilities)
+            }
+        }
+    }
+
+    /// Keeps the findings where there is a repository and the rights allow it.
+    fn record(&mut self, session: &Session, repository: &RepositoryOptions, found: &Capabilities) {
+        let kept = session.open_without_key(repository).and_then(|opened| {
+            probe::record(opened.store().as_ref(), &session.environment(), &cluster_name()?, found)
+        });
+        match kept {
+            Ok(()) => self.add("record", CheckStatus::Ok, "the findings are kept below capabilities/"),
+            Err(error) => {
+                let text = format!("the findings could not be kept below capabilities/: {}", error.line());
+                self.add("record", CheckStatus::Warning, text);
             }
         }
     }
@@ -62,9 +78,18 @@ impl Checks {
             true => self.add("overwriting", CheckStatus::Ok, "the store refuses to overwrite an object"),
             false => self.add(
                 "overwriting",
-                CheckStatus::Ok,
-                "the store would overwrite; names are never used twice",
+                CheckStatus::Warning,
+                "the store would overwrite; names are never used twice, so backups work. On S3 say conditional-put=false \
+                 in the address",
             ),
+        }
+        match capabilities.checksum() {
+            "none" => self.add(
+                "checksums",
+                CheckStatus::Ok,
+                "the store tells no checksum; what is read is authenticated by Coffer itself",
+            ),
+            name => self.add("checksums", CheckStatus::Ok, format!("the store checks and keeps {name}")),
         }
         let difference = capabilities.clock_difference_ms();
         let (status, hint) = match difference.unsigned_abs() > CLOCK_DIFFERENCE_MAX_MS {

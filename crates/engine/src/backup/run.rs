@@ -75,11 +75,12 @@ struct Written {
 impl Run<'_> {
     fn volumes(&self) -> Result<Records, EngineError> {
         let environment = self.repository.environment();
-        let uploader = Uploader::new(self.repository.store(), self.resources.uploads, &environment.cancel)?;
+        let sending = self.resources.sending(&self.repository.store().shape());
+        let uploader = Uploader::new(self.repository.store(), sending.threads, &environment.cancel)?;
         let sink = ObjectSink {
             uploader: Arc::new(uploader),
             arena: self.resources.arena.clone(),
-            part_len: usize::try_from(self.resources.part_len)
+            part_len: usize::try_from(sending.part_len)
                 .map_err(|_| EngineError::Bug("part length".into()))?,
         };
         let signer = self.repository.signer(&self.request.plan.team)?;

@@ -17,8 +17,6 @@ use super::volume_map::VolumeMap;
 use crate::backup::read_chain_key;
 use crate::{EngineError, Repository};
 
-/// Largest range that is asked for at once.
-pub(crate) const RANGE_BYTES_MAX: u64 = 8 << 20;
 /// Bytes in between that are cheaper to read than to ask again for.
 const GAP_BYTES_MAX: u64 = 1 << 20;
 /// Openers kept; each costs one HPKE opening to make.
@@ -49,8 +47,8 @@ pub(crate) fn frame_run(extent: &Extent) -> Option<FrameRun> {
     Some(FrameRun { first: extent.first, count: extent.count, place })
 }
 
-/// Sorts runs by pack and offset and joins them to ranges of at most [`RANGE_BYTES_MAX`].
-pub(crate) fn plan_ranges(mut runs: Vec<FrameRun>) -> Vec<FetchRange> {
+/// Sorts runs by pack and offset and joins them to ranges of at most `range_bytes`, of which a single run is never more.
+pub(crate) fn plan_ranges(mut runs: Vec<FrameRun>, range_bytes: u64) -> Vec<FetchRange> {
     runs.sort_by_key(|run| (run.place.lineage, run.place.pack, run.place.offset));
     let mut ranges: Vec<FetchRange> = Vec::new();
     for run in runs {
@@ -60,7 +58,7 @@ pub(crate) fn plan_ranges(mut runs: Vec<FrameRun>) -> Vec<FetchRange> {
             Some(range)
                 if (range.lineage, range.pack) == (lineage, pack)
                     && offset <= range.end + GAP_BYTES_MAX
-                    && end.max(range.end) - range.start <= RANGE_BYTES_MAX =>
+                    && end.max(range.end) - range.start <= range_bytes =>
             {
                 range.end = range.end.max(end);
                 range.runs.push(run);

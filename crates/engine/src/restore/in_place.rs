@@ -85,5 +85,5 @@ fn continues(run: &FrameRun, block: u32, place: &FramePlace) -> bool {
         && (last.lineage, last.pack) == (place.lineage, place.pack)
         && last.ordinal + run.count == place.ordinal
         && last.offset + u64::from(last.len) == place.offset
-        && u64::from(last.len) + u64::from(place.len) <= crate::read::fetch::RANGE_BYTES_MAX
+        && u64::from(last.len) + u64::from(place.len) <= crate::resources::RANGE_BYTES
 }

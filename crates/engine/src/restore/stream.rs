@@ -6,8 +6,9 @@ use coffer_format::{LEAF_BLOCKS, VolumeName};
 
 use super::run::{RestoredVolume, explain_missing, find_volume};
 use crate::catalog::{PointEntry, load_manifest};
-use crate::read::fetch::{BlockSink, FrameRun, PackReader, RANGE_BYTES_MAX, frame_run, plan_ranges};
+use crate::read::fetch::{BlockSink, FrameRun, PackReader, frame_run, plan_ranges};
 use crate::read::volume_map::VolumeMap;
+use crate::resources::RANGE_BYTES;
 use crate::{EngineError, Repository, Resources};
 
 /// Bytes of the volume that are put together before they are written.
@@ -38,7 +39,7 @@ fn stream(
     let reader = PackReader::open(repository, &map, &manifest.plan_id(), manifest.chain)?;
     let alloc = |len| resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
     let mut stride = alloc(STRIDE_BYTES as usize)?;
-    let mut range_buffer = alloc(usize::try_from(RANGE_BYTES_MAX).unwrap_or(usize::MAX))?;
+    let mut range_buffer = alloc(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX))?;
     let block_bytes = map.block_size().bytes();
     let stride_blocks = (STRIDE_BYTES / block_bytes).min(LEAF_BLOCKS);
     let mut report = RestoredVolume {
@@ -65,7 +66,7 @@ fn stream(
             block_bytes: block_bytes as usize,
             scratch: vec![0; block_bytes as usize],
         };
-        for range in plan_ranges(runs) {
+        for range in plan_ranges(runs, RANGE_BYTES) {
             reader.fetch(&range, &mut range_buffer, &mut sink)?;
             report.fetched += range.end - range.start;
         }

@@ -13,9 +13,9 @@ use super::run::{RestoreMode, RestoreVolume};
 use super::writer::{RestoreCounts, TargetWriter};
 use crate::backup::Progress;
 use crate::read::block_states::Trailers;
-use crate::read::fetch::{FetchRange, FrameRun, PackReader, RANGE_BYTES_MAX, frame_run, plan_ranges};
+use crate::read::fetch::{FetchRange, FrameRun, PackReader, frame_run, plan_ranges};
 use crate::read::volume_map::VolumeMap;
-use crate::resources::READ_BYTES_MAX;
+use crate::resources::{READ_BYTES_MAX, Reading};
 use crate::{EngineError, Repository, Resources};
 
 /// Leaves that are planned together, so that small extents of one pack come in one request.
@@ -50,9 +50,10 @@ impl VolumeRestore<'_> {
     /// Restores it; what was written before an error stays.
     pub(super) fn run(&self) -> Result<(), EngineError> {
         let Some(target) = &self.volume.target else { return self.plan(&mut |work| self.count_only(work)) };
-        let (sender, receiver) = crossbeam_channel::bounded::<Work>(self.resources.workers * 2);
+        let threads = self.reading().threads;
+        let (sender, receiver) = crossbeam_channel::bounded::<Work>(threads * 2);
         let planned = std::thread::scope(|scope| {
-            for index in 0..self.resources.workers {
+            for index in 0..threads {
                 let receiver = receiver.clone();
                 let worker = move || self.keep_error(self.work(&receiver, target.as_ref()));
                 let spawned =
@@ -68,6 +69,10 @@ impl VolumeRestore<'_> {
         });
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(planned, Err)
+    }
+
+    fn reading(&self) -> Reading {
+        self.resources.reading(&self.repository.store().shape())
     }
 
     fn send(&self, sender: &Sender<Work>, work: Work) -> Result<(), EngineError> {
@@ -137,7 +142,7 @@ impl VolumeRestore<'_> {
                 self.zero_pieces(range).map(Work::Zero).try_for_each(&mut *give)?;
             }
         }
-        plan_ranges(window.runs).into_iter().map(Work::Fetch).try_for_each(give)
+        plan_ranges(window.runs, self.reading().range_bytes).into_iter().map(Work::Fetch).try_for_each(give)
     }
 
     /// Cuts a run of zeroes, which can be as long as the volume, so that cancelling does not wait for all of it.
@@ -178,13 +183,15 @@ impl VolumeRestore<'_> {
                     self.counts.skipped.fetch_add(found.skipped, Ordering::Relaxed);
                     self.progress.advance(found.skipped, 0);
                     found.zeroes.iter().try_for_each(|range| self.zero(target, range))?;
-                    plan_ranges(found.runs)
+                    plan_ranges(found.runs, self.reading().range_bytes)
                 }
             };
             for range in &ranges {
                 let buffer = match &mut range_buffer {
                     Some(buffer) => buffer,
-                    none => none.insert(alloc(usize::try_from(RANGE_BYTES_MAX).unwrap_or(usize::MAX))?),
+                    none => {
+                        none.insert(alloc(usize::try_from(self.reading().range_bytes).unwrap_or(usize::MAX))?)
+                    }
                 };
                 self.reader.fetch(range, buffer, &mut writer)?;
                 writer.flush()?;

@@ -12,10 +12,11 @@ use super::report::VerifyReport;
 use super::volumes::VolumeCheck;
 use crate::EngineError;
 use crate::read::block_states::{TRAILER_PAGE, Trailers};
-use crate::read::fetch::{PackReader, RANGE_BYTES_MAX};
+use crate::read::fetch::PackReader;
 use crate::read::map_page::get_range;
 use crate::read::volume_map::VolumeMap;
 use crate::repository::store_key;
+use crate::resources::RANGE_BYTES;
 
 /// One pack to check.
 pub(super) struct PackTask {
@@ -157,7 +158,7 @@ impl PackCheck<'_> {
         let opener = reader.opener(task.lineage, task.number)?;
         let alloc =
             |len| self.volume.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
-        let mut buffer = alloc(usize::try_from(RANGE_BYTES_MAX).unwrap_or(usize::MAX))?;
+        let mut buffer = alloc(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX))?;
         let mut block_buffer = alloc(self.map.block_size().bytes() as usize)?;
         let mut rest = entries;
         while !rest.is_empty() {

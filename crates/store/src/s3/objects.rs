@@ -1,23 +1,18 @@
-//! Whole objects and ranges of them: put once, get, look up, delete.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Whole objects and ranges of them: put once, get, delete.
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumMode, Delete, ObjectIdentifier};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 
 use super::S3Store;
-use super::checksum::{Crc, Running};
+use super::checksum::Crc;
 use super::failure::{Failure, Kind, chain};
 use crate::checks;
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::port::{ObjectInfo, Operation, PutOutcome};
+use crate::port::{Operation, PutOutcome};
 use crate::url::{S3Address, ServerEncryption};
-
-/// What is looked up to hear the server's clock; it need not exist.
-const CLOCK_KEY: &str = "coffer.json";
 
 impl S3Store {
     pub(super) fn put_object(&self, key: &Key, body: &Bytes) -> Result<PutOutcome, StoreError> {
@@ -57,41 +52,9 @@ impl S3Store {
         accepted(answer.e_tag(), answer.checksum_crc64_nvme(), crc)
     }
 
-    /// Whether `key` holds an object of this length and checksum.
-    pub(super) fn holds(&self, key: &Key, len: u64, crc: Crc) -> Result<bool, StoreError> {
-        let found = self.call(Operation::Head, key.as_str(), async |_| {
-            let head = self.connected.client.head_object().checksum_mode(ChecksumMode::Enabled);
-            Ok(head.bucket(&self.address.bucket).key(self.name(key.as_str())).send().await?)
-        });
-        let found = match found {
-            Ok(found) => found,
-            Err(Failure { kind: Kind::NotFound, .. }) => return Ok(false),
-            Err(failure) => return Err(self.error(Operation::Head, key.as_str(), failure)),
-        };
-        if found.content_length().and_then(|len| u64::try_from(len).ok()) != Some(len) {
-            return Ok(false);
-        }
-        match found.checksum_crc64_nvme() {
-            Some(text) => Ok(crc.agrees_with(Some(text))),
-            None => Ok(self.crc_of_stored(key)? == crc),
-        }
-    }
-
-    /// Reads an object for its checksum: the way out where the server keeps none.
-    fn crc_of_stored(&self, key: &Key) -> Result<Crc, StoreError> {
-        self.request(Operation::Get, key.as_str(), async |_| {
-            let mut answer = self.start_get(key, None).await?;
-            let mut running = Running::new();
-            while let Some(bytes) = next(&mut answer).await? {
-                running.add(&bytes);
-            }
-            Ok(running.crc())
-        })
-    }
-
     pub(super) fn get_object(&self, key: &Key, len_max: u64) -> Result<Vec<u8>, StoreError> {
         let got = self.request(Operation::Get, key.as_str(), async |_| {
-            let mut answer = self.start_get(key, None).await?;
+            let mut answer = self.start_get(key.as_str(), None).await?;
             let len = length(&answer)?;
             if len > len_max {
                 return Ok(Err(len));
@@ -119,7 +82,7 @@ impl S3Store {
         };
         let range = format!("bytes={offset}-{last}");
         let got = self.call(Operation::GetRange, key.as_str(), async |_| {
-            let mut answer = self.start_get(key, Some(&range)).await?;
+            let mut answer = self.start_get(key.as_str(), Some(&range)).await?;
             let len = range_length(&answer, offset, wanted)?;
             let mut filled = 0;
             while let Some(bytes) = next(&mut answer).await? {
@@ -139,30 +102,14 @@ impl S3Store {
         }
     }
 
-    async fn start_get(&self, key: &Key, range: Option<&str>) -> Result<GetObjectOutput, Failure> {
-        let get =
-            self.connected.client.get_object().bucket(&self.address.bucket).key(self.name(key.as_str()));
+    pub(super) async fn start_get(&self, key: &str, range: Option<&str>) -> Result<GetObjectOutput, Failure> {
+        let get = self.connected.client.get_object().bucket(&self.address.bucket).key(self.name(key));
         let answer = get.set_range(range.map(Into::into)).send().await?;
         // Every object has one: an answer without it is some other server's page.
         if answer.e_tag().is_none() {
             return Err(Failure::new(Kind::Broken, "an answer without an ETag, which is no object"));
         }
         Ok(answer)
-    }
-
-    pub(super) fn head_object(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
-        self.request(Operation::Head, key.as_str(), async |_| {
-            let head = self.connected.client.head_object().bucket(&self.address.bucket);
-            let found = head.key(self.name(key.as_str())).send().await?;
-            let len = found.content_length().and_then(|len| u64::try_from(len).ok());
-            let (Some(len), Some(_)) = (len, found.e_tag()) else {
-                return Err(Failure::new(
-                    Kind::Broken,
-                    "an answer without length or ETag, which is no object",
-                ));
-            };
-            Ok(ObjectInfo { key: key.clone(), len, modified: whole_seconds(found.last_modified()) })
-        })
     }
 
     pub(super) fn delete_objects(&self, keys: &[Key]) -> Result<(), StoreError> {
@@ -190,21 +137,6 @@ impl S3Store {
                 }
             }
             Ok(())
-        })
-    }
-
-    /// Any answer tells the time, also that there is no repository yet.
-    pub(super) fn server_time(&self) -> Result<SystemTime, StoreError> {
-        self.request(Operation::Now, CLOCK_KEY, async |_| {
-            let head = self.connected.client.head_object().bucket(&self.address.bucket);
-            match head.key(self.name(CLOCK_KEY)).send().await.map_err(Failure::from) {
-                Ok(_) | Err(Failure { kind: Kind::NotFound | Kind::Denied, .. }) => {}
-                Err(failure) => return Err(failure),
-            }
-            self.connected
-                .http
-                .server_time()
-                .ok_or_else(|| Failure::new(Kind::Refused, "an answer without a date"))
         })
     }
 }
@@ -243,13 +175,7 @@ pub(super) fn accepted(e_tag: Option<&str>, checksum: Option<&str>, crc: Crc) ->
     Ok(())
 }
 
-/// The server's times in whole seconds: listings tell milliseconds where look-ups do not.
-pub(super) fn whole_seconds(time: Option<&DateTime>) -> SystemTime {
-    let seconds = time.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or(0);
-    UNIX_EPOCH + std::time::Duration::from_secs(seconds)
-}
-
-async fn next(answer: &mut GetObjectOutput) -> Result<Option<Bytes>, Failure> {
+pub(super) async fn next(answer: &mut GetObjectOutput) -> Result<Option<Bytes>, Failure> {
     let broke = |error: &(dyn std::error::Error + 'static)| {
         Failure::new(Kind::Unreachable, format!("the answer broke off: {}", chain(error)))
     };
