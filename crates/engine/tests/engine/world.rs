@@ -227,6 +227,13 @@ impl Image {
         Image::new(bytes)
     }
 
+    /// Bytes that do not compress.
+    pub(crate) fn noise(seed: u64, len: usize) -> Image {
+        let mut bytes = vec![0; len];
+        SmallRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+        Image::new(bytes)
+    }
+
     /// Rewrites each block with probability `share`; returns how many.
     pub(crate) fn mutate(&mut self, seed: u64, block: usize, share: f64) -> usize {
         let mut rng = SmallRng::seed_from_u64(seed);
