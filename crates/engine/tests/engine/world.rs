@@ -139,6 +139,7 @@ impl World {
             type_wish: TypeWish::Auto,
             full_every: self.full_every,
             changes: ChangeSource::Auto,
+            lists: None,
             block_size: self.block_size,
             compression: Compression::Lz4,
             snapshot_time: None,
