@@ -8,11 +8,12 @@
 //! - `verbs`: one file per verb; each calls the engine and returns a document.
 //! - `documents`: what is printed, as JSON and for people.
 //! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
-//! - `key_files`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
+//! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod cancellation;
+mod change_list;
 mod dense;
 mod documents;
 mod environment;

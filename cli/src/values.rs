@@ -5,6 +5,8 @@ use coffer_engine::backup::ChangeSource;
 use coffer_format::{BlockSize, Compression, Timestamp};
 use jiff::tz::TimeZone;
 
+use crate::volume_words::ChangesWord;
+
 const UNITS: [(&str, u32); 5] = [("bytes", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
 
 /// A size: a number with KiB, MiB, GiB or TiB, or bytes without a unit.
@@ -59,15 +61,15 @@ pub(crate) fn compression(text: &str) -> Result<Compression, String> {
 }
 
 /// Where changes come from.
-pub(crate) fn changes(text: &str) -> Result<ChangeSource, String> {
+pub(crate) fn changes(text: &str) -> Result<ChangesWord, String> {
     match text {
-        "auto" => Ok(ChangeSource::Auto),
-        "hash" => Ok(ChangeSource::Hash),
-        "fiemap" => Ok(ChangeSource::Fiemap),
-        _ if text.starts_with("list:") => {
-            Err("this version takes no list of changed ranges yet; use auto, hash or fiemap".into())
-        }
-        _ => Err("write auto, hash or fiemap".into()),
+        "auto" => Ok(ChangesWord::Source(ChangeSource::Auto)),
+        "hash" => Ok(ChangesWord::Source(ChangeSource::Hash)),
+        "fiemap" => Ok(ChangesWord::Source(ChangeSource::Fiemap)),
+        _ => match text.strip_prefix("list:") {
+            Some(list) => ChangesWord::list(list),
+            None => Err("write auto, hash, fiemap, list:FILE or list:NAME=FILE".into()),
+        },
     }
 }
 
@@ -169,8 +171,8 @@ mod tests {
         for wrong in ["gzip", "zstd:0", "zstd:23", "zstd:", "lz4:1", ""] {
             assert!(compression(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(changes("fiemap"), Ok(ChangeSource::Fiemap));
-        assert!(changes("list:/x").unwrap_err().contains("yet"));
+        assert_eq!(changes("fiemap"), Ok(ChangesWord::Source(ChangeSource::Fiemap)));
+        assert!(changes("cbt").unwrap_err().contains("list:NAME=FILE"));
         assert!(read_engine("uring").unwrap_err().contains("pread"));
         for wrong in ["0", "101", "x", "nan", "-1", ""] {
             assert!(percent(wrong).is_err(), "{wrong}");

@@ -1,8 +1,9 @@
-//! `NAME=PATH` and `PATH`, as `backup`, `restore` and `doctor` take them. Pure: nothing is opened.
+//! `NAME=PATH` and `PATH`, as `backup`, `restore` and `doctor` take them, and `list:NAME=FILE`. Pure: nothing is opened.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use coffer_engine::backup::ChangeSource;
 use coffer_format::VolumeName;
 
 /// A volume to back up.
@@ -26,6 +27,34 @@ impl FromStr for SourceWord {
             return Err("write NAME=PATH or PATH; the path is missing".into());
         }
         Ok(SourceWord { name: parse_name(&name)?, path: PathBuf::from(path) })
+    }
+}
+
+/// Where changes come from: of all volumes, or a list of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChangesWord {
+    /// `auto`, `hash`, `fiemap`.
+    Source(ChangeSource),
+    /// `list:FILE`, `list:NAME=FILE`.
+    List {
+        /// The volume, where it is named.
+        volume: Option<VolumeName>,
+        /// The list.
+        file: PathBuf,
+    },
+}
+
+impl ChangesWord {
+    /// What stands behind `list:`.
+    pub(crate) fn list(text: &str) -> Result<Self, String> {
+        let (name, file) = match split(text) {
+            Some((name, file)) => (Some(parse_name(name)?), file),
+            None => (None, text),
+        };
+        if file.is_empty() {
+            return Err("write list:FILE or list:NAME=FILE; the file is missing".into());
+        }
+        Ok(ChangesWord::List { volume: name, file: PathBuf::from(file) })
     }
 }
 
@@ -103,6 +132,23 @@ mod tests {
         check("disk.img", "disk.img", "disk.img");
         for wrong in ["", "=x", "name=", "/", "..", &format!("{}=/x", "n".repeat(129))] {
             assert!(wrong.parse::<SourceWord>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_may_name_its_volume() {
+        let check = |text: &str, name: Option<&str>, path: &str| {
+            let volume = name.map(|name| name.parse().unwrap());
+            let expected = ChangesWord::List { volume, file: path.into() };
+            assert_eq!(ChangesWord::list(text), Ok(expected), "{text}");
+        };
+        check("x.json", None, "x.json");
+        check("vdb=x.json", Some("vdb"), "x.json");
+        check("/srv/a=b.json", None, "/srv/a=b.json");
+        check("./a=b.json", None, "./a=b.json");
+        check("vdb=a=b", Some("vdb"), "a=b");
+        for wrong in ["", "vdb=", "=x"] {
+            assert!(ChangesWord::list(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -39,6 +39,8 @@ fn world() -> (Sandbox, String) {
     let open = sandbox.url("open");
     sandbox.done(&["init", "--repo", &open, "--no-encryption"]);
     sandbox.write("broken.key", "{\"format\":\"coffer recovery key 1\"}");
+    sandbox.write("far.json", "[[0,1],[199999,2]]");
+    sandbox.write("near.json", "[[0,1]]");
     sandbox.write("binary.key", "\u{0}\u{1}");
     nix::unistd::mkfifo(&sandbox.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let point = text(&point, "point").to_owned();
@@ -118,7 +120,92 @@ const CASES: &[Case] = &[
     ("backup --repo REPO --key writer.key --plan web --type weekly disk.img", 2, "weekly", "usage"),
     ("backup --repo REPO --key writer.key --plan web --full-every 257 disk.img", 2, "257", "usage"),
     ("backup --repo REPO --key writer.key --plan web --full-every 0 disk.img", 2, "'0'", "usage"),
-    ("backup --repo REPO --key writer.key --plan web --changes list:x.json disk.img", 2, "yet", "usage"),
+    ("backup --repo REPO --key writer.key --plan web --changes cbt disk.img", 2, "list:NAME=FILE", "usage"),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:x.json disk.img",
+        2,
+        "--list-base POINT",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list: disk.img",
+        2,
+        "file is missing",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --list-base {point} disk.img",
+        2,
+        "without a list",
+        "usage",
+    ),
+    ("backup --repo REPO --key writer.key --plan web --sample 9 disk.img", 2, "without a list", "usage"),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes hash --changes auto disk.img",
+        2,
+        "give one",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:x.json --list-base latest disk.img",
+        2,
+        "26 characters",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:x.json --list-base {point} --sample 262145 disk.img",
+        2,
+        "262145",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:x.json --list-base {point} disk.img",
+        2,
+        "no list of changes x.json",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:directory --list-base {point} disk.img",
+        1,
+        "read list of changes directory",
+        "file",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:x.json --list-base {point} disk.img small.img",
+        2,
+        "disk.img, small.img",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:b=x.json --list-base {point} disk.img",
+        2,
+        "no volume b",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --changes list:a.json --changes list:disk.img=b.json --list-base {point} disk.img",
+        2,
+        "two lists",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --cluster host --changes list:far.json --list-base {point} disk.img",
+        2,
+        "list of changes far.json: element 1, counted from 0: [199999,2] goes past the end",
+        "usage",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --cluster host --changes list:near.json --list-base {absent} disk.img",
+        6,
+        "--list-base 01aaaaaaaaaaaaaaaaaaaaaaaa",
+        "refused",
+    ),
+    (
+        "backup --repo REPO --key writer.key --plan web --cluster host --changes list:near.json --list-base {absent} disk.img",
+        6,
+        "this run builds on point",
+        "refused",
+    ),
     ("backup --repo REPO --key writer.key --plan web --io uring disk.img", 2, "auto or pread", "usage"),
     (
         "backup --repo REPO --key writer.key --plan web --block-size 100KiB disk.img",

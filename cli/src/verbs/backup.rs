@@ -1,6 +1,7 @@
 //! `coffer backup`: opens the volumes and lets the engine make one point of them.
 
 mod host;
+mod lists;
 pub(crate) mod sources;
 
 pub(crate) use self::host::cluster as cluster_name;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use coffer_engine::Repository;
-use coffer_engine::backup::{BackupRequest, ChangeSource, Progress, TypeWish, run_backup};
+use coffer_engine::backup::{BackupRequest, Progress, TypeWish, run_backup};
 use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp};
 
 use crate::documents::backup::BackupDocument;
@@ -27,6 +28,19 @@ Examples:
   coffer backup --repo file:///srv/backup --key writer.key --plan web /dev/vg0/web-snapshot
   coffer backup --repo file:///srv/backup --key writer.key --plan shop db=/dev/vg0/db-snap files=/srv/files.img
   coffer backup --repo file:///srv/backup --key writer.key --plan web --type full --compression zstd:9 --json web=disk.img
+  coffer backup --repo file:///srv/backup --key writer.key --plan web --changes list:changed.json --list-base 01jd3k5x6v8q2m4n7p9r0s1t2w disk.img
+
+--changes list:FILE takes what a change tracker of your own knows: every range of the volume that was written to since the source of
+point --list-base was frozen, as JSON [[offset,length],...] in bytes, in any order; with several volumes list:NAME=FILE for each that
+has a list. Only these blocks are read; a block is read whole if a range touches it. Of more than 262,144 ranges in all lists together
+the nearest are joined, which reads more and misses nothing. To name too much costs time, to name too little loses data:
+- The list is refused (exit status 6) unless the run builds on point --list-base. A full reads everything, with or without a list.
+- --sample blocks that the list calls unchanged, chosen by chance, are read and compared with the base. If one of them had changed, the
+  list is not believed and the whole volume is read; the point says so. If a share p of the blocks called unchanged had changed,
+  N samples find it with the chance 1 - (1 - p)^N: with 4,096 samples 34 % for one block in 10,000, 98 % for one in 1,000. What no
+  sample hits is missing in the point until a run reads everything; 0 trusts the list. Run --changes hash now and then.
+- What the volume grew by is read in any case, and so is what `coffer verify` found damaged. Nothing else of the base is looked at.
+Holes (auto and fiemap) are what the file system itself says would be read as zeroes; they are not sampled.
 
 A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.";
 
@@ -54,15 +68,14 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=256))]
     full_every: u32,
 
-    /// Where changes come from: auto, hash (read everything) or fiemap (skip holes)
-    #[arg(long, value_name = "SOURCE", default_value = "auto", value_parser = values::changes)]
-    changes: ChangeSource,
+    #[command(flatten)]
+    changes: lists::ChangesOptions,
 
     /// Block size of volumes that have none yet, 16KiB to 1MiB [default: by the volume's size]
     #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
     block_size: Option<BlockSize>,
 
-    /// lz4, zstd[:1-22] or none
+    /// lz4, zstd[:1-22] or none; where data hardly shrinks, one block in 8 is tried and the others are stored as they are
     #[arg(long, value_name = "HOW", default_value = "lz4", value_parser = values::compression)]
     compression: Compression,
 
@@ -122,12 +135,14 @@ enum Type {
 pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<ExitStatus, CliError> {
     let tags = tags(&arguments.tag)?;
     sources::check(&arguments.volumes)?;
+    let changes = lists::check(&arguments.changes, &arguments.volumes)?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let resources = session.resources(&arguments.memory)?;
     let plan = plan(&repository, &arguments.identity)?;
     // Whatever is wrong with the key is said before devices are opened.
     repository.secrets(&plan.team)?;
     let volumes = sources::open(&arguments.volumes)?;
+    let lists = changes.read(&volumes)?;
     let reporter = Reporter::start(&session.output, "backup");
     let progress: Arc<dyn Progress> = reporter.progress();
     let request = BackupRequest {
@@ -139,7 +154,8 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
             Type::Incremental => TypeWish::Incremental,
         },
         full_every: arguments.full_every,
-        changes: arguments.changes,
+        changes: changes.source,
+        lists,
         block_size: arguments.block_size,
         compression: arguments.compression,
         snapshot_time: arguments.snapshot_time,

@@ -169,6 +169,11 @@ impl EngineError {
         }
     }
 
+    /// Whether something stored is damaged or missing, and its source may still be whole.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, EngineError::Damaged { .. } | EngineError::Object { .. })
+    }
+
     /// Attaches an object's key to a format error.
     pub(crate) fn object(key: &str) -> impl FnOnce(FormatError) -> EngineError + '_ {
         move |source| EngineError::Object { key: key.to_owned(), source }

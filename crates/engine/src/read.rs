@@ -1,6 +1,7 @@
 //! From objects back to blocks: maps, trailers, packs.
 
 pub(crate) mod block_states;
+pub(crate) mod extents;
 pub(crate) mod fetch;
 pub(crate) mod map_page;
 pub(crate) mod volume_map;

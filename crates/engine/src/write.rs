@@ -1,5 +1,6 @@
 //! From encoded blocks to objects: parts, packs and the map.
 
+pub(crate) mod attempts;
 pub(crate) mod map_writer;
 pub(crate) mod object_writer;
 pub(crate) mod pack_writer;

@@ -1,5 +1,5 @@
-//! Compression of blocks. A block that does not shrink by a sixteenth is stored raw. Decompression takes untrusted
-//! bytes: it fills exactly the buffer it is given or fails.
+//! Compression of blocks. A block that does not shrink by a sixteenth is stored raw, so that no frame is more than a
+//! 64th larger than its block. Decompression takes untrusted bytes: it fills exactly the buffer it is given or fails.
 
 use std::cell::RefCell;
 use std::fmt;

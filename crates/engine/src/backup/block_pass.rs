@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
-use super::segments::Segment;
+use super::segments::{Rest, Segment};
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
+use crate::read::extents::extent_of;
 use crate::read::volume_map::VolumeMap;
 use crate::write::pack_writer::PackWriter;
 use crate::{CancelToken, EngineError};
@@ -41,7 +42,7 @@ pub(crate) struct PassCounts {
 
 /// One thread's pass.
 pub(crate) struct BlockPass<'a> {
-    context: &'a PassContext<'a>,
+    pub(super) context: &'a PassContext<'a>,
     packs: PackWriter<'a>,
     buffer: Buf,
 }
@@ -69,6 +70,9 @@ impl<'a> BlockPass<'a> {
 
     /// Works through one segment.
     pub(crate) fn segment(&mut self, segment: &Segment) -> Result<SegmentDone, EngineError> {
+        if let (Rest::Base, Some(map)) = (segment.rest, self.context.base) {
+            return self.listed_segment(map, segment);
+        }
         let base = match self.context.base {
             Some(map) => self.base_blocks(map, segment)?,
             None => Vec::new(),
@@ -92,7 +96,11 @@ impl<'a> BlockPass<'a> {
     }
 
     /// What the base has. Where the base is damaged all blocks count as changed, so that this point is whole again.
-    fn base_blocks(&self, map: &VolumeMap, segment: &Segment) -> Result<Vec<BlockState>, EngineError> {
+    pub(super) fn base_blocks(
+        &self,
+        map: &VolumeMap,
+        segment: &Segment,
+    ) -> Result<Vec<BlockState>, EngineError> {
         match map.blocks(self.context.trailers, segment.first, segment.count) {
             Ok(states) => Ok(states),
             Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
@@ -105,7 +113,7 @@ impl<'a> BlockPass<'a> {
         }
     }
 
-    fn data_run(
+    pub(super) fn data_run(
         &mut self,
         start: u32,
         end: u32,
@@ -204,9 +212,4 @@ impl<'a> BlockPass<'a> {
         (u64::from(end) * block).min(self.context.volume_size)
             - (u64::from(first) * block).min(self.context.volume_size)
     }
-}
-
-fn extent_of(block: u32, place: &FramePlace) -> Extent {
-    let FramePlace { lineage, pack, ordinal, offset, len } = *place;
-    Extent { first: block, count: 1, place: Place::Data { lineage, pack, ordinal, offset, len } }
 }

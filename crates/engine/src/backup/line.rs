@@ -48,6 +48,7 @@ impl Drop for Leaving<'_, '_> {
 pub(super) enum PieceDone {
     Segment(SegmentDone),
     ZeroLeaves { first: u32, count: u32 },
+    BaseLeaves { first: u32, count: u32 },
 }
 
 impl<'a> Line<'a> {

@@ -7,6 +7,7 @@ use coffer_blockio::BlockSource;
 use coffer_format::{BlockSize, Compression, Id, PlanId, PointState, PointType, Timestamp, VolumeName};
 use coffer_store::RequestCounts;
 
+use super::changed_ranges::ChangedRanges;
 use super::choose::TypeWish;
 
 /// One volume to back up.
@@ -29,6 +30,18 @@ pub enum ChangeSource {
     Fiemap,
 }
 
+/// What a change tracker of the user's own says, for all volumes of a run or some.
+#[derive(Debug, Clone)]
+pub struct ChangeLists {
+    /// The lists hold every change since this point. It must be the one that the run builds on.
+    pub base: Id,
+    /// How many blocks of each volume that its list calls unchanged are read and compared, at most
+    /// [`SAMPLE_BLOCKS_MAX`](super::SAMPLE_BLOCKS_MAX); `None`: the lesser of 1 % of them and 4,096, but at least 64.
+    pub sample: Option<u32>,
+    /// The lists; together they hold at most [`LIST_RANGES_MAX`](super::LIST_RANGES_MAX) ranges.
+    pub volumes: BTreeMap<VolumeName, ChangedRanges>,
+}
+
 /// A backup to make.
 pub struct BackupRequest {
     /// The plan that the point belongs to.
@@ -39,8 +52,10 @@ pub struct BackupRequest {
     pub type_wish: TypeWish,
     /// Complete points in a chain before the next full, 1-256.
     pub full_every: u32,
-    /// Where changes come from.
+    /// Where changes come from, for volumes without a list or whose list cannot be used.
     pub changes: ChangeSource,
+    /// Lists of changes.
+    pub lists: Option<ChangeLists>,
     /// Block size for volumes without a base; by size where `None`.
     pub block_size: Option<BlockSize>,
     /// Compression of new blocks.

@@ -6,11 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Id, Manifest, PointState, PointType, Reason, Signed, Timestamp, VolumePath, VolumeRecord,
+    BlockHasher, BlockSize, Id, Manifest, PointState, PointType, Reason, Signed, Timestamp, VolumePath,
+    VolumeRecord,
 };
 
 use super::choose::{TypeChoice, choose_type};
 use super::commit::{self, Commit, OpenChain};
+use super::list_checks::{check_list_base, check_lists};
+use super::reading::{ListedVolume, Reading};
 use super::request::{BackupReport, BackupRequest, ChangeSource, VolumeReport, VolumeSource};
 use super::volume::{VolumeDone, VolumeRun};
 use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
@@ -37,6 +40,7 @@ pub fn run_backup(
         return Ok(report);
     }
     let choice = choose_type(&points, request.type_wish, request.full_every)?;
+    check_list_base(request, &choice)?;
     let environment = repository.environment();
     let started = environment.clock.now();
     let time = point_time(request, started, &points)?;
@@ -148,6 +152,11 @@ impl Run<'_> {
             }
         };
         self.request.progress.volume(volume.name.as_ref(), source.size_bytes());
+        let reading = self.reading(volume, source, base.as_deref(), use_holes)?;
+        let type_reason = match &reading.note {
+            Some(note) => format!("{type_reason}; {note}"),
+            None => type_reason,
+        };
         let run = VolumeRun {
             repository: self.repository,
             resources: self.resources,
@@ -163,12 +172,31 @@ impl Run<'_> {
             chain: self.chain.public,
             block_size,
             compression: self.request.compression,
-            use_holes,
+            reading: &reading,
             progress: self.request.progress.as_ref(),
         };
         let done = run.run()?;
         let written = Written { objects: done.objects, bytes: done.stored };
-        Ok((self.record(volume, source.kind(), block_size, use_holes, type_reason, done), written))
+        Ok((self.record(volume, source.kind(), block_size, reading, type_reason, done), written))
+    }
+
+    /// What is read of a volume: by its list, if there is one that can be used.
+    fn reading(
+        &self,
+        volume: &VolumeSource,
+        source: &dyn coffer_blockio::BlockSource,
+        base: Option<&VolumeMap>,
+        use_holes: bool,
+    ) -> Result<Reading, EngineError> {
+        let lists = self.request.lists.as_ref();
+        let Some((lists, list)) = lists.and_then(|lists| Some((lists, lists.volumes.get(&volume.name)?)))
+        else {
+            return Ok(Reading::all(use_holes));
+        };
+        let secrets = self.repository.secrets(&self.request.plan.team)?;
+        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let (repository, resources) = (self.repository, self.resources);
+        ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }
 
     /// The parent's map of the same volume, or why there is none.
@@ -216,7 +244,7 @@ impl Run<'_> {
         volume: &VolumeSource,
         kind: coffer_blockio::SourceKind,
         block_size: BlockSize,
-        use_holes: bool,
+        reading: Reading,
         type_reason: String,
         done: VolumeDone,
     ) -> VolumeRecord {
@@ -248,11 +276,9 @@ impl Run<'_> {
             blocks_changed: done.blocks_changed,
             stored: done.stored,
             metadata: done.metadata,
-            changes: if use_holes {
-                coffer_format::ChangeSource::fiemap()
-            } else {
-                coffer_format::ChangeSource::hash()
-            },
+            changes: reading.changes,
+            sampled_blocks: reading.sampled_blocks,
+            sample_mismatches: reading.sample_mismatches,
             error: None,
             ..self.failed_record(volume, &EngineError::Cancelled)
         }
@@ -315,7 +341,7 @@ fn check_request(repository: &Repository, request: &BackupRequest) -> Result<(),
     if names.len() != request.volumes.len() {
         return Err(EngineError::Usage("two volumes have the same name; give them names: NAME=PATH".into()));
     }
-    Ok(())
+    request.lists.as_ref().map_or(Ok(()), |lists| check_lists(request, lists))
 }
 
 fn fails_only_the_volume(error: &EngineError) -> bool {

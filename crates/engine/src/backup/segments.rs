@@ -1,6 +1,7 @@
 //! Cuts a volume into segments, the unit of work of one thread. Pure but for asking the source where data can be.
 //!
-//! A segment lies within one leaf of the map. Leaves that are one hole are not cut up but passed on as runs.
+//! A segment lies within one leaf of the map. Leaves that are one hole, or in which a list of changes names nothing, are not cut up but
+//! passed on as runs.
 
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use coffer_format::{BlockSize, LEAF_BLOCKS};
 /// A piece of work, in block order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// Blocks of one leaf, and which of them can hold data; the others are known to be zero.
+    /// Blocks of one leaf, and which of them are to be read.
     Segment(Segment),
     /// Whole leaves that are known to be zero.
     ZeroLeaves {
@@ -19,6 +20,22 @@ pub(crate) enum Piece {
         /// Number of leaves.
         count: u32,
     },
+    /// Whole leaves that are the base's.
+    BaseLeaves {
+        /// First leaf.
+        first: u32,
+        /// Number of leaves.
+        count: u32,
+    },
+}
+
+/// What the blocks of a segment are that are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Known to be zero.
+    Zero,
+    /// The same as in the base.
+    Base,
 }
 
 /// A run of blocks within one leaf.
@@ -28,8 +45,26 @@ pub(crate) struct Segment {
     pub(crate) first: u32,
     /// Number of blocks.
     pub(crate) count: u32,
-    /// Runs of blocks that can hold data, ascending.
+    /// Runs of blocks to read, ascending.
     pub(crate) data: Vec<Range<u32>>,
+    /// What the others are.
+    pub(crate) rest: Rest,
+}
+
+/// What is known of a volume before it is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Known<'a> {
+    /// Nothing: all is read.
+    Nothing,
+    /// The source tells its holes.
+    Holes,
+    /// Only these runs are read, ascending and apart; all other blocks are the base's, which has this many.
+    Changes {
+        /// The runs.
+        runs: &'a [Range<u32>],
+        /// Blocks of the base.
+        base_blocks: u32,
+    },
 }
 
 /// Hands out the pieces of a volume one after the other.
@@ -39,20 +74,20 @@ pub(crate) struct Segments<'a> {
     size_bytes: u64,
     block_count: u32,
     segment_blocks: u32,
-    use_holes: bool,
+    known: Known<'a>,
     next_block: u32,
     leaf_data: Option<(u32, Vec<Range<u32>>)>,
 }
 
 impl<'a> Segments<'a> {
-    /// `segment_blocks` divides 4,096. Holes are believed only if `use_holes`.
+    /// `segment_blocks` divides 4,096.
     pub(crate) fn new(
         source: &'a dyn BlockSource,
         block_size: BlockSize,
         size_bytes: u64,
         block_count: u32,
         segment_blocks: u32,
-        use_holes: bool,
+        known: Known<'a>,
     ) -> Self {
         Segments {
             source,
@@ -60,7 +95,7 @@ impl<'a> Segments<'a> {
             size_bytes,
             block_count,
             segment_blocks,
-            use_holes,
+            known,
             next_block: 0,
             leaf_data: None,
         }
@@ -72,7 +107,7 @@ impl<'a> Segments<'a> {
             return Ok(None);
         }
         if self.next_block.is_multiple_of(LEAF_BLOCKS)
-            && let Some(piece) = self.zero_leaves()?
+            && let Some(piece) = self.whole_leaves()?
         {
             return Ok(Some(piece));
         }
@@ -82,13 +117,34 @@ impl<'a> Segments<'a> {
         let data = self.data_of_leaf(leaf)?;
         let data = clip(data, first, first + count);
         self.next_block = first + count;
-        Ok(Some(Piece::Segment(Segment { first, count, data })))
+        let rest = if let Known::Changes { .. } = self.known { Rest::Base } else { Rest::Zero };
+        Ok(Some(Piece::Segment(Segment { first, count, data, rest })))
+    }
+
+    fn whole_leaves(&mut self) -> Result<Option<Piece>, ReadError> {
+        match self.known {
+            Known::Nothing => Ok(None),
+            Known::Holes => self.zero_leaves(),
+            Known::Changes { runs, base_blocks } => Ok(self.base_leaves(runs, base_blocks)),
+        }
+    }
+
+    /// Leaves before the next run that cover as many blocks as they do in the base.
+    fn base_leaves(&mut self, runs: &[Range<u32>], base_blocks: u32) -> Option<Piece> {
+        let first = self.next_block / LEAF_BLOCKS;
+        let next_run = runs.get(runs.partition_point(|run| run.end <= self.next_block));
+        let untouched = next_run.map_or(u32::MAX, |run| run.start / LEAF_BLOCKS);
+        let alike = if base_blocks == self.block_count {
+            self.block_count.div_ceil(LEAF_BLOCKS)
+        } else {
+            self.block_count.min(base_blocks) / LEAF_BLOCKS
+        };
+        let count = untouched.min(alike).checked_sub(first).filter(|count| *count > 0)?;
+        self.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(self.block_count);
+        Some(Piece::BaseLeaves { first, count })
     }
 
     fn zero_leaves(&mut self) -> Result<Option<Piece>, ReadError> {
-        if !self.use_holes {
-            return Ok(None);
-        }
         let block = u64::from(self.block_size.bytes());
         let start = u64::from(self.next_block) * block;
         let next_data = self.source.next_data(start)?.unwrap_or(self.size_bytes).min(self.size_bytes);
@@ -110,7 +166,13 @@ impl<'a> Segments<'a> {
         if self.leaf_data.as_ref().is_none_or(|(have, _)| *have != leaf) {
             let first = leaf * LEAF_BLOCKS;
             let end = first.saturating_add(LEAF_BLOCKS).min(self.block_count);
-            let data = if self.use_holes { self.ask(first, end)? } else { one_run(first, end) };
+            let data = match self.known {
+                Known::Nothing => one_run(first, end),
+                Known::Holes => self.ask(first, end)?,
+                Known::Changes { runs, .. } => {
+                    clip(&runs[runs.partition_point(|run| run.end <= first)..], first, end)
+                }
+            };
             self.leaf_data = Some((leaf, data));
         }
         Ok(self.leaf_data.as_ref().map_or(&[], |(_, data)| data))
@@ -129,7 +191,7 @@ fn one_run(first: u32, end: u32) -> Vec<Range<u32>> {
 }
 
 /// Widens byte ranges to whole blocks and joins those that meet.
-fn to_blocks(bytes: &[Range<u64>], block: u64) -> Vec<Range<u32>> {
+pub(crate) fn to_blocks(bytes: &[Range<u64>], block: u64) -> Vec<Range<u32>> {
     let mut runs: Vec<Range<u32>> = Vec::new();
     for range in bytes.iter().filter(|range| range.start < range.end) {
         let start = u32::try_from(range.start / block).unwrap_or(u32::MAX);
@@ -144,7 +206,7 @@ fn to_blocks(bytes: &[Range<u64>], block: u64) -> Vec<Range<u32>> {
 
 fn clip(runs: &[Range<u32>], first: u32, end: u32) -> Vec<Range<u32>> {
     let cut = |run: &Range<u32>| run.start.max(first)..run.end.min(end);
-    runs.iter().map(cut).filter(|run| run.start < run.end).collect()
+    runs.iter().take_while(|run| run.start < end).map(cut).filter(|run| run.start < run.end).collect()
 }
 
 /// Length of a segment, blocks: long enough to be worth a turn, short enough that all threads get some.

@@ -11,8 +11,9 @@ use coffer_format::{
 
 use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
 use super::line::{Leaving, Line, PieceDone};
+use super::reading::Reading;
 use super::request::Progress;
-use super::segments::{Piece, Segments, segment_blocks};
+use super::segments::{Known, Piece, Segments, segment_blocks};
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
 use crate::resources::READ_BYTES_MAX;
@@ -33,7 +34,7 @@ pub(crate) struct VolumeRun<'a> {
     pub(crate) chain: Option<ChainPublicKey>,
     pub(crate) block_size: BlockSize,
     pub(crate) compression: Compression,
-    pub(crate) use_holes: bool,
+    pub(crate) reading: &'a Reading,
     pub(crate) progress: &'a dyn Progress,
 }
 
@@ -134,7 +135,7 @@ impl VolumeRun<'_> {
             context.volume_size,
             block_count,
             segment,
-            self.use_holes,
+            self.known(),
         );
         let line = Line::new(segments);
         std::thread::scope(|scope| {
@@ -161,6 +162,14 @@ impl VolumeRun<'_> {
         .map_err(|error| line.take_error().unwrap_or(error))
     }
 
+    fn known(&self) -> Known<'_> {
+        match (&self.reading.listed, &self.base) {
+            (Some(runs), Some(base)) => Known::Changes { runs, base_blocks: base.block_count },
+            _ if self.reading.use_holes => Known::Holes,
+            _ => Known::Nothing,
+        }
+    }
+
     fn work(
         &self,
         line: &Line<'_>,
@@ -172,6 +181,7 @@ impl VolumeRun<'_> {
         while let Some((number, piece)) = line.next_piece(context.volume)? {
             let done = match piece {
                 Piece::ZeroLeaves { first, count } => PieceDone::ZeroLeaves { first, count },
+                Piece::BaseLeaves { first, count } => PieceDone::BaseLeaves { first, count },
                 Piece::Segment(segment) => {
                     let pass = match &mut pass {
                         Some(pass) => pass,
@@ -211,6 +221,10 @@ impl VolumeRun<'_> {
                     self.zero_leaves(&mut map, context, first, count)?;
                     leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
                 }
+                PieceDone::BaseLeaves { first, count } => {
+                    self.base_leaves(&mut map, first, count)?;
+                    leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
+                }
                 PieceDone::Segment(done) => leaf.add(done),
             }
             if leaf.is_complete(block_count) {
@@ -244,6 +258,15 @@ impl VolumeRun<'_> {
             }
         }
         map.leaf(extents)
+    }
+
+    /// Leaves in which nothing changed are referred to and not looked at.
+    fn base_leaves(&self, map: &mut MapWriter, first: u32, count: u32) -> Result<(), EngineError> {
+        let base = self.base.as_ref().ok_or_else(|| EngineError::Bug("leaves of no base".into()))?;
+        for index in first..first + count {
+            map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page))?;
+        }
+        Ok(())
     }
 
     /// Leaves that are one hole: what the base had there counts as changed.

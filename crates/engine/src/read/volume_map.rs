@@ -93,6 +93,16 @@ impl VolumeMap {
         self.damaged = damaged;
     }
 
+    /// Whether any pack is treated so.
+    pub(crate) fn knows_damage(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
+    /// Whether this pack is treated so.
+    pub(crate) fn is_damaged(&self, lineage: u16, pack: u32) -> Result<bool, EngineError> {
+        Ok(self.knows_damage() && self.damaged.contains(&(self.objects(lineage)?.path.point, pack)))
+    }
+
     pub(crate) fn block_size(&self) -> BlockSize {
         self.root.block_size
     }

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_format::{
-    BlockSize, ChainPublicKey, Compression, Compressor, FRAME_OVERHEAD, FrameSealer, FreshPackKey,
+    BlockSize, ChainPublicKey, Codec, Compression, Compressor, FRAME_OVERHEAD, FrameSealer, FreshPackKey,
     MetadataCipher, ObjectContext, PACK_BLOCKS_MAX, PACK_BYTES_MAX, PackHeader, PackInfo, PackKey,
     RepositoryId, Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumePath, object_key, seal_pack_key,
 };
 use zeroize::Zeroizing;
 
+use super::attempts::Attempts;
 use super::object_writer::{ObjectSink, ObjectWriter};
 use super::uploader::UploadGroup;
 use crate::repository::store_key;
@@ -46,8 +47,14 @@ pub(crate) struct Placed {
 /// One worker's packs.
 pub(crate) struct PackWriter<'a> {
     context: &'a PackContext,
-    compressor: Compressor,
+    compressor: AdaptiveCompressor,
     open: Option<OpenPack>,
+}
+
+/// Compresses what is worth it.
+struct AdaptiveCompressor {
+    compressor: Compressor,
+    attempts: Attempts,
 }
 
 struct OpenPack {
@@ -64,7 +71,10 @@ struct OpenPack {
 
 impl<'a> PackWriter<'a> {
     pub(crate) fn new(context: &'a PackContext) -> Result<Self, EngineError> {
-        let compressor = Compressor::new(context.compression).map_err(EngineError::Limit)?;
+        let compressor = AdaptiveCompressor {
+            compressor: Compressor::new(context.compression).map_err(EngineError::Limit)?,
+            attempts: Attempts::new(context.compression),
+        };
         Ok(PackWriter { context, compressor, open: None })
     }
 
@@ -102,6 +112,19 @@ impl<'a> PackWriter<'a> {
     }
 }
 
+impl AdaptiveCompressor {
+    /// As [`Compressor::compress`]; `None` also where no attempt was worth it.
+    #[inline]
+    fn compress(&mut self, block: u32, plain: &[u8], out: &mut [u8]) -> Option<(Codec, usize)> {
+        if !self.attempts.wants(block) {
+            return None;
+        }
+        let compressed = self.compressor.compress(plain, out);
+        self.attempts.tried(plain.len(), compressed.map_or(plain.len(), |(_, len)| len));
+        compressed
+    }
+}
+
 impl OpenPack {
     fn create(context: &PackContext, first_block: u32) -> Result<OpenPack, EngineError> {
         let number = context.next_number.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +156,7 @@ impl OpenPack {
 
     fn append(
         &mut self,
-        compressor: &mut Compressor,
+        compressor: &mut AdaptiveCompressor,
         block: u32,
         plain: &[u8],
         hash: [u8; 32],
@@ -142,7 +165,7 @@ impl OpenPack {
         let bound = coffer_format::compress_bound(plain.len()).max(plain.len()) + FRAME_OVERHEAD;
         let room = self.object.room(bound)?;
         let payload = coffer_format::FRAME_HEADER_LEN;
-        let compressed = compressor.compress(plain, &mut room[payload..]);
+        let compressed = compressor.compress(block, plain, &mut room[payload..]);
         let (len, sealed) = match compressed {
             Some((codec, stored)) => {
                 let len = stored + FRAME_OVERHEAD;
@@ -150,7 +173,7 @@ impl OpenPack {
             }
             None => {
                 let len = plain.len() + FRAME_OVERHEAD;
-                (len, self.sealer.seal_from(coffer_format::Codec::Raw, plain, &mut room[..len]))
+                (len, self.sealer.seal_from(Codec::Raw, plain, &mut room[..len]))
             }
         };
         let sealed = sealed.map_err(EngineError::Limit)?;

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod history;
 mod keys;
+mod lists;
 mod partial;
 mod power_cut;
 mod prune;

@@ -139,6 +139,7 @@ impl World {
             type_wish: TypeWish::Auto,
             full_every: self.full_every,
             changes: ChangeSource::Auto,
+            lists: None,
             block_size: self.block_size,
             compression: Compression::Lz4,
             snapshot_time: None,
@@ -224,6 +225,13 @@ impl Image {
         for chunk in bytes.chunks_mut(block) {
             fill(&mut rng, chunk);
         }
+        Image::new(bytes)
+    }
+
+    /// Bytes that do not compress.
+    pub(crate) fn noise(seed: u64, len: usize) -> Image {
+        let mut bytes = vec![0; len];
+        SmallRng::seed_from_u64(seed).fill_bytes(&mut bytes);
         Image::new(bytes)
     }
 

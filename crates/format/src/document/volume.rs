@@ -69,6 +69,12 @@ impl ChangeSource {
     pub fn fiemap() -> Self {
         Self("fiemap".to_owned())
     }
+
+    /// Blocks that a list from the user's change tracker did not name were not read.
+    #[must_use]
+    pub fn list() -> Self {
+        Self("list".to_owned())
+    }
 }
 
 impl TryFrom<String> for ChangeSource {

@@ -1,7 +1,12 @@
 //! Compression: every block comes back, nothing else does.
 
-use coffer_format::{Codec, Compression, Compressor, FormatError, compress_bound, decompress, is_zero};
+use coffer_format::{
+    BlockSize, Codec, Compression, Compressor, FRAME_HEADER_LEN, FRAME_OVERHEAD, FormatError, FrameHeader,
+    FrameSealer, PackKey, Suite, TRAILER_ENTRY_LEN, compress_bound, decompress, is_zero,
+};
 use proptest::prelude::*;
+
+use crate::samples;
 
 /// Blocks that compress, blocks that do not, and everything between.
 fn block() -> impl Strategy<Value = Vec<u8>> {
@@ -73,6 +78,52 @@ fn noise_of(len: usize) -> Vec<u8> {
     }
     out.truncate(len);
     out
+}
+
+/// The frame of a block as a pack writer makes it: compressed where that is accepted, raw where not.
+fn frame_of(compression: Compression, block: &[u8]) -> Vec<u8> {
+    let mut room = vec![0; compress_bound(block.len()).max(block.len()) + FRAME_OVERHEAD];
+    let mut compressor = Compressor::new(compression).unwrap();
+    let compressed = compressor.compress(block, &mut room[FRAME_HEADER_LEN..]);
+    let context = samples::pack_context(0);
+    let mut sealer = FrameSealer::new(Suite::Aes256Gcm, PackKey::from_entropy([1; 32]), &context).unwrap();
+    match compressed {
+        Some((codec, len)) => {
+            room.truncate(len + FRAME_OVERHEAD);
+            sealer.seal_in_place(codec, &mut room).unwrap();
+        }
+        None => {
+            room.truncate(block.len() + FRAME_OVERHEAD);
+            sealer.seal_from(Codec::Raw, block, &mut room).unwrap();
+        }
+    }
+    room
+}
+
+/// Noise, text, and noise of which a growing share is zero, past the point from which compression is accepted.
+#[test]
+fn no_block_of_any_size_grows_by_more_than_a_64th_trailer_included() {
+    for bytes in [16_u32, 32, 64, 128, 256, 512, 1024].map(|kib| kib << 10) {
+        let len = BlockSize::new(bytes).unwrap().bytes() as usize;
+        let mut blocks = vec![b"the quick brown fox ".repeat(len / 20 + 1)[..len].to_vec()];
+        for zeroes in (0..12).map(|percent| len * percent / 100) {
+            let mut block = noise_of(len);
+            block[..zeroes].fill(0);
+            blocks.push(block);
+        }
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd(1), Compression::Zstd(19)]
+        {
+            for block in &blocks {
+                let frame = frame_of(compression, block);
+                assert_eq!(FrameHeader::decode(&frame).unwrap().frame_len(), frame.len());
+                assert!(frame.len() + TRAILER_ENTRY_LEN <= len + len / 64, "{compression:?}, {len}");
+            }
+        }
+    }
+    // A volume's last block may be short: what is added to it is the same.
+    for len in [1, 511, 512, 16_383] {
+        assert!(frame_of(Compression::Lz4, &noise_of(len)).len() <= len + FRAME_OVERHEAD);
+    }
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! What must be true of lists of changes before anything is done by them. Pure.
+
+use super::choose::TypeChoice;
+use super::request::{BackupRequest, ChangeLists};
+use super::sample::SAMPLE_BLOCKS_MAX;
+use crate::EngineError;
+
+/// Lists are of volumes of the request and within them.
+pub(crate) fn check_lists(request: &BackupRequest, lists: &ChangeLists) -> Result<(), EngineError> {
+    if let Some(sample) = lists.sample.filter(|sample| *sample > SAMPLE_BLOCKS_MAX) {
+        return Err(EngineError::Usage(format!(
+            "--sample {sample} is more than {SAMPLE_BLOCKS_MAX}; to read everything use --changes hash"
+        )));
+    }
+    for (name, list) in &lists.volumes {
+        let volume = request.volumes.iter().find(|volume| volume.name == *name);
+        let volume = volume.ok_or_else(|| {
+            EngineError::Usage(format!(
+                "there is a list of changes for volume {name}, which is not backed up"
+            ))
+        })?;
+        let size = volume.source.as_ref().map_or(u64::MAX, |source| source.size_bytes());
+        if list.end() > size {
+            return Err(EngineError::Usage(format!(
+                "the list of changes of volume {name} goes to byte {}, the volume has {size}",
+                list.end()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A list tells what changed since one point; on another it would leave changes out. A full reads everything, and needs none.
+pub(crate) fn check_list_base(request: &BackupRequest, choice: &TypeChoice) -> Result<(), EngineError> {
+    let (Some(lists), Some(parent)) = (&request.lists, &choice.parent) else { return Ok(()) };
+    if lists.base == parent.id {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "--list-base {}: this run builds on point {}, and what changed between the two would be missing; give the changes since {}, \
+         or leave the list out",
+        lists.base, parent.id, parent.id
+    )))
+}

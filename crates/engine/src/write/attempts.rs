@@ -1,0 +1,76 @@
+//! Decides which blocks are worth an attempt to compress them: adaptive compression. Pure: block numbers and lengths go in, a yes or
+//! no comes out. It must never decide how a block is stored once it was tried; that is the compressor's, block by block.
+//!
+//! Data that hardly shrinks costs a compressor the most time. After a run of attempts in one region that all gained little, one block
+//! in eight is tried and the others are stored as they are, until an attempt gains enough again. What it knows holds for the region
+//! only: a block that is not near the one before starts anew, so that scattered changes are always tried.
+
+use coffer_format::Compression;
+
+/// Poor attempts in a row after which blocks are left out.
+const POOR_RUN: u32 = 8;
+/// Blocks at most this far apart are of one region. Small, so that changes scattered over as much as a tenth of a volume hardly ever make
+/// a region of `POOR_RUN` blocks; large enough for the holes of a file that is written front to back.
+const NEAR_BLOCKS: u32 = 4;
+/// Blocks left out after each poor attempt, in turn: 8 attempts in 64 blocks, at each distance modulo 8 once, so that data that repeats
+/// every 8 blocks cannot always show the same of itself.
+const LEFT_OUT: [u32; 8] = [9, 9, 9, 8, 5, 5, 5, 6];
+
+/// What one writer knows of the region it is in.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    /// An attempt is poor when it gains less than one part in so many; `None`: nothing is ever tried.
+    gain_part: Option<usize>,
+    last_block: Option<u32>,
+    poor: u32,
+    left_out: u32,
+    turn: usize,
+}
+
+impl Attempts {
+    /// Whoever asks for LZ4 saves time, for zstd saves bytes: an attempt is poor below a fifth and below an eighth.
+    pub(crate) fn new(compression: Compression) -> Attempts {
+        let gain_part = match compression {
+            Compression::None => None,
+            Compression::Lz4 => Some(5),
+            Compression::Zstd(_) => Some(8),
+        };
+        Attempts { gain_part, last_block: None, poor: 0, left_out: 0, turn: 0 }
+    }
+
+    /// Whether to try the next block; blocks come in ascending order. What came of it is told by [`Attempts::tried`].
+    pub(crate) fn wants(&mut self, block: u32) -> bool {
+        let last = self.last_block.replace(block);
+        let near = last.is_some_and(|last| block.abs_diff(last) <= NEAR_BLOCKS);
+        if !near {
+            self.start_anew();
+        }
+        if self.left_out > 0 {
+            self.left_out -= 1;
+            return false;
+        }
+        self.gain_part.is_some()
+    }
+
+    /// The block last asked for was tried: `plain_len` bytes became `stored_len`.
+    pub(crate) fn tried(&mut self, plain_len: usize, stored_len: usize) {
+        let gained = plain_len.saturating_sub(stored_len);
+        if self.gain_part.is_some_and(|part| gained >= plain_len.div_ceil(part)) {
+            self.start_anew();
+            return;
+        }
+        self.poor = (self.poor + 1).min(POOR_RUN);
+        if self.poor == POOR_RUN {
+            self.left_out = LEFT_OUT[self.turn];
+            self.turn = (self.turn + 1) % LEFT_OUT.len();
+        }
+    }
+
+    fn start_anew(&mut self) {
+        (self.poor, self.left_out, self.turn) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+#[path = "attempts_tests.rs"]
+mod tests;
