@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use coffer_blockio::EngineWish;
 use coffer_engine::catalog::Filter;
 use coffer_format::{Id, Label, Timestamp, VolumeName};
 
@@ -144,6 +145,14 @@ pub(crate) struct MemoryOptions {
     /// Peak resident memory of the process stays below this; 64MiB at least
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]
     pub(crate) memory: u64,
+}
+
+/// How volumes are read.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ReadOptions {
+    /// Read engine: auto takes uring where it works and the volume is read around the page cache; uring fails where it does not; pread
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
+    pub(crate) io: EngineWish,
 }
 
 /// One point, named by its id.

@@ -1,5 +1,6 @@
 //! From one word of the command line to a checked value. Pure. A wrong word is answered with what to write instead.
 
+use coffer_blockio::EngineWish;
 use coffer_engine::Intent;
 use coffer_engine::backup::ChangeSource;
 use coffer_format::{BlockSize, Compression, Timestamp};
@@ -72,12 +73,8 @@ pub(crate) fn changes(text: &str) -> Result<ChangeSource, String> {
 }
 
 /// The read engine. There is one; the word is checked and then not needed.
-pub(crate) fn read_engine(text: &str) -> Result<&'static str, String> {
-    match text {
-        "auto" | "pread" => Ok("pread"),
-        "uring" => Err("this version reads with pread only; write auto or pread".into()),
-        _ => Err("write auto or pread".into()),
-    }
+pub(crate) fn read_engine(text: &str) -> Result<EngineWish, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 /// A moment, RFC 3339 with an offset.
@@ -171,7 +168,8 @@ mod tests {
         }
         assert_eq!(changes("fiemap"), Ok(ChangeSource::Fiemap));
         assert!(changes("list:/x").unwrap_err().contains("yet"));
-        assert!(read_engine("uring").unwrap_err().contains("pread"));
+        assert_eq!(read_engine("uring"), Ok(EngineWish::Uring));
+        assert!(read_engine("io_uring").unwrap_err().contains("auto, uring or pread"));
         for wrong in ["0", "101", "x", "nan", "-1", ""] {
             assert!(percent(wrong).is_err(), "{wrong}");
         }

@@ -13,7 +13,7 @@ use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp
 
 use crate::documents::backup::BackupDocument;
 use crate::error::{CliError, ExitStatus};
-use crate::options::{KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::options::{KeyOptions, MemoryOptions, ReadOptions, RepositoryOptions};
 use crate::progress::Reporter;
 use crate::session::Session;
 use crate::values;
@@ -64,9 +64,8 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "HOW", default_value = "lz4", value_parser = values::compression)]
     compression: Compression,
 
-    /// Read engine: auto or pread
-    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
-    io: &'static str,
+    #[command(flatten)]
+    reading: ReadOptions,
 
     #[command(flatten)]
     memory: MemoryOptions,
@@ -125,7 +124,8 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let plan = plan(&repository, &arguments.identity)?;
     // Whatever is wrong with the key is said before devices are opened.
     repository.secrets(&plan.team)?;
-    let volumes = sources::open(&arguments.volumes)?;
+    let opener = session.opener(&arguments.reading, &resources)?;
+    let volumes = sources::open(&arguments.volumes, &opener)?;
     let reporter = Reporter::start(&session.output, "backup");
     let progress: Arc<dyn Progress> = reporter.progress();
     let request = BackupRequest {
@@ -151,7 +151,9 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     drop(reporter);
     let report = report?;
     let state = report.state;
-    let document = BackupDocument::new(report, repository.store().requests(), session.duration_ms());
+    let engines = sources::engines(&request.volumes);
+    let document =
+        BackupDocument::new(report, &engines, repository.store().requests(), session.duration_ms());
     session.output.show(&document)?;
     if state == PointState::Available {
         return Ok(ExitStatus::Done);

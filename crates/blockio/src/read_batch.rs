@@ -25,7 +25,7 @@ pub struct ReadBatch {
 pub(crate) struct Piece {
     /// Where it begins in the source, in bytes.
     pub(crate) offset: u64,
-    /// Where it goes in the buffer.
+    /// Where it goes in the buffer; never empty.
     pub(crate) place: Range<usize>,
     /// Whether all of it was read.
     pub(crate) is_read: bool,
@@ -61,6 +61,7 @@ impl ReadBatch {
         let end = start.checked_add(len_bytes).filter(|end| *end <= self.buf.len())?;
         self.filled_bytes = end;
         match self.pieces.last_mut() {
+            _ if len_bytes == 0 => {}
             Some(last) if last.is_continued_by(offset, len_bytes) => last.place.end = end,
             _ => self.pieces.push(Piece { offset, place: start..end, is_read: false }),
         }
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(shape(&batch), [(0, 0, BLOCK)]);
         batch.clear();
         assert!(batch.bytes().is_empty() && batch.push(7, 1).is_some());
+        assert_eq!((batch.push(1 << 40, 0), shape(&batch)), (Some(1..1), vec![(7, 0, 1)]), "nothing to read");
     }
 
     #[test]
@@ -214,7 +216,8 @@ mod tests {
         assert_eq!(*asked.borrow(), [(0, BLOCK), (2 << 20, BLOCK)]);
         assert!(batch.bytes()[..BLOCK].iter().all(|byte| *byte == 7));
         batch.complete(|_, _| Err(ReadError::EngineGone)).unwrap();
-        batch.push(3 << 20, 0).unwrap();
+        batch.clear();
+        batch.push(3 << 20, 1).unwrap();
         assert!(matches!(batch.complete(|_, _| Err(ReadError::EngineGone)), Err(ReadError::EngineGone)));
     }
 }

@@ -4,6 +4,8 @@ mod block_pass;
 mod choose;
 mod commit;
 mod line;
+mod loads;
+mod read_runs;
 mod request;
 mod run;
 mod segments;

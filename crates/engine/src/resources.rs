@@ -11,6 +11,8 @@ use crate::EngineError;
 
 /// Largest single read from a volume, bytes.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+/// Read buffers of one worker: one is worked on, one is read into.
+pub(crate) const READ_BUFFERS_MAX: usize = 2;
 /// Least memory an operation can be given, bytes.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// What code, stacks, the allocator and small structures take at most.
@@ -51,11 +53,11 @@ impl Resources {
         let arena_bytes = (memory_bytes - FIXED_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
         let mut workers = (cpus * 2).clamp(2, 64);
         let mut part_len = PART_BYTES_MAX;
-        // Each worker holds a read buffer and a part; half as many parts again are on their way; one is a map's.
+        // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
         let needed = |workers: usize, part_len: u64| {
             let part = part_len + PART_SLACK_BYTES as u64;
             let workers = workers as u64;
-            workers * (READ_BYTES_MAX as u64 + part) + workers.div_ceil(2) * part + part
+            workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
         };
         while needed(workers, part_len) > arena_bytes {
             if part_len > PART_BYTES_MIN {

@@ -97,8 +97,7 @@ impl Flights {
             };
             let memory = ReadMemory { start, len_bytes, slot: flight.slot };
             // SAFETY: the memory is a part of the batch's buffer, the file a part of its handle. Both stay in the table,
-            // where nobody touches them, until `land` saw the completion of every piece, or are leaked. The slot covers
-            // the whole buffer.
+            // where nobody touches them, until `land` saw the completion of every piece, or are leaked.
             unsafe { self.ring.push_read(file, piece.offset, memory, user_data(key, number)) }?;
             flight.next_piece += 1;
             flight.in_flight += 1;

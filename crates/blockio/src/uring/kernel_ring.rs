@@ -102,7 +102,7 @@ impl KernelRing {
     ///
     /// # Safety
     /// From this call until the completion of `user_data` was reaped, the memory stays allocated and nobody reads or
-    /// writes it, and `file` stays open. If `memory.slot` is given, it is registered and covers the memory.
+    /// writes it, and `file` stays open. A wrong slot is no danger: the kernel answers EFAULT to memory outside of it.
     pub(super) unsafe fn push_read(
         &mut self,
         file: &File,
