@@ -1,8 +1,10 @@
 //! Groups of options that several verbs share. Their help texts are written once, here.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use coffer_blockio::EngineWish;
 use coffer_engine::catalog::Filter;
 use coffer_format::{Id, Label, Timestamp, VolumeName};
 
@@ -144,6 +146,26 @@ pub(crate) struct MemoryOptions {
     /// Peak resident memory of the process stays below this; 64MiB at least
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]
     pub(crate) memory: u64,
+}
+
+/// How volumes are read.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ReadOptions {
+    /// Read engine: auto takes uring where it works and the volume is read around the page cache; uring fails where it does not; pread
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
+    pub(crate) io: EngineWish,
+}
+
+/// How fast a run may be.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct LimitOptions {
+    /// Read no more than this per second, such as 100MiB
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub(crate) limit_read: Option<NonZeroU64>,
+
+    /// Send no more than this per second
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub(crate) limit_upload: Option<NonZeroU64>,
 }
 
 /// One point, named by its id.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use coffer_blockio::SourceOpener;
 use coffer_engine::{Environment, Repository, Resources};
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
 
 use crate::cancellation::Cancellation;
 use crate::environment;
-use crate::error::CliError;
+use crate::error::{CliError, one_line};
 use crate::key_files;
 use crate::logging;
-use crate::options::{KeyOptions, MemoryOptions, OutputOptions, RepositoryOptions};
+use crate::options::{KeyOptions, MemoryOptions, OutputOptions, ReadOptions, RepositoryOptions};
 use crate::output::Output;
 
 /// One run of the program.
@@ -73,6 +74,21 @@ impl Session {
     /// Opens the repository without a key.
     pub(crate) fn open_without_key(&self, repository: &RepositoryOptions) -> Result<Repository, CliError> {
         Ok(Repository::open(self.open_store(repository, false)?, self.environment(), None)?)
+    }
+
+    /// Opens volumes with the read engine that was asked for, or the one that works here.
+    pub(crate) fn opener(
+        &self,
+        options: &ReadOptions,
+        resources: &Resources,
+    ) -> Result<SourceOpener, CliError> {
+        let opener = SourceOpener::new(options.io, &resources.arena).map_err(|error| {
+            CliError::Usage(format!("--io {}: {}; use --io auto or --io pread", options.io, one_line(&error)))
+        })?;
+        if let Some(reason) = opener.fallback() {
+            tracing::info!(reason = one_line(reason), "reading with pread instead of io_uring");
+        }
+        Ok(opener)
     }
 
     /// Shares the memory out among buffers and caches. A signal wakes who waits for a buffer.

@@ -1,5 +1,8 @@
 //! From one word of the command line to a checked value. Pure. A wrong word is answered with what to write instead.
 
+use std::num::NonZeroU64;
+
+use coffer_blockio::EngineWish;
 use coffer_engine::Intent;
 use coffer_engine::backup::ChangeSource;
 use coffer_format::{BlockSize, Compression, Timestamp};
@@ -22,6 +25,13 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     let number: u64 =
         number.parse().map_err(|_| "write a whole number with a unit, such as 256MiB".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "that is more than 16 EiB".to_owned())
+}
+
+/// Bytes per second: a size, which may end in `/s`.
+pub(crate) fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = size(text.strip_suffix("/s").unwrap_or(text))?;
+    NonZeroU64::new(bytes)
+        .ok_or_else(|| "nothing would ever move; leave the option out for no limit".to_owned())
 }
 
 fn unit_hint(number: &str, unit: &str) -> String {
@@ -74,12 +84,8 @@ pub(crate) fn changes(text: &str) -> Result<ChangesWord, String> {
 }
 
 /// The read engine. There is one; the word is checked and then not needed.
-pub(crate) fn read_engine(text: &str) -> Result<&'static str, String> {
-    match text {
-        "auto" | "pread" => Ok("pread"),
-        "uring" => Err("this version reads with pread only; write auto or pread".into()),
-        _ => Err("write auto or pread".into()),
-    }
+pub(crate) fn read_engine(text: &str) -> Result<EngineWish, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 /// A moment, RFC 3339 with an offset.
@@ -171,9 +177,13 @@ mod tests {
         for wrong in ["gzip", "zstd:0", "zstd:23", "zstd:", "lz4:1", ""] {
             assert!(compression(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(rate("10MiB/s").map(NonZeroU64::get), Ok(10 << 20));
+        assert!(rate("0").unwrap_err().contains("no limit"));
+        assert!(rate("fast").is_err());
         assert_eq!(changes("fiemap"), Ok(ChangesWord::Source(ChangeSource::Fiemap)));
         assert!(changes("cbt").unwrap_err().contains("list:NAME=FILE"));
-        assert!(read_engine("uring").unwrap_err().contains("pread"));
+        assert_eq!(read_engine("uring"), Ok(EngineWish::Uring));
+        assert!(read_engine("io_uring").unwrap_err().contains("auto, uring or pread"));
         for wrong in ["0", "101", "x", "nan", "-1", ""] {
             assert!(percent(wrong).is_err(), "{wrong}");
         }

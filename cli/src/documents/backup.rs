@@ -1,5 +1,8 @@
 //! The result of `backup`.
 
+use std::collections::BTreeMap;
+
+use coffer_blockio::ReadEngine;
 use coffer_engine::backup::{BackupReport, VolumeReport};
 use coffer_format::{Id, Label, PointState, PointType, Timestamp, VolumeName};
 use coffer_store::RequestCounts;
@@ -47,14 +50,27 @@ struct VolumeDocument {
     stored: u64,
     blocks_changed: u64,
     changes: String,
+    io: Option<String>,
     sampled_blocks: u64,
     sample_mismatches: u64,
     error: Option<String>,
 }
 
 impl BackupDocument {
-    /// The report of the engine; `requests` and `duration_ms` are those of the whole command.
-    pub(crate) fn new(report: BackupReport, requests: RequestCounts, duration_ms: u64) -> Self {
+    /// The report of the engine; `requests` and `duration_ms` are those of the whole command. `engines` tells what read
+    /// the volumes.
+    pub(crate) fn new(
+        report: BackupReport,
+        engines: &BTreeMap<VolumeName, ReadEngine>,
+        requests: RequestCounts,
+        duration_ms: u64,
+    ) -> Self {
+        let volume = |volume: VolumeReport| {
+            // A point of an earlier run was read by that run.
+            let engine = if report.repeated { None } else { engines.get(&volume.name) };
+            VolumeDocument { io: engine.map(ReadEngine::to_string), ..volume.into() }
+        };
+        let volumes = report.volumes.into_iter().map(volume).collect();
         BackupDocument {
             point: report.point,
             team: report.plan.team,
@@ -68,7 +84,7 @@ impl BackupDocument {
             chain: report.chain,
             sequence: report.sequence,
             parent: report.parent,
-            volumes: report.volumes.into_iter().map(VolumeDocument::from).collect(),
+            volumes,
             objects_written: report.objects_written,
             bytes_written: report.bytes_written,
             requests: requests.into(),
@@ -98,6 +114,7 @@ impl From<VolumeReport> for VolumeDocument {
             stored: report.stored,
             blocks_changed: report.blocks_changed,
             changes: report.changes,
+            io: None,
             sampled_blocks: report.sampled_blocks,
             sample_mismatches: report.sample_mismatches,
             error: report.error,

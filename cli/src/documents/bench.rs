@@ -17,16 +17,19 @@ pub(crate) struct ReadDocument {
     pub(crate) cpu_seconds_per_gib: f64,
     pub(crate) threads: u64,
     pub(crate) direct: bool,
+    pub(crate) io: String,
+    pub(crate) every: u64,
 }
 
 impl Document for ReadDocument {
     fn text(&self) -> String {
         format!(
-            "{}: {} read in {} by {} ({} page cache): {:.2} GiB/s, {:.3} CPU-s/GiB\n",
+            "{}: {} read in {} by {} ({}, {} page cache): {:.2} GiB/s, {:.3} CPU-s/GiB\n",
             self.path,
             human::size(self.bytes),
             human::duration(self.duration_ms),
             human::count(self.threads, "thread"),
+            self.io,
             if self.direct { "around the" } else { "through the" },
             self.gib_per_second,
             self.cpu_seconds_per_gib

@@ -7,16 +7,17 @@ pub(crate) mod sources;
 pub(crate) use self::host::cluster as cluster_name;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use coffer_engine::Repository;
 use coffer_engine::backup::{BackupRequest, Progress, TypeWish, run_backup};
+use coffer_engine::{RateLimiter, Repository};
 use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp};
 
 use crate::documents::backup::BackupDocument;
 use crate::error::{CliError, ExitStatus};
-use crate::options::{KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::options::{KeyOptions, LimitOptions, MemoryOptions, ReadOptions, RepositoryOptions};
 use crate::progress::Reporter;
 use crate::session::Session;
 use crate::values;
@@ -79,9 +80,11 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "HOW", default_value = "lz4", value_parser = values::compression)]
     compression: Compression,
 
-    /// Read engine: auto or pread
-    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
-    io: &'static str,
+    #[command(flatten)]
+    reading: ReadOptions,
+
+    #[command(flatten)]
+    limits: LimitOptions,
 
     #[command(flatten)]
     memory: MemoryOptions,
@@ -137,11 +140,15 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     sources::check(&arguments.volumes)?;
     let changes = lists::check(&arguments.changes, &arguments.volumes)?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
-    let resources = session.resources(&arguments.memory)?;
+    let mut resources = session.resources(&arguments.memory)?;
+    let limiter = |rate: Option<NonZeroU64>| rate.map(|rate| Arc::new(RateLimiter::new(rate)));
+    resources.read_limit = limiter(arguments.limits.limit_read);
+    resources.upload_limit = limiter(arguments.limits.limit_upload);
     let plan = plan(&repository, &arguments.identity)?;
     // Whatever is wrong with the key is said before devices are opened.
     repository.secrets(&plan.team)?;
-    let volumes = sources::open(&arguments.volumes)?;
+    let opener = session.opener(&arguments.reading, &resources)?;
+    let volumes = sources::open(&arguments.volumes, &opener)?;
     let lists = changes.read(&volumes)?;
     let reporter = Reporter::start(&session.output, "backup");
     let progress: Arc<dyn Progress> = reporter.progress();
@@ -169,7 +176,9 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     drop(reporter);
     let report = report?;
     let state = report.state;
-    let document = BackupDocument::new(report, repository.store().requests(), session.duration_ms());
+    let engines = sources::engines(&request.volumes);
+    let document =
+        BackupDocument::new(report, &engines, repository.store().requests(), session.duration_ms());
     session.output.show(&document)?;
     if state == PointState::Available {
         return Ok(ExitStatus::Done);

@@ -38,6 +38,7 @@ pub(crate) fn run(session: &Session, arguments: &DoctorArguments) -> Result<Exit
     let capabilities = checks.store(session, &arguments.repository);
     checks.repository(session, &arguments.repository, &arguments.key);
     checks.memory();
+    checks.read_engine();
     arguments.volumes.iter().for_each(|volume| checks.volume(volume));
     let document = DoctorDocument { checks: checks.done(), capabilities };
     session.output.show(&document)?;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,6 +46,17 @@ impl Buf {
     /// What this buffer costs the budget, in bytes: its requested length, rounded up.
     pub fn capacity_bytes(&self) -> usize {
         self.capacity_bytes
+    }
+
+    /// Where it lies in `arena`: offset and length of its range. `None` if it is another arena's.
+    pub(crate) fn range_in(&self, arena: &Arc<Arena>) -> Option<(usize, usize)> {
+        Arc::ptr_eq(&self.arena, arena).then_some((self.offset_bytes, self.capacity_bytes))
+    }
+
+    /// The byte at `at`, which is below the length. Whoever uses it keeps the buffer, and keeps everybody else away.
+    pub(crate) fn pointer(&self, at: usize) -> NonNull<u8> {
+        assert!(at < self.len_bytes, "byte {at} of a buffer of {} bytes", self.len_bytes);
+        self.arena.pointer(self.offset_bytes + at)
     }
 
     /// Shares the bytes without copying; the memory returns to the arena when the last clone or slice is dropped.

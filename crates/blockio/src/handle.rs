@@ -72,6 +72,20 @@ impl Handle {
         }
     }
 
+    /// The file that gives `len_bytes` bytes at `offset` into memory at `address` in a single request, if there is one.
+    pub(crate) fn whole_read(&self, offset: u64, address: usize, len_bytes: usize) -> Option<&File> {
+        let direct = match &self.access {
+            Access::Image { buffered, direct: None } => return (len_bytes > 0).then_some(buffered),
+            Access::Image { direct: Some(direct), .. } | Access::Device(direct) => direct,
+        };
+        if len_bytes == 0
+            || direct.alignment.first_step(offset, address, len_bytes) != Step::Direct(len_bytes)
+        {
+            return None;
+        }
+        Some(&direct.file)
+    }
+
     /// Fills `buf` with the bytes at `offset`, whatever the alignment of either.
     pub(crate) fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         let len_bytes = buf.len() as u64;

@@ -5,7 +5,9 @@
 //!
 //! # Map
 //! - [`Arena`], [`Buf`]: aligned memory under one byte budget.
-//! - [`BlockSource`]: the read port. [`PreadSource`]: any number of threads calling `pread`.
+//! - [`BlockSource`]: the read port. [`PreadSource`]: any number of threads calling `pread`. [`UringSource`]: batches
+//!   of reads by io_uring. [`SourceOpener`] picks one.
+//! - [`ReadBatch`]: ranges of a source that are read into one buffer, ahead of their use where the engine can.
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
 //!
@@ -15,6 +17,7 @@
 //!    [`bytes::Bytes`], whose last clone returns it.
 //! 2. A port borrows: `read_exact_at(&mut buf)` and `write_all_at(&buf)` are done with the memory when they return,
 //!    with success or error. After an error a read buffer holds unspecified (initialised) bytes.
+//!    A [`ReadBatch`] is the exception: it moves in by value with its buffer and comes back when it was read.
 //! 3. A fresh buffer holds zeroes or stale data of an earlier use. Never send what you have not written.
 //! 4. The arena is the only back-pressure. Requests are served in order of arrival, so a thread that keeps a buffer
 //!    while it blocks for another may wait for itself. Take all buffers of a step before the step, keep the arena at
@@ -22,12 +25,9 @@
 //!    contiguous room: equal lengths, or lengths with a common multiple, pack without loss.
 //! 5. To cancel: set your flag, then call [`Arena::wake_all`]. Buffers already handed out return by drop as usual.
 //!
-//! # Where another engine goes
-//! An io_uring engine is a further module (`uring.rs`) with a type of its own that implements [`BlockSource`], built
-//! on the same `open` and `handle` modules; whoever opens volumes picks one after a probe. It keeps rule 2 by
-//! waiting: its `read_exact_at` returns after the last completion of the request, also when it was cancelled, because
-//! the kernel may write to the memory until then. Should it offer a batched call that returns earlier, the ring takes
-//! the [`Buf`] by value and gives it back with the completion. Registered buffers are the arena's one mapping.
+//! # The io_uring engine
+//! keeps these rules in the way that `uring.rs` writes down: the kernel may write to the memory of a read until its last
+//! completion, also when nobody waits for it any more, so the ring owns the [`Buf`] until then.
 
 mod alignment;
 mod arena;
@@ -42,9 +42,14 @@ mod holes;
 mod kernel;
 mod mapping;
 mod open;
+mod opener;
 mod pread;
+mod read_batch;
 mod source;
 mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod uring;
 mod usage;
 mod zero;
 
@@ -53,9 +58,12 @@ pub use buf::Buf;
 pub use describe::{PathInfo, PathKind, describe_path};
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
 pub use file_target::FileTarget;
+pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
-pub use source::{BlockSource, SourceKind};
+pub use read_batch::{ReadBatch, StartedRead};
+pub use source::{BlockSource, ReadEngine, SourceKind};
 pub use target::BlockTarget;
+pub use uring::{Ring, UringError, UringSource};
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
 pub const BUFFER_ALIGN_BYTES: usize = 4096;

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{OpenError, ReadError};
 use crate::handle::{Access, Handle};
@@ -14,7 +15,8 @@ use crate::source::{BlockSource, SourceKind};
 /// A block device or regular file opened for reading.
 #[derive(Debug)]
 pub struct PreadSource {
-    handle: Handle,
+    /// Shared with reads that are in flight, so that it stays open until they are done.
+    handle: Arc<Handle>,
     size_bytes: u64,
     knows_holes: bool,
 }
@@ -29,7 +31,7 @@ impl PreadSource {
     /// [`OpenError::NotDirect`] for a device without direct I/O, [`OpenError::Replaced`], [`OpenError::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let handle = Handle::new(path, open::open(path, Purpose::Source)?);
+        let handle = Arc::new(Handle::new(path, open::open(path, Purpose::Source)?));
         let size_bytes =
             handle.size_bytes().map_err(|source| open::io_error("ask for the size of", path, source))?;
         let knows_holes = match &handle.access {
@@ -44,9 +46,8 @@ impl PreadSource {
         &self.handle.path
     }
 
-    /// Whether aligned reads bypass the page cache; always true for a device.
-    pub fn is_direct(&self) -> bool {
-        self.handle.alignment().is_some()
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 }
 
@@ -57,6 +58,10 @@ impl BlockSource for PreadSource {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         self.handle.read_exact_at(offset, buf)
+    }
+
+    fn is_direct(&self) -> bool {
+        self.handle.alignment().is_some()
     }
 
     fn data_ranges(&self, start: u64, end: u64) -> Result<Vec<Range<u64>>, ReadError> {

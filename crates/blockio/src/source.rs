@@ -3,9 +3,11 @@
 //! An implementation must never return success for bytes it did not read, and never call a range a hole that might
 //! hold data: that would lose it.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::error::ReadError;
+use crate::read_batch::{ReadBatch, StartedRead};
 
 /// What a volume's bytes come from or go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +16,24 @@ pub enum SourceKind {
     Device,
     /// A regular file that holds a disk image.
     Image,
+}
+
+/// Who gets the bytes of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadEngine {
+    /// The thread that finishes the batch, with `pread`.
+    Pread,
+    /// The ring's thread, with io_uring.
+    Uring,
+}
+
+impl fmt::Display for ReadEngine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Pread => "pread",
+            Self::Uring => "uring",
+        })
+    }
 }
 
 /// A volume that can be read at any offset by many threads at once.
@@ -27,6 +47,38 @@ pub trait BlockSource: Send + Sync {
     /// # Errors
     /// [`ReadError::Io`] or [`ReadError::Short`]; `buf` then holds unspecified bytes.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Begins to read a batch and returns at once. A source without an engine of its own defers it: then
+    /// [`BlockSource::finish_read`] reads it.
+    fn start_read(&self, batch: ReadBatch) -> StartedRead {
+        StartedRead::deferred(batch)
+    }
+
+    /// Waits for a batch that this source started, and reads what is left of it.
+    ///
+    /// # Errors
+    /// As of [`BlockSource::read_exact_at`] for the first range that cannot be read; [`ReadError::EngineGone`]. The
+    /// buffer goes back to the arena.
+    fn finish_read(&self, started: StartedRead) -> Result<ReadBatch, ReadError> {
+        let mut batch = started.wait()?;
+        batch.complete(|offset, buf| self.read_exact_at(offset, buf))?;
+        Ok(batch)
+    }
+
+    /// Whether starting a batch before the one before it is finished saves time.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
+    /// Which engine reads batches.
+    fn engine(&self) -> ReadEngine {
+        ReadEngine::Pread
+    }
+
+    /// Whether aligned reads bypass the page cache; always true for a device.
+    fn is_direct(&self) -> bool {
+        false
+    }
 
     /// The ranges of `[start, end)` that may hold anything but zeroes: ascending, not touching, clamped to the
     /// interval and to [`BlockSource::size_bytes`].

@@ -6,13 +6,15 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use coffer_blockio::{
-    Arena, BlockSource, BlockTarget, FileTarget, OpenError, PathKind, PreadSource, ReadError, SourceKind,
-    WriteError, describe_path,
+    Arena, BlockTarget, FileTarget, OpenError, PathKind, ReadError, SourceKind, WriteError, describe_path,
 };
 
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/loop_device.rs"]
 mod loop_device;
 
+use engines::{read, with_each_engine};
 use loop_device::{LoopDevice, Mount, run};
 
 const SIZE: usize = 2 << 20;
@@ -27,20 +29,25 @@ fn a_device_reads_the_same_at_any_alignment_and_sector_size() {
         let Some(device) = LoopDevice::try_new("device reads", SIZE as u64, sector_bytes) else { return };
         let contents = pattern(SIZE);
         File::options().write(true).open(&device.backing).unwrap().write_all_at(&contents, 0).unwrap();
-        let source = PreadSource::open(&device.path).unwrap();
-        assert!(source.is_direct() && !source.knows_holes());
-        assert_eq!((source.kind(), source.size_bytes()), (SourceKind::Device, SIZE as u64));
-        assert_eq!(source.data_ranges(5, 1 << 30).unwrap(), vec![5..SIZE as u64]);
-        let arena = Arena::new(4 << 20).unwrap();
-        for (offset, len, shift) in
-            [(0, SIZE, 0), (0, SIZE, 1), (1, SIZE - 1, 0), (4095, 2, 0), (511, 600_000, 3), (SIZE - 1, 1, 0)]
-        {
-            let mut buf = arena.alloc(shift + len).unwrap();
-            source.read_exact_at(offset as u64, &mut buf[shift..]).unwrap();
-            assert!(buf[shift..] == contents[offset..offset + len], "{sector_bytes}: {offset} {len} {shift}");
-        }
-        let past_end = source.read_exact_at(SIZE as u64 - 10, &mut [0; 20]).unwrap_err();
-        assert!(matches!(past_end, ReadError::Short { read_bytes: 10, .. }), "{past_end:?}");
+        with_each_engine(&device.path, |source| {
+            assert!(source.is_direct() && !source.knows_holes());
+            assert_eq!((source.kind(), source.size_bytes()), (SourceKind::Device, SIZE as u64));
+            assert_eq!(source.data_ranges(5, 1 << 30).unwrap(), vec![5..SIZE as u64]);
+            for (offset, len, shift) in [
+                (0, SIZE, 0),
+                (0, SIZE, 1),
+                (1, SIZE - 1, 0),
+                (4095, 2, 0),
+                (511, 600_000, 3),
+                (SIZE - 1, 1, 0),
+                (65536, 65536, 0),
+            ] {
+                let found = read(source, offset as u64, len, shift).unwrap();
+                assert!(found == contents[offset..offset + len], "{sector_bytes}: {offset} {len} {shift}");
+            }
+            let past_end = read(source, SIZE as u64 - 10, 20, 0).unwrap_err();
+            assert!(matches!(past_end, ReadError::Short { read_bytes: 10, .. }), "{past_end:?}");
+        });
     }
 }
 
@@ -116,28 +123,35 @@ fn a_device_has_a_fixed_size_and_nothing_is_written_past_it() {
 #[test]
 fn a_device_that_cannot_deliver_is_an_error_with_its_place() {
     let Some(device) = LoopDevice::try_new("EIO", SIZE as u64, 512) else { return };
-    let source = PreadSource::open(&device.path).unwrap();
     // Behind its back: the loop driver answers reads past the end of its file with EIO.
-    File::options().write(true).open(&device.backing).unwrap().set_len(SIZE as u64 / 2).unwrap();
-    let mut buf = vec![0; 65536];
-    source.read_exact_at(0, &mut buf).unwrap();
-    let error = source.read_exact_at(SIZE as u64 / 2 + 65536, &mut buf).unwrap_err();
-    let ReadError::Io { offset, len_bytes, source: cause, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(
-        (*offset, *len_bytes, cause.raw_os_error()),
-        (SIZE as u64 / 2 + 65536, 65536, Some(nix::libc::EIO))
-    );
+    let resize = |size| File::options().write(true).open(&device.backing).unwrap().set_len(size).unwrap();
+    with_each_engine(&device.path, |source| {
+        resize(SIZE as u64 / 2);
+        read(source, 0, 65536, 0).unwrap();
+        let error = read(source, SIZE as u64 / 2 + 65536, 65536, 0).unwrap_err();
+        let ReadError::Io { offset, len_bytes, source: cause, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(
+            (*offset, *len_bytes, cause.raw_os_error()),
+            (SIZE as u64 / 2 + 65536, 65536, Some(nix::libc::EIO))
+        );
+        resize(SIZE as u64);
+    });
 }
 
 #[test]
 fn a_device_that_shrinks_is_noticed() {
     let Some(device) = LoopDevice::try_new("device shrinks", SIZE as u64, 512) else { return };
-    let source = PreadSource::open(&device.path).unwrap();
-    File::options().write(true).open(&device.backing).unwrap().set_len(SIZE as u64 / 2).unwrap();
-    run(Command::new("losetup").arg("--set-capacity").arg(&device.path)).unwrap();
-    assert_eq!(source.current_size_bytes().unwrap(), SIZE as u64 / 2);
-    let error = source.read_exact_at(SIZE as u64 / 2 - 4096, &mut [0; 8192]).unwrap_err();
-    assert!(matches!(error, ReadError::Short { read_bytes: 4096, .. }), "{error:?}");
+    let resize = |size| {
+        File::options().write(true).open(&device.backing).unwrap().set_len(size).unwrap();
+        run(Command::new("losetup").arg("--set-capacity").arg(&device.path)).unwrap();
+    };
+    with_each_engine(&device.path, |source| {
+        resize(SIZE as u64 / 2);
+        assert_eq!(source.current_size_bytes().unwrap(), SIZE as u64 / 2);
+        let error = read(source, SIZE as u64 / 2 - 4096, 8192, 0).unwrap_err();
+        assert!(matches!(error, ReadError::Short { read_bytes: 4096, .. }), "{error:?}");
+        resize(SIZE as u64);
+    });
 }
 
 #[test]
@@ -156,10 +170,10 @@ fn a_mounted_device_is_readable_but_no_target() {
     assert!(held.contains(name) && held.contains(place), "{held}");
     let error = FileTarget::open_existing(&device.path).unwrap_err();
     assert!(matches!(&error, OpenError::Busy { reason, .. } if reason.contains(place)), "{error:?}");
-    let source = PreadSource::open(&device.path).unwrap();
-    let mut superblock = [0; 1024];
-    source.read_exact_at(1024, &mut superblock).unwrap();
-    assert_eq!(superblock[56..58], [0x53, 0xef], "the magic of ext4");
+    with_each_engine(&device.path, |source| {
+        let superblock = read(source, 1024, 1024, 0).unwrap();
+        assert_eq!(superblock[56..58], [0x53, 0xef], "the magic of ext4");
+    });
     drop(mount);
     FileTarget::open_existing(&device.path).unwrap();
 }

@@ -1,17 +1,21 @@
-//! `PreadSource` over regular files: the same bytes as the standard library, the right holes, honest errors.
+//! Every read engine over regular files: the same bytes as the standard library, the right holes, honest errors.
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions, not what they call")]
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::Path;
-use std::sync::Arc;
 
-use coffer_blockio::{Arena, BlockSource, OpenError, PathKind, PreadSource, ReadError, SourceKind};
+use coffer_blockio::{Arena, BlockSource, OpenError, PathKind, ReadBatch, ReadError, SourceKind};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use proptest::sample::select;
 use tempfile::TempDir;
+
+#[path = "support/engines.rs"]
+mod engines;
+
+use engines::{open_with_each, read, with_each_engine};
 
 const SIZES: [usize; 11] =
     [0, 1, 511, 512, 4095, 4096, 4097, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 1024 * 1024 + 13];
@@ -27,24 +31,6 @@ fn image(directory: &TempDir, contents: &[u8]) -> std::path::PathBuf {
     path
 }
 
-fn arena() -> Arc<Arena> {
-    Arena::new(8 << 20).unwrap()
-}
-
-/// Reads into a buffer that begins `shift` bytes after a page boundary.
-fn read(
-    source: &PreadSource,
-    arena: &Arc<Arena>,
-    offset: u64,
-    len: usize,
-    shift: usize,
-) -> Result<Vec<u8>, ReadError> {
-    let mut buf = arena.alloc(shift + len).unwrap();
-    buf.fill(0xaa);
-    source.read_exact_at(offset, &mut buf[shift..])?;
-    Ok(buf[shift..].to_vec())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -58,14 +44,16 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let contents = pattern(size);
         let path = image(&directory, &contents);
-        let source = PreadSource::open(&path).unwrap();
-        assert_eq!(source.size_bytes(), size as u64);
         let offset = offset.index(size + 1) / granule * granule;
         let len = len.index(size - offset + 1);
         let mut expected = vec![0; len];
         File::open(&path).unwrap().read_exact_at(&mut expected, offset as u64).unwrap();
         assert_eq!(expected, contents[offset..offset + len]);
-        assert!(read(&source, &arena(), offset as u64, len, shift).unwrap() == expected, "{size} {offset} {len} {shift}");
+        with_each_engine(&path, |source| {
+            assert_eq!(source.size_bytes(), size as u64);
+            let found = read(source, offset as u64, len, shift).unwrap();
+            assert!(found == expected, "{size} {offset} {len} {shift}");
+        });
     }
 
     #[test]
@@ -85,10 +73,11 @@ proptest! {
             file.write_all_at(data, offset).unwrap();
             expected[offset as usize..offset as usize + data.len()].copy_from_slice(data);
         }
-        let source = PreadSource::open(&path).unwrap();
         let (start, end) = (start.min(end), start.max(end));
-        let ranges = source.data_ranges(start, end).unwrap();
-        check_ranges(&ranges, start.min(size), end.min(size), &expected);
+        with_each_engine(&path, |source| {
+            let ranges = source.data_ranges(start, end).unwrap();
+            check_ranges(&ranges, start.min(size), end.min(size), &expected);
+        });
     }
 }
 
@@ -116,48 +105,55 @@ fn check_ranges(ranges: &[Range<u64>], start: u64, end: u64, contents: &[u8]) {
 #[test]
 fn a_file_system_with_direct_io_is_read_directly() {
     let directory = tempfile::tempdir().unwrap();
-    let source = PreadSource::open(image(&directory, &pattern(8192))).unwrap();
-    let accepted = File::options().read(true).custom_flags(nix::libc::O_DIRECT).open(source.path()).is_ok();
-    assert_eq!(source.is_direct(), accepted);
-    assert_eq!(source.kind(), SourceKind::Image);
+    let path = image(&directory, &pattern(8192));
+    let accepted = File::options().read(true).custom_flags(nix::libc::O_DIRECT).open(&path).is_ok();
+    with_each_engine(&path, |source| {
+        assert_eq!(source.is_direct(), accepted);
+        assert_eq!(source.kind(), SourceKind::Image);
+    });
 }
 
 #[test]
 fn requests_past_the_end_are_short_and_say_where() {
     let directory = tempfile::tempdir().unwrap();
-    let source = PreadSource::open(image(&directory, &pattern(5000))).unwrap();
-    let check = |offset: u64, len: usize, available: u64| {
-        let error = read(&source, &arena(), offset, len, 0).unwrap_err();
+    let path = image(&directory, &pattern(5000));
+    let check = |source: &dyn BlockSource, offset: u64, len: usize, available: u64| {
+        let error = read(source, offset, len, 0).unwrap_err();
         let ReadError::Short { offset: at, len_bytes, read_bytes, path } = &error else {
             panic!("{error:?}")
         };
         assert_eq!((*at, *len_bytes, *read_bytes), (offset, len as u64, available));
         assert!(error.to_string().contains(path.to_str().unwrap()));
     };
-    check(0, 8192, 5000);
-    check(4096, 4096, 904);
-    check(5000, 1, 0);
-    check(8192, 4096, 0);
-    check(1 << 40, 1, 0);
-    read(&source, &arena(), 5000, 0, 0).unwrap();
+    with_each_engine(&path, |source| {
+        check(source, 0, 8192, 5000);
+        check(source, 4096, 4096, 904);
+        check(source, 5000, 1, 0);
+        check(source, 8192, 4096, 0);
+        check(source, 1 << 40, 1, 0);
+        read(source, 5000, 0, 0).unwrap();
+    });
 }
 
 #[test]
 fn a_file_that_shrinks_while_open_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = image(&directory, &pattern(1 << 20));
-    let source = PreadSource::open(&path).unwrap();
-    File::options().write(true).open(&path).unwrap().set_len(100_000).unwrap();
-    assert_eq!((source.size_bytes(), source.current_size_bytes().unwrap()), (1 << 20, 100_000));
-    let error = read(&source, &arena(), 65536, 65536, 0).unwrap_err();
-    assert!(
-        matches!(error, ReadError::Short { offset: 65536, len_bytes: 65536, read_bytes: 34464, .. }),
-        "{error:?}"
-    );
-    let lost = source.data_ranges(500_000, 600_000).unwrap();
-    assert_eq!(lost, vec![500_000..600_000], "what is gone counts as data, so that reading it fails");
-    File::options().write(true).open(&path).unwrap().set_len(2 << 20).unwrap();
-    assert_eq!(source.current_size_bytes().unwrap(), 2 << 20);
+    let resize = |size| File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    with_each_engine(&path, |source| {
+        resize(100_000);
+        assert_eq!((source.size_bytes(), source.current_size_bytes().unwrap()), (1 << 20, 100_000));
+        let error = read(source, 65536, 65536, 0).unwrap_err();
+        assert!(
+            matches!(error, ReadError::Short { offset: 65536, len_bytes: 65536, read_bytes: 34464, .. }),
+            "{error:?}"
+        );
+        let lost = source.data_ranges(500_000, 600_000).unwrap();
+        assert_eq!(lost, vec![500_000..600_000], "what is gone counts as data, so that reading it fails");
+        resize(2 << 20);
+        assert_eq!(source.current_size_bytes().unwrap(), 2 << 20);
+        resize(1 << 20);
+    });
 }
 
 #[test]
@@ -173,46 +169,48 @@ fn the_data_of_a_64_tib_file_is_found_without_reading_it() {
         for offset in [1_u64 << 40, size / 2, size - 1] {
             file.write_all_at(b"x", offset).unwrap();
         }
-        let source = PreadSource::open(&path).unwrap();
-        assert!(source.knows_holes());
-        let ranges = source.data_ranges(0, size).unwrap();
-        assert_eq!(ranges.len(), 3);
-        for (range, offset) in ranges.iter().zip([1_u64 << 40, size / 2, size - 1]) {
-            assert!(range.contains(&offset) && range.end - range.start <= 2 << 20, "{range:?}");
-        }
-        assert_eq!(read(&source, &arena(), size - 1, 1, 0).unwrap(), b"x");
+        with_each_engine(&path, |source| {
+            assert!(source.knows_holes());
+            let ranges = source.data_ranges(0, size).unwrap();
+            assert_eq!(ranges.len(), 3);
+            for (range, offset) in ranges.iter().zip([1_u64 << 40, size / 2, size - 1]) {
+                assert!(range.contains(&offset) && range.end - range.start <= 2 << 20, "{range:?}");
+            }
+            assert_eq!(read(source, size - 1, 1, 0).unwrap(), b"x");
+        });
     }
 }
 
 #[test]
 fn an_empty_interval_has_no_data() {
     let directory = tempfile::tempdir().unwrap();
-    let source = PreadSource::open(image(&directory, &pattern(5000))).unwrap();
     let none: Vec<Range<u64>> = Vec::new();
-    for (start, end) in [(0, 0), (100, 50), (5000, 9000), (u64::MAX, u64::MAX)] {
-        assert_eq!(source.data_ranges(start, end).unwrap(), none);
-    }
-    assert_eq!(source.data_ranges(0, u64::MAX).unwrap(), vec![0..5000]);
+    with_each_engine(image(&directory, &pattern(5000)), |source| {
+        for (start, end) in [(0, 0), (100, 50), (5000, 9000), (u64::MAX, u64::MAX)] {
+            assert_eq!(source.data_ranges(start, end).unwrap(), none);
+        }
+        assert_eq!(source.data_ranges(0, u64::MAX).unwrap(), vec![0..5000]);
+    });
 }
 
 #[test]
 fn many_threads_read_one_source_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let contents = pattern(1 << 20);
-    let source = PreadSource::open(image(&directory, &contents)).unwrap();
-    let arena = arena();
-    std::thread::scope(|scope| {
-        for shift in 0..4_usize {
-            let (source, arena, contents) = (&source, &arena, &contents);
-            scope.spawn(move || {
-                for block in 0..15_usize {
-                    let offset = block * 65536 + shift * 100;
-                    let found = read(source, arena, offset as u64, 65536, 0).unwrap();
-                    assert!(found == contents[offset..offset + 65536]);
-                    assert_eq!(source.data_ranges(0, 1 << 20).unwrap(), vec![0..1 << 20]);
-                }
-            });
-        }
+    with_each_engine(image(&directory, &contents), |source| {
+        std::thread::scope(|scope| {
+            for shift in 0..4_usize {
+                let contents = &contents;
+                scope.spawn(move || {
+                    for block in 0..15_usize {
+                        let offset = block * 65536 + shift * 1024;
+                        let found = read(source, offset as u64, 65536, 0).unwrap();
+                        assert!(found == contents[offset..offset + 65536]);
+                        assert_eq!(source.data_ranges(0, 1 << 20).unwrap(), vec![0..1 << 20]);
+                    }
+                });
+            }
+        });
     });
 }
 
@@ -224,16 +222,19 @@ fn whatever_is_not_a_file_or_device_is_named() {
     let socket = directory.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let check = |path: &Path, expected: PathKind, words: &str| {
-        let error = PreadSource::open(path).unwrap_err();
-        assert!(matches!(&error, OpenError::WrongKind { kind, .. } if *kind == expected), "{error:?}");
-        assert!(error.to_string().contains(words), "{error}");
+        for error in open_with_each(path).into_iter().filter_map(Result::err) {
+            assert!(matches!(&error, OpenError::WrongKind { kind, .. } if *kind == expected), "{error:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert!(open_with_each(path).iter().all(Result::is_err));
     };
     check(directory.path(), PathKind::Directory, "is a directory");
     check(&fifo, PathKind::Fifo, "is a named pipe");
     check(&socket, PathKind::Socket, "is a socket");
     check(Path::new("/dev/null"), PathKind::CharacterDevice, "is a character device");
-    let missing = PreadSource::open(directory.path().join("missing")).unwrap_err();
-    assert!(matches!(missing, OpenError::NotFound { .. }));
+    for missing in open_with_each(&directory.path().join("missing")) {
+        assert!(matches!(missing, Err(OpenError::NotFound { .. })));
+    }
 }
 
 #[test]
@@ -242,5 +243,58 @@ fn links_are_followed() {
     let path = image(&directory, b"contents");
     let link = directory.path().join("link");
     symlink(&path, &link).unwrap();
-    assert_eq!(read(&PreadSource::open(&link).unwrap(), &arena(), 0, 8, 0).unwrap(), b"contents");
+    with_each_engine(&link, |source| assert_eq!(read(source, 0, 8, 0).unwrap(), b"contents"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_batch_holds_its_ranges_one_behind_the_other(
+        ranges in vec((0_u64..260, 1_usize..9), 0..80),
+        (granule, shift) in select(&[(4096_u64, 0_u64), (512, 0), (4096, 1), (777, 5)][..]),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let contents = pattern((1 << 20) + 13);
+        with_each_engine(image(&directory, &contents), |source| {
+            let arena = Arena::new(4 << 20).unwrap();
+            let mut batch = ReadBatch::new(arena.alloc(1 << 20).unwrap());
+            let mut expected = Vec::new();
+            for (number, len) in &ranges {
+                let offset = number * granule + shift;
+                let end = (offset + *len as u64 * granule).min(contents.len() as u64);
+                let len = end.saturating_sub(offset) as usize;
+                if batch.push(offset, len).is_some() {
+                    expected.extend_from_slice(&contents[(end as usize - len)..end as usize]);
+                }
+            }
+            let batch = source.finish_read(source.start_read(batch)).unwrap();
+            assert!(batch.bytes() == expected);
+        });
+    }
+}
+
+#[test]
+fn an_error_in_a_batch_names_the_range_and_hurts_no_other_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let contents = pattern(1 << 20);
+    let path = image(&directory, &contents);
+    with_each_engine(&path, |source| {
+        let arena = Arena::new(4 << 20).unwrap();
+        let start = |last: u64| {
+            let mut batch = ReadBatch::new(arena.alloc(3 * 65536).unwrap());
+            for offset in [0, 524_288, last] {
+                batch.push(offset, 65536).unwrap();
+            }
+            source.start_read(batch)
+        };
+        let (bad, good) = (start((1 << 20) - 4096), start(131_072));
+        let error = source.finish_read(bad).unwrap_err();
+        assert!(
+            matches!(error, ReadError::Short { offset: 1_044_480, len_bytes: 65536, read_bytes: 4096, .. }),
+            "{error:?}"
+        );
+        assert!(source.finish_read(good).unwrap().bytes()[131_072..] == contents[131_072..196_608]);
+        assert_eq!(arena.in_use_bytes(), 0);
+    });
 }

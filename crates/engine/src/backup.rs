@@ -7,6 +7,8 @@ mod commit;
 mod line;
 mod list_checks;
 mod listed_segment;
+mod loads;
+mod read_runs;
 mod reading;
 mod request;
 mod run;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use coffer_blockio::Arena;
 use coffer_store::RequestShape;
 
-use crate::EngineError;
+use crate::{EngineError, RateLimiter};
 
 /// Largest single read from a volume, bytes.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+/// Read buffers of one worker: one is worked on, one is read into.
+pub(crate) const READ_BUFFERS_MAX: usize = 2;
 /// Least memory an operation can be given, bytes.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// What code, stacks, the allocator and small structures take at most.
@@ -60,6 +62,10 @@ pub struct Resources {
     pub part_len: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
+    /// Bytes per second that backups read from volumes.
+    pub read_limit: Option<Arc<RateLimiter>>,
+    /// Bytes per second that backups send to the store.
+    pub upload_limit: Option<Arc<RateLimiter>>,
 }
 
 impl Resources {
@@ -74,11 +80,11 @@ impl Resources {
         let arena_bytes = (memory_bytes - FIXED_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
         let mut workers = (cpus * 2).clamp(2, 64);
         let mut part_len = PART_BYTES_MAX;
-        // Each worker holds a read buffer and a part; half as many parts again are on their way; one is a map's.
+        // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
         let needed = |workers: usize, part_len: u64| {
             let part = part_len + PART_SLACK_BYTES as u64;
             let workers = workers as u64;
-            workers * (READ_BYTES_MAX as u64 + part) + workers.div_ceil(2) * part + part
+            workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
         };
         while needed(workers, part_len) > arena_bytes {
             if part_len > PART_BYTES_MIN {
@@ -94,14 +100,23 @@ impl Resources {
                 .map_err(|error| {
                     EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
                 })?;
-        Ok(Resources { arena, workers, uploads: UPLOADS_MAX, part_len, cache_bytes })
+        let (read_limit, upload_limit) = (None, None);
+        Ok(Resources {
+            arena,
+            workers,
+            uploads: UPLOADS_MAX,
+            part_len,
+            cache_bytes,
+            read_limit,
+            upload_limit,
+        })
     }
 
     /// How a run sends to a store of this shape: each worker keeps its buffers, the rest of the arena is on its way.
     pub(crate) fn sending(&self, shape: &RequestShape) -> Sending {
         let part_len = self.part_len.min(shape.part_bytes);
         let part = part_len + PART_SLACK_BYTES as u64;
-        let kept = self.workers as u64 * (READ_BYTES_MAX as u64 + part) + part;
+        let kept = self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + part;
         let in_flight = (self.arena.budget_bytes() as u64).saturating_sub(kept) / part;
         let threads = usize::try_from(in_flight).unwrap_or(usize::MAX);
         Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len }
@@ -137,7 +152,7 @@ mod tests {
                     assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "{memory} {cpus} {shape:?}");
                     let Sending { threads, part_len } = resources.sending(&shape);
                     let part = part_len + PART_SLACK_BYTES as u64;
-                    let kept = resources.workers as u64 * ((1 << 20) + part) + part;
+                    let kept = resources.workers as u64 * ((2 << 20) + part) + part;
                     assert!(
                         threads == 1 || threads as u64 * part + kept <= arena,
                         "{memory} {cpus} {shape:?}"

@@ -1,10 +1,11 @@
 //! Opens the volumes of a backup. Nothing is ever written to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_blockio::{BlockSource, OpenError, PathKind, PreadSource, describe_path};
+use coffer_blockio::{BlockSource, OpenError, PathKind, ReadEngine, SourceOpener, describe_path};
 use coffer_engine::EngineError;
 use coffer_engine::backup::VolumeSource;
+use coffer_format::VolumeName;
 
 use crate::error::{CliError, one_line};
 use crate::volume_words::SourceWord;
@@ -49,12 +50,15 @@ pub(super) fn check(words: &[SourceWord]) -> Result<(), CliError> {
 }
 
 /// Opens every volume. One that fails makes the point partial, unless none can be opened: then that is the error.
-pub(crate) fn open(words: &[SourceWord]) -> Result<Vec<VolumeSource>, CliError> {
+pub(crate) fn open(words: &[SourceWord], opener: &SourceOpener) -> Result<Vec<VolumeSource>, CliError> {
     let mut sources = Vec::new();
     let mut first_error = None;
     for word in words {
-        let source: Result<Box<dyn BlockSource>, EngineError> = match PreadSource::open(&word.path) {
-            Ok(source) => Ok(Box::new(source)),
+        let source: Result<Box<dyn BlockSource>, EngineError> = match opener.open(&word.path) {
+            Ok(source) => {
+                tracing::info!(volume = %word.name, io = %source.engine(), "opened volume");
+                Ok(source)
+            }
             Err(error) => {
                 let text = one_line(&error);
                 first_error.get_or_insert(failure(word, error));
@@ -67,6 +71,12 @@ pub(crate) fn open(words: &[SourceWord]) -> Result<Vec<VolumeSource>, CliError> 
         Some(error) if sources.iter().all(|volume| volume.source.is_err()) => Err(error),
         _ => Ok(sources),
     }
+}
+
+/// Which engine reads which volume, of those that could be opened.
+pub(super) fn engines(volumes: &[VolumeSource]) -> BTreeMap<VolumeName, ReadEngine> {
+    let opened = volumes.iter().filter_map(|volume| Some((volume, volume.source.as_ref().ok()?)));
+    opened.map(|(volume, source)| (volume.name.clone(), source.engine())).collect()
 }
 
 fn failure(word: &SourceWord, source: OpenError) -> CliError {

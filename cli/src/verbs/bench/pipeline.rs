@@ -13,7 +13,7 @@ use super::read::{processor_seconds, ratio};
 use super::sink::Sink;
 use crate::documents::bench::PipelineDocument;
 use crate::error::{CliError, ExitStatus};
-use crate::options::MemoryOptions;
+use crate::options::{MemoryOptions, ReadOptions};
 use crate::progress::Reporter;
 use crate::session::Session;
 use crate::values;
@@ -41,6 +41,9 @@ pub(crate) struct PipelineArguments {
     compression: Compression,
 
     #[command(flatten)]
+    reading: ReadOptions,
+
+    #[command(flatten)]
     memory: MemoryOptions,
 }
 
@@ -54,7 +57,8 @@ pub(super) fn run(session: &Session, arguments: &PipelineArguments) -> Result<Ex
     })?;
     let repository = Repository::open(sink.clone(), environment, key)?;
     let resources = session.resources(&arguments.memory)?;
-    let volumes = sources::open(std::slice::from_ref(&arguments.volume))?;
+    let opener = session.opener(&arguments.reading, &resources)?;
+    let volumes = sources::open(std::slice::from_ref(&arguments.volume), &opener)?;
     let reporter = Reporter::start(&session.output, "bench pipeline");
     let progress: Arc<dyn Progress> = reporter.progress();
     let request = BackupRequest {
@@ -63,6 +67,7 @@ pub(super) fn run(session: &Session, arguments: &PipelineArguments) -> Result<Ex
         type_wish: TypeWish::Full,
         full_every: 1,
         changes: ChangeSource::Auto,
+        lists: None,
         block_size: None,
         compression: arguments.compression,
         snapshot_time: None,

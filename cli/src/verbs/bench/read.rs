@@ -1,19 +1,20 @@
 //! `coffer bench read`: how fast our reader gets a volume's bytes, and what processor time that takes.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Args;
-use coffer_blockio::{Arena, BlockSource, PreadSource};
+use coffer_blockio::{Arena, BlockSource, ReadBatch};
 use coffer_engine::EngineError;
 use coffer_engine::backup::Progress;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::documents::bench::ReadDocument;
 use crate::error::{CliError, ExitStatus};
-use crate::options::MemoryOptions;
+use crate::options::{MemoryOptions, ReadOptions};
 use crate::progress::Reporter;
 use crate::session::{Session, processors};
 use crate::values;
@@ -21,10 +22,15 @@ use crate::values;
 const EXAMPLES: &str = "\
 Examples:
   coffer bench read /dev/vdb
-  coffer bench read disk.img --limit 4GiB --threads 8 --json";
+  coffer bench read disk.img --limit 4GiB --threads 8 --io pread --json
+  coffer bench read disk.img --every 16
+
+With --every 16 one block of 64 KiB out of 16 is read, as an incremental backup from a change list does.";
 
 /// Bytes of one read, as a backup reads.
 const READ_BYTES: u64 = 1 << 20;
+/// Bytes of one read with `--every`, the usual block of a backup.
+const SCATTERED_BYTES: u64 = 64 << 10;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// Options of `bench read`.
@@ -43,24 +49,62 @@ pub(crate) struct ReadArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
     threads: Option<u64>,
 
+    /// Read one block of 64 KiB out of N, and skip the others
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    every: u64,
+
+    #[command(flatten)]
+    reading: ReadOptions,
+
     #[command(flatten)]
     memory: MemoryOptions,
 }
 
+/// What all threads share.
+struct Bench<'a> {
+    session: &'a Session,
+    source: &'a dyn BlockSource,
+    arena: &'a Arc<Arena>,
+    plan: ReadPlan,
+    /// Number of the next batch.
+    next: AtomicU64,
+    /// Bytes that were read.
+    done: AtomicU64,
+    progress: &'a dyn Progress,
+}
+
+/// Which bytes are read, and in which batches.
+#[derive(Debug, Clone, Copy)]
+struct ReadPlan {
+    bytes: u64,
+    every: u64,
+}
+
 pub(super) fn run(session: &Session, arguments: &ReadArguments) -> Result<ExitStatus, CliError> {
-    let source = PreadSource::open(&arguments.path)
-        .map_err(|source| CliError::Open { what: "volume".into(), source })?;
     let resources = session.resources(&arguments.memory)?;
+    let opener = session.opener(&arguments.reading, &resources)?;
+    let source =
+        opener.open(&arguments.path).map_err(|source| CliError::Open { what: "volume".into(), source })?;
     let bytes = arguments.limit.map_or(source.size_bytes(), |limit| limit.min(source.size_bytes()));
-    let in_memory = resources.arena.budget_bytes() as u64 / READ_BYTES;
+    let in_memory = resources.arena.budget_bytes() as u64 / READ_BYTES / buffers_per_thread(source.as_ref());
     let threads = arguments.threads.unwrap_or(processors() as u64 * 2).clamp(1, in_memory.clamp(1, 64));
     let reporter = Reporter::start(&session.output, "bench read");
     let progress = reporter.progress();
     progress.volume(&arguments.path.to_string_lossy(), bytes);
+    let bench = Bench {
+        session,
+        source: source.as_ref(),
+        arena: &resources.arena,
+        plan: ReadPlan { bytes, every: arguments.every },
+        next: AtomicU64::new(0),
+        done: AtomicU64::new(0),
+        progress: progress.as_ref(),
+    };
     let (started, processor_before) = (Instant::now(), processor_seconds()?);
-    read_all(session, &source, &resources.arena, bytes, threads, progress.as_ref())?;
+    bench.read_all(threads)?;
     let (elapsed, processor) = (started.elapsed(), processor_seconds()? - processor_before);
     drop(reporter);
+    let bytes = bench.done.into_inner();
     let gib = bytes as f64 / GIB;
     session.output.show(&ReadDocument {
         path: arguments.path.to_string_lossy().into_owned(),
@@ -71,45 +115,74 @@ pub(super) fn run(session: &Session, arguments: &ReadArguments) -> Result<ExitSt
         cpu_seconds_per_gib: ratio(processor, gib),
         threads,
         direct: source.is_direct(),
+        io: source.engine().to_string(),
+        every: arguments.every,
     })?;
     Ok(ExitStatus::Done)
 }
 
-fn read_all(
-    session: &Session,
-    source: &PreadSource,
-    arena: &Arc<Arena>,
-    bytes: u64,
-    threads: u64,
-    progress: &dyn Progress,
-) -> Result<(), CliError> {
-    let next = AtomicU64::new(0);
-    let cancel = session.environment().cancel;
-    let read = || -> Result<(), EngineError> {
-        let buffer = arena.alloc(READ_BYTES as usize);
-        let mut buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
+/// As many as a worker of a backup has.
+fn buffers_per_thread(source: &dyn BlockSource) -> u64 {
+    if source.reads_ahead() { 2 } else { 1 }
+}
+
+impl Bench<'_> {
+    fn read_all(&self, threads: u64) -> Result<(), CliError> {
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.read())).collect();
+            let panicked = || Err(EngineError::Bug("a reading thread panicked".into()));
+            let results: Vec<_> =
+                readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| panicked())).collect();
+            results.into_iter().collect::<Result<(), EngineError>>()
+        })?;
+        Ok(())
+    }
+
+    /// One thread: keeps all its buffers busy, as a worker of a backup does.
+    fn read(&self) -> Result<(), EngineError> {
+        let cancel = self.session.environment().cancel;
+        let mut spare = Vec::new();
+        for _ in 0..buffers_per_thread(self.source) {
+            let buffer = self.arena.alloc(READ_BYTES as usize);
+            spare.push(ReadBatch::new(buffer.map_err(|error| EngineError::Bug(error.to_string()))?));
+        }
+        let mut started = VecDeque::new();
         loop {
             cancel.check()?;
-            let offset = next.fetch_add(READ_BYTES, Ordering::Relaxed);
-            if offset >= bytes {
-                return Ok(());
+            while let Some(mut batch) = spare.pop() {
+                batch.clear();
+                if !self.plan.fill(&mut batch, self.next.fetch_add(1, Ordering::Relaxed)) {
+                    break;
+                }
+                started.push_back(self.source.start_read(batch));
             }
-            let len = READ_BYTES.min(bytes - offset);
-            let part =
-                buffer.get_mut(..len as usize).ok_or_else(|| EngineError::Bug("read buffer".into()))?;
-            let done = source.read_exact_at(offset, part);
-            done.map_err(|source| EngineError::Source { volume: "bench".into(), source })?;
-            progress.advance(len, 0);
+            let Some(read) = started.pop_front() else { return Ok(()) };
+            let batch = self.source.finish_read(read);
+            let batch = batch.map_err(|source| EngineError::Source { volume: "bench".into(), source })?;
+            let len = batch.bytes().len() as u64;
+            self.done.fetch_add(len, Ordering::Relaxed);
+            self.progress.advance(len * self.plan.every, 0);
+            spare.push(batch);
         }
-    };
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..threads).map(|_| scope.spawn(read)).collect();
-        let panicked = || Err(EngineError::Bug("a reading thread panicked".into()));
-        let results: Vec<_> =
-            readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| panicked())).collect();
-        results.into_iter().collect::<Result<(), EngineError>>()
-    })?;
-    Ok(())
+    }
+}
+
+impl ReadPlan {
+    /// Puts the ranges of the `number`th batch into an empty one; false if there are none left.
+    fn fill(self, batch: &mut ReadBatch, number: u64) -> bool {
+        if self.every == 1 {
+            let offset = number.saturating_mul(READ_BYTES);
+            let len = self.bytes.saturating_sub(offset).min(READ_BYTES);
+            return len > 0 && batch.push(offset, len as usize).is_some();
+        }
+        let blocks = READ_BYTES / SCATTERED_BYTES;
+        let first = number.saturating_mul(blocks);
+        (first..first.saturating_add(blocks)).fold(false, |any, block| {
+            let offset = block.saturating_mul(self.every).saturating_mul(SCATTERED_BYTES);
+            let len = self.bytes.saturating_sub(offset).min(SCATTERED_BYTES);
+            any | (len > 0 && batch.push(offset, len as usize).is_some())
+        })
+    }
 }
 
 /// User and system time of this process, seconds.

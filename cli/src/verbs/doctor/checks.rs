@@ -1,6 +1,6 @@
 //! The checks of `doctor`. Each adds lines; none ends the run.
 
-use coffer_blockio::{BlockSource, PreadSource, describe_path};
+use coffer_blockio::{Arena, BlockSource, EngineWish, PreadSource, SourceOpener, describe_path};
 use coffer_engine::{Access, MEMORY_BYTES_MIN};
 
 use crate::documents::doctor::{Check, CheckStatus};
@@ -142,6 +142,18 @@ impl Checks {
         );
     }
 
+    /// What volumes are read with. Less than the best is no fault.
+    pub(super) fn read_engine(&mut self) {
+        let arena = Arena::new(PROBE_READ_BYTES).map_err(|error| one_line(&error));
+        let opener = arena
+            .and_then(|arena| SourceOpener::new(EngineWish::Uring, &arena).map_err(|error| one_line(&error)));
+        let text = match opener {
+            Ok(_) => "io_uring works, so backup --io auto uses it".to_owned(),
+            Err(reason) => format!("pread: {reason}"),
+        };
+        self.add("read engine", CheckStatus::Ok, text);
+    }
+
     /// Whether a volume can be read.
     pub(super) fn volume(&mut self, word: &SourceWord) {
         match read_a_little(word) {
@@ -150,10 +162,7 @@ impl Checks {
                 let around = if source.is_direct() { "around" } else { "through" };
                 let holes = if source.knows_holes() { ", holes are known" } else { "" };
                 let size = human::size(source.size_bytes());
-                let text = format!(
-                    "{}: {size}, read with pread {around} the page cache{holes}",
-                    word.path.display()
-                );
+                let text = format!("{}: {size}, read {around} the page cache{holes}", word.path.display());
                 match user {
                     None => self.add("volume", CheckStatus::Ok, text),
                     Some(user) => self.add("volume", CheckStatus::Warning, format!("{text}; in use: {user}")),

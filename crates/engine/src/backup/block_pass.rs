@@ -1,10 +1,12 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
 //! read -> zero scan -> hash -> compare with the base -> compress -> encrypt into the part buffer. No queue stands between these steps.
+//! Where the source reads ahead, the next batch is on its way meanwhile.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coffer_blockio::{BlockSource, Buf};
+use coffer_blockio::{BlockSource, Buf, ReadBatch};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
 use super::segments::{Rest, Segment};
@@ -12,7 +14,7 @@ use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::extents::extent_of;
 use crate::read::volume_map::VolumeMap;
 use crate::write::pack_writer::PackWriter;
-use crate::{CancelToken, EngineError};
+use crate::{CancelToken, EngineError, RateLimiter};
 
 /// What all threads of one volume share.
 pub(crate) struct PassContext<'a> {
@@ -26,6 +28,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) own_index: u16,
     pub(crate) counts: &'a PassCounts,
     pub(crate) cancel: &'a CancelToken,
+    pub(crate) read_limit: Option<&'a RateLimiter>,
 }
 
 /// Figures that grow while a volume is read.
@@ -44,7 +47,8 @@ pub(crate) struct PassCounts {
 pub(crate) struct BlockPass<'a> {
     pub(super) context: &'a PassContext<'a>,
     packs: PackWriter<'a>,
-    buffer: Buf,
+    /// Batches that nothing is read into now; all of them between two segments.
+    pub(super) spare: Vec<ReadBatch>,
 }
 
 /// What became of a segment.
@@ -63,9 +67,10 @@ impl PassCounts {
 }
 
 impl<'a> BlockPass<'a> {
-    /// `buffer` is an arena buffer of at least one block.
-    pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffer: Buf) -> Self {
-        BlockPass { context, packs, buffer }
+    /// Each of `buffers`, of which there is one at least, holds at least one block. With two, one is read into while the
+    /// other is worked on.
+    pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffers: Vec<Buf>) -> Self {
+        BlockPass { context, packs, spare: buffers.into_iter().map(ReadBatch::new).collect() }
     }
 
     /// Works through one segment.
@@ -80,11 +85,12 @@ impl<'a> BlockPass<'a> {
         let mut done = SegmentDone { extents: Vec::new(), changed: false };
         let end = segment.first + segment.count;
         let mut next = segment.first;
-        for run in &segment.data {
-            self.zeroes(next..run.start, segment, &base, &mut done);
-            self.data_run(run.start, run.end, segment, &base, &mut done)?;
+        self.read_runs(&segment.data, |pass, run, bytes| {
+            pass.zeroes(next..run.start, segment, &base, &mut done);
             next = run.end;
-        }
+            let base = base.get((run.start - segment.first) as usize..).unwrap_or(&[]);
+            pass.blocks(run, bytes, base, &mut done)
+        })?;
         self.zeroes(next..end, segment, &base, &mut done);
         self.context.counts.done.fetch_add(self.bytes_of(segment.first, end), Ordering::Relaxed);
         Ok(done)
@@ -113,40 +119,18 @@ impl<'a> BlockPass<'a> {
         }
     }
 
-    pub(super) fn data_run(
+    /// Works through the blocks of a run that was read into `bytes`; `base`, if there is one, begins with the run's first.
+    pub(super) fn blocks(
         &mut self,
-        start: u32,
-        end: u32,
-        segment: &Segment,
+        run: Range<u32>,
+        bytes: &[u8],
         base: &[BlockState],
         done: &mut SegmentDone,
     ) -> Result<(), EngineError> {
         let block_bytes = self.context.block_size.bytes() as usize;
-        let blocks_per_read = u32::try_from((self.buffer.len() / block_bytes).max(1)).unwrap_or(1);
-        let mut first = start;
-        while first < end {
-            self.context.cancel.check()?;
-            let count = blocks_per_read.min(end - first);
-            let len = self.bytes_of(first, first + count);
-            self.read(first, usize::try_from(len).unwrap_or(usize::MAX))?;
-            for index in 0..count {
-                let at = index as usize * block_bytes;
-                let block_len = block_bytes.min(len as usize - at);
-                let state = base.get((first + index - segment.first) as usize);
-                self.block(first + index, at..at + block_len, state, done)?;
-            }
-            first += count;
+        for ((block, plain), index) in run.zip(bytes.chunks(block_bytes)).zip(0..) {
+            self.block(block, plain, base.get::<usize>(index), done)?;
         }
-        Ok(())
-    }
-
-    fn read(&mut self, first: u32, len: usize) -> Result<(), EngineError> {
-        let offset = u64::from(first) * u64::from(self.context.block_size.bytes());
-        let buffer =
-            self.buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
-        let read = self.context.source.read_exact_at(offset, buffer);
-        read.map_err(|source| EngineError::Source { volume: self.context.volume.to_owned(), source })?;
-        self.context.counts.read.fetch_add(len as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -154,11 +138,10 @@ impl<'a> BlockPass<'a> {
     fn block(
         &mut self,
         block: u32,
-        range: std::ops::Range<usize>,
+        plain: &[u8],
         base: Option<&BlockState>,
         done: &mut SegmentDone,
     ) -> Result<(), EngineError> {
-        let plain = &self.buffer[range];
         if is_zero(plain) {
             self.zero_block(block, plain.len() as u64, base, done);
             return Ok(());
@@ -184,13 +167,7 @@ impl<'a> BlockPass<'a> {
         Ok(())
     }
 
-    fn zeroes(
-        &self,
-        blocks: std::ops::Range<u32>,
-        segment: &Segment,
-        base: &[BlockState],
-        done: &mut SegmentDone,
-    ) {
+    fn zeroes(&self, blocks: Range<u32>, segment: &Segment, base: &[BlockState], done: &mut SegmentDone) {
         for block in blocks {
             let state = base.get((block - segment.first) as usize);
             self.zero_block(block, self.bytes_of(block, block + 1), state, done);
@@ -207,7 +184,7 @@ impl<'a> BlockPass<'a> {
         push_extent(&mut done.extents, Extent { first: block, count: 1, place: Place::Zero });
     }
 
-    fn bytes_of(&self, first: u32, end: u32) -> u64 {
+    pub(super) fn bytes_of(&self, first: u32, end: u32) -> u64 {
         let block = u64::from(self.context.block_size.bytes());
         (u64::from(end) * block).min(self.context.volume_size)
             - (u64::from(first) * block).min(self.context.volume_size)

@@ -2,6 +2,7 @@
 //! them. Where the base cannot tell, everything is read, whatever the list says.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use coffer_format::{Extent, push_extent};
 
@@ -28,16 +29,18 @@ impl BlockPass<'_> {
         let parts = self.parts(map, segment)?;
         let mut done = SegmentDone { extents: Vec::new(), changed: false };
         let mut kept = parts.kept.into_iter().peekable();
-        for run in &parts.read {
+        self.read_runs(&parts.read, |pass, run, bytes| {
             while let Some(extent) = kept.next_if(|extent| extent.first < run.start) {
                 push_extent(&mut done.extents, extent);
             }
-            let part =
-                Segment { first: run.start, count: run.end - run.start, data: Vec::new(), rest: Rest::Base };
-            let base = self.base_blocks(map, &part)?;
-            self.data_run(run.start, run.end, &part, &base, &mut done)?;
-        }
+            let (first, count) = (run.start, run.end - run.start);
+            let base =
+                pass.base_blocks(map, &Segment { first, count, data: Vec::new(), rest: Rest::Base })?;
+            pass.blocks(run, bytes, &base, &mut done)
+        })?;
         kept.for_each(|extent| push_extent(&mut done.extents, extent));
+        let bytes = self.bytes_of(segment.first, segment.first + segment.count);
+        self.context.counts.done.fetch_add(bytes, Ordering::Relaxed);
         Ok(done)
     }
 

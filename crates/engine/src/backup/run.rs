@@ -80,7 +80,12 @@ impl Run<'_> {
     fn volumes(&self) -> Result<Records, EngineError> {
         let environment = self.repository.environment();
         let sending = self.resources.sending(&self.repository.store().shape());
-        let uploader = Uploader::new(self.repository.store(), sending.threads, &environment.cancel)?;
+        let uploader = Uploader::new(
+            self.repository.store(),
+            sending.threads,
+            self.resources.upload_limit.as_ref(),
+            &environment.cancel,
+        )?;
         let sink = ObjectSink {
             uploader: Arc::new(uploader),
             arena: self.resources.arena.clone(),

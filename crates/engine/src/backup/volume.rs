@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coffer_blockio::BlockSource;
+use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{
     BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, LEAF_BLOCKS, Place, PointType,
     RootLineage, VolumePath, object_key, push_extent,
@@ -16,7 +16,7 @@ use super::request::Progress;
 use super::segments::{Known, Piece, Segments, segment_blocks};
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
-use crate::resources::READ_BYTES_MAX;
+use crate::resources::{READ_BUFFERS_MAX, READ_BYTES_MAX};
 use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap};
 use crate::write::object_writer::ObjectSink;
 use crate::write::pack_writer::{PackContext, PackWriter};
@@ -100,6 +100,7 @@ impl VolumeRun<'_> {
             own_index: map.own_index(),
             counts: &counts,
             cancel: &self.repository.environment().cancel,
+            read_limit: self.resources.read_limit.as_deref(),
         };
         let written = self.pass(&context, &pack_context, map, block_count);
         let written = written
@@ -176,7 +177,6 @@ impl VolumeRun<'_> {
         context: &PassContext<'_>,
         packs: &PackContext,
     ) -> Result<(), EngineError> {
-        let buffer_len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
         let mut pass: Option<BlockPass<'_>> = None;
         while let Some((number, piece)) = line.next_piece(context.volume)? {
             let done = match piece {
@@ -185,11 +185,11 @@ impl VolumeRun<'_> {
                 Piece::Segment(segment) => {
                     let pass = match &mut pass {
                         Some(pass) => pass,
-                        none => {
-                            let buffer = self.resources.arena.alloc(buffer_len);
-                            let buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
-                            none.insert(BlockPass::new(context, PackWriter::new(packs)?, buffer))
-                        }
+                        none => none.insert(BlockPass::new(
+                            context,
+                            PackWriter::new(packs)?,
+                            self.read_buffers()?,
+                        )),
                     };
                     PieceDone::Segment(pass.segment(&segment)?)
                 }
@@ -200,6 +200,14 @@ impl VolumeRun<'_> {
             line.put(number, done);
         }
         pass.map_or(Ok(()), BlockPass::finish)
+    }
+
+    /// The buffers of one worker: a second one only where the source reads ahead.
+    fn read_buffers(&self) -> Result<Vec<Buf>, EngineError> {
+        let len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
+        let count = if self.source.reads_ahead() { READ_BUFFERS_MAX } else { 1 };
+        let alloc = |_| self.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
+        (0..count).map(alloc).collect()
     }
 
     /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.

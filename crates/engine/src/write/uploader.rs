@@ -11,7 +11,7 @@ use bytes::Bytes;
 use coffer_store::{Key, ObjectStore, PartTag, UploadId};
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::{CancelToken, EngineError};
+use crate::{CancelToken, EngineError, RateLimiter};
 
 /// A pool of sending threads.
 pub(crate) struct Uploader {
@@ -57,19 +57,21 @@ struct GroupState {
 }
 
 impl Uploader {
-    /// Starts `threads` threads that send to `store`.
+    /// Starts `threads` threads that send to `store`, together no faster than `limit`.
     pub(crate) fn new(
         store: &Arc<dyn ObjectStore>,
         threads: usize,
+        limit: Option<&Arc<RateLimiter>>,
         cancel: &CancelToken,
     ) -> Result<Uploader, EngineError> {
         let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
         let spawn = |index| {
             let (store, receiver, cancel) = (store.clone(), receiver.clone(), cancel.clone());
+            let limit = limit.cloned();
             std::thread::Builder::new()
                 .name(format!("upload-{index}"))
                 .stack_size(512 << 10)
-                .spawn(move || send_all(store.as_ref(), &receiver, &cancel))
+                .spawn(move || send_all(store.as_ref(), &receiver, limit.as_deref(), &cancel))
                 .map_err(|error| EngineError::Usage(format!("cannot start a thread: {error}")))
         };
         let threads = (0..threads.max(1)).map(spawn).collect::<Result<_, _>>()?;
@@ -210,7 +212,12 @@ impl ObjectUpload {
     }
 }
 
-fn send_all(store: &dyn ObjectStore, jobs: &Receiver<Job>, cancel: &CancelToken) {
+fn send_all(
+    store: &dyn ObjectStore,
+    jobs: &Receiver<Job>,
+    limit: Option<&RateLimiter>,
+    cancel: &CancelToken,
+) {
     for job in jobs {
         let group = &job.object.group;
         let result = if cancel.is_cancelled() {
@@ -219,7 +226,8 @@ fn send_all(store: &dyn ObjectStore, jobs: &Receiver<Job>, cancel: &CancelToken)
             job.object.abort(store);
             continue;
         } else {
-            job.object.send(store, job.number, job.body)
+            let may_move = limit.map_or(Ok(()), |limit| limit.pass(job.body.len() as u64, cancel));
+            may_move.and_then(|()| job.object.send(store, job.number, job.body))
         };
         if let Err(error) = result {
             job.object.abort(store);

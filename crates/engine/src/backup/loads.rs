@@ -1,0 +1,66 @@
+//! Packs the runs of a segment into loads: what is read into one buffer at once. Pure.
+//!
+//! Far-apart blocks share a load, so that they are asked for together. Loads must cover the runs exactly, in their order.
+
+use std::ops::Range;
+
+/// Hands out the loads of one segment.
+pub(super) struct Loads<'a> {
+    runs: &'a [Range<u32>],
+    /// First block of `runs` that is not handed out, if that is not the start of its first run.
+    from: u32,
+    blocks_max: u32,
+}
+
+impl<'a> Loads<'a> {
+    /// `runs` ascend and are not empty; a load has `blocks_max` blocks at most, which is not zero.
+    pub(super) fn new(runs: &'a [Range<u32>], blocks_max: u32) -> Self {
+        Loads { runs, from: 0, blocks_max }
+    }
+}
+
+impl Iterator for Loads<'_> {
+    type Item = Vec<Range<u32>>;
+
+    fn next(&mut self) -> Option<Vec<Range<u32>>> {
+        let mut load = Vec::new();
+        let mut room = self.blocks_max;
+        while let Some((run, later)) = self.runs.split_first()
+            && room > 0
+        {
+            let start = run.start.max(self.from);
+            let end = run.end.min(start.saturating_add(room));
+            room -= end.saturating_sub(start);
+            load.push(start..end);
+            self.from = end;
+            if end == run.end {
+                self.runs = later;
+            }
+        }
+        if load.is_empty() { None } else { Some(load) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(runs: &[Range<u32>], blocks_max: u32, expected: &[&[Range<u32>]]) {
+        let loads: Vec<_> = Loads::new(runs, blocks_max).collect();
+        assert_eq!(loads, expected, "{runs:?} {blocks_max}");
+    }
+
+    #[test]
+    fn long_runs_are_cut_and_short_ones_share_a_load() {
+        check(&[], 4, &[]);
+        check(&[0..4, 6..7], 16, &[&[0..4, 6..7]]);
+        check(
+            &[0..10, 12..13, 20..26],
+            4,
+            &[&[0..4], &[4..8], &[8..10, 12..13, 20..21], &[21..25], &[25..26]],
+        );
+        check(&[3..4, 9..10, 11..12], 2, &[&[3..4, 9..10], &[11..12]]);
+        check(&[5..8, 9..11], 1, &[&[5..6], &[6..7], &[7..8], &[9..10], &[10..11]]);
+        check(&[4_000_000_000..u32::MAX], u32::MAX, &[&[4_000_000_000..u32::MAX]]);
+    }
+}
