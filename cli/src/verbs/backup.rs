@@ -26,7 +26,9 @@ Examples:
   coffer backup --repo file:///srv/backup --key writer.key --plan shop db=/dev/vg0/db-snap files=/srv/files.img
   coffer backup --repo file:///srv/backup --key writer.key --plan web --type full --compression zstd:9 --json web=disk.img
 
-A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.";
+A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.
+
+A backup that was killed is simply run again: packs that it had finished are used again where their blocks still match (resumed_bytes).";
 
 /// Options of `backup`.
 #[derive(Args, Debug)]

@@ -3,8 +3,11 @@
 mod block_pass;
 mod choose;
 mod commit;
+mod leftovers;
 mod line;
+mod opening;
 mod request;
+mod resume;
 mod run;
 mod segments;
 mod volume;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use coffer_blockio::Arena;
+use coffer_format::PACK_BYTES_MAX;
 
 use crate::EngineError;
 
@@ -35,6 +36,9 @@ pub struct Resources {
     pub uploads: usize,
     /// Length of the parts of a multipart upload, bytes.
     pub part_len: u64,
+    /// Length at which a pack is closed, bytes; the format's limit holds too. What is in flight when a run dies is lost, so smaller packs
+    /// lose less and cost more requests.
+    pub pack_bytes: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
 }
@@ -71,6 +75,13 @@ impl Resources {
                 .map_err(|error| {
                     EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
                 })?;
-        Ok(Resources { arena, workers, uploads: workers.min(4), part_len, cache_bytes })
+        Ok(Resources {
+            arena,
+            workers,
+            uploads: workers.min(4),
+            part_len,
+            pack_bytes: PACK_BYTES_MAX,
+            cache_bytes,
+        })
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod map_writer;
 pub(crate) mod object_writer;
 pub(crate) mod pack_writer;
+pub(crate) mod taken_table;
 pub(crate) mod uploader;

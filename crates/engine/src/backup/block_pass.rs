@@ -1,12 +1,14 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
-//! read -> zero scan -> hash -> compare with the base -> compress -> encrypt into the part buffer. No queue stands between these steps.
+//! read -> zero scan -> hash -> compare with the base -> look among the leftovers of unfinished runs -> compress -> encrypt into the part
+//! buffer. No queue stands between these steps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
+use super::resume::{Found, Resume};
 use super::segments::Segment;
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::volume_map::VolumeMap;
@@ -21,6 +23,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) block_size: BlockSize,
     pub(crate) base: Option<&'a VolumeMap>,
     pub(crate) trailers: &'a Trailers,
+    pub(crate) resume: &'a Resume,
     pub(crate) hasher: &'a BlockHasher,
     pub(crate) own_index: u16,
     pub(crate) counts: &'a PassCounts,
@@ -44,6 +47,15 @@ pub(crate) struct BlockPass<'a> {
     context: &'a PassContext<'a>,
     packs: PackWriter<'a>,
     buffer: Buf,
+    leftovers: SegmentLeftovers,
+}
+
+/// What leftovers have of the segment in work; looked up when its first changed block comes.
+#[derive(Default)]
+struct SegmentLeftovers {
+    first: u32,
+    end: u32,
+    found: Option<Vec<Found>>,
 }
 
 /// What became of a segment.
@@ -64,7 +76,7 @@ impl PassCounts {
 impl<'a> BlockPass<'a> {
     /// `buffer` is an arena buffer of at least one block.
     pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffer: Buf) -> Self {
-        BlockPass { context, packs, buffer }
+        BlockPass { context, packs, buffer, leftovers: SegmentLeftovers::default() }
     }
 
     /// Works through one segment.
@@ -75,6 +87,7 @@ impl<'a> BlockPass<'a> {
         };
         let mut done = SegmentDone { extents: Vec::new(), changed: false };
         let end = segment.first + segment.count;
+        self.leftovers = SegmentLeftovers { first: segment.first, end, found: None };
         let mut next = segment.first;
         for run in &segment.data {
             self.zeroes(next..run.start, segment, &base, &mut done);
@@ -164,6 +177,10 @@ impl<'a> BlockPass<'a> {
         }
         self.context.counts.add_changed(plain.len() as u64);
         done.changed = true;
+        if let Some(place) = self.leftovers.take(self.context, block, plain.len(), &hash) {
+            push_extent(&mut done.extents, extent_of(block, &place));
+            return Ok(());
+        }
         let placed = self.packs.append(block, plain, hash)?;
         let place = FramePlace {
             lineage: self.context.own_index,
@@ -203,6 +220,24 @@ impl<'a> BlockPass<'a> {
         let block = u64::from(self.context.block_size.bytes());
         (u64::from(end) * block).min(self.context.volume_size)
             - (u64::from(first) * block).min(self.context.volume_size)
+    }
+}
+
+impl SegmentLeftovers {
+    /// Where an unfinished run has stored this very block, if one has.
+    fn take(
+        &mut self,
+        context: &PassContext<'_>,
+        block: u32,
+        len: usize,
+        hash: &[u8; 32],
+    ) -> Option<FramePlace> {
+        if context.resume.is_empty() {
+            return None;
+        }
+        let (first, end) = (self.first, self.end);
+        let found = self.found.get_or_insert_with(|| context.resume.blocks(context.trailers, first, end));
+        context.resume.take(found, block, len, hash)
     }
 }
 

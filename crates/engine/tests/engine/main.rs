@@ -10,6 +10,7 @@ mod keys;
 mod partial;
 mod power_cut;
 mod prune;
+mod resume;
 mod roundtrip;
 mod sources;
 mod world;
