@@ -15,7 +15,7 @@ use crate::{EngineError, Repository};
 
 /// Most unfinished runs that one backup takes packs over from: the newest.
 const RUNS_MAX: usize = 4;
-/// Most ids that are looked at; older ones of a longer row of failures are left to prune.
+/// Most ids that are looked at, from the point that is built on onwards: of a longer row of failures the later ones are not seen.
 const IDS_MAX: usize = 1_000;
 /// Most chains of unfinished runs that are looked at: the newest.
 const CHAINS_MAX: usize = 4;

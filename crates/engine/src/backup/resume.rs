@@ -1,7 +1,7 @@
 //! Finished packs of unfinished runs, looked through in volume order beside the volume itself.
 //!
 //! A run opens packs in the order in which it comes to their first block, so their numbers ascend with the volume: what is kept open is a
-//! window of packs around the place that the backup is at, and memory does not grow with what a dead run left. A block is taken over if a pack
+//! window of packs around the place that the backup is at, under 1 MiB for each run, and memory does not grow with what a dead run left. A block is taken over if a pack
 //! has it under its number with its keyed hash, whatever base, compression or run it came from. Reading a leftover never makes a backup fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +13,7 @@ use coffer_format::{BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineag
 use crate::read::block_states::{FramePlace, Trailers};
 use crate::read::leftover_pack::{LeftoverFrame, LeftoverPack, LeftoverRun};
 use crate::write::taken_table::TakenPage;
-use crate::{EngineError, Repository};
+use crate::{CancelToken, EngineError, Repository};
 
 /// Packs opened ahead of the place that is asked about: as many threads a run may have, and each has one pack in work, so packs that lie
 /// this close can have their numbers in another order than their first blocks.
@@ -41,6 +41,7 @@ struct Window {
     run: LeftoverRun,
     /// Packs in which verify found damage.
     damaged: BTreeSet<u32>,
+    cancel: CancelToken,
     state: Mutex<State>,
 }
 
@@ -82,7 +83,7 @@ impl Resume {
                 path: VolumePath { point: *id, ..path.clone() },
                 lineage,
             };
-            match Window::open(run) {
+            match Window::open(run, &repository.environment().cancel) {
                 Ok(window) => windows.extend(window),
                 Err(error) => {
                     tracing::warn!(run = %id, volume = %path.volume, %error, "cannot list packs of an unfinished run; not used")
@@ -155,14 +156,14 @@ impl Resume {
 
 impl Window {
     /// `None` where the run has no pack of the volume.
-    fn open(run: LeftoverRun) -> Result<Option<Window>, EngineError> {
+    fn open(run: LeftoverRun, cancel: &CancelToken) -> Result<Option<Window>, EngineError> {
         let mut state = State::default();
         state.list(&run)?;
         if state.listed.is_empty() {
             return Ok(None);
         }
         let damaged = damaged_packs(&run)?;
-        Ok(Some(Window { run, damaged, state: Mutex::new(state) }))
+        Ok(Some(Window { run, damaged, cancel: cancel.clone(), state: Mutex::new(state) }))
     }
 
     fn blocks(&self, trailers: &Trailers, first: u32, end: u32, found: &mut Vec<Found>) {
@@ -188,6 +189,10 @@ impl Window {
     /// Opens packs until [`AHEAD`] of them begin at `end` or later.
     fn load(&self, state: &mut State, trailers: &Trailers, end: u32) {
         while state.packs.values().filter(|pack| pack.info.first_block >= end).count() < AHEAD {
+            // Whoever reads the volume ends the backup; here it is enough to go no further.
+            if self.cancel.is_cancelled() {
+                return;
+            }
             let next = match state.next(&self.run) {
                 Ok(Some(next)) => next,
                 Ok(None) => return,

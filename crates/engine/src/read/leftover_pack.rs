@@ -105,13 +105,12 @@ impl LeftoverRun {
                 self.trailer_page(&key, pack, number).map(|(_, entries)| Arc::new(entries))
             })?;
             let mut offset = start.offset;
-            let mut ordinal = number * coffer_format::TRAILER_PAGE_ENTRIES as u32;
-            for entry in entries.iter() {
+            let ordinals = number * coffer_format::TRAILER_PAGE_ENTRIES as u32..;
+            for (ordinal, entry) in ordinals.zip(entries.iter()) {
                 if (first..end).contains(&entry.block) {
                     found.push(LeftoverFrame { block: entry.block, ordinal, offset, entry: *entry });
                 }
                 offset += u64::from(entry.frame_len());
-                ordinal += 1;
             }
         }
         Ok(found)

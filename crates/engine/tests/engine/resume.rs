@@ -367,6 +367,41 @@ fn a_leftover_that_is_cut_extended_exchanged_or_gone_is_not_used() {
     assert_eq!(swapped.goes_on(&image, "swapped").resumed_bytes, 0);
 }
 
+/// Verify knows what was taken over as it knows everything else: each byte of the map that describes it and of its packs' metadata.
+#[test]
+fn every_byte_of_what_was_taken_over_counts() {
+    let image = random(25, 12);
+    let mut scene = Scene::new(25, true);
+    scene.dies_before_manifest(TypeWish::Auto, &[("vol", &image)]);
+    let packs = scene.left_packs();
+    assert!(scene.store.lose(&packs[1].0));
+    let report = scene.goes_on(&image, "with a gap");
+    let manifest = scene.manifest(report.point);
+    let record = manifest.volume_records().next().unwrap();
+    let map = Key::new(object_key::map(&record.path_of(report.point))).unwrap();
+    let mut tried = 0;
+    for key in [&map, &packs[0].0, &packs[2].0] {
+        let len = scene.store.peek(key).unwrap().len();
+        let frames = if *key == map { 0..0 } else { 192..len - (PACK_BLOCKS * 56 + 16 + 64) };
+        for at in (0..len).filter(|at| !frames.contains(at)) {
+            assert!(scene.store.tamper(key, |bytes| bytes[at] ^= 1 << (at % 8)));
+            let found = scene.world.try_verify(false);
+            assert!(found.is_err() || !found.unwrap().problems.is_empty(), "byte {at} of {key}");
+            assert!(scene.store.tamper(key, |bytes| bytes[at] ^= 1 << (at % 8)));
+            let notes = scene.store.keys().into_iter().filter(|key| key.as_str().contains("/damaged/"));
+            notes.for_each(|key| assert!(scene.store.lose(&key)));
+            tried += 1;
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+    assert!(scene.store.lose(&packs[2].0));
+    let problems = scene.world.verify(false).problems;
+    assert!(
+        problems.iter().any(|problem| problem.key == packs[2].0.as_str() && problem.kind == "missing"),
+        "{problems:?}"
+    );
+}
+
 /// Blocks cannot be checked without the recovery key, which a machine that backs up does not have: that is for `verify --read-data`.
 #[test]
 fn a_damaged_block_of_a_leftover_is_found_by_reading_and_stored_again() {
@@ -582,6 +617,7 @@ fn prune_at_any_moment_fences_the_run_or_leaves_what_it_uses() {
 /// Scenario take_over_alive: the run is not dead but slow; another takes its finished packs over, and both make points.
 #[test]
 fn a_run_that_lives_may_be_taken_up() {
+    let mut resumed = 0;
     for (incremental, step) in (0..24).flat_map(|step| [(false, step), (true, step)]) {
         let image = random(17, 9);
         let mut scene = match incremental {
@@ -604,6 +640,7 @@ fn a_run_that_lives_may_be_taken_up() {
         let first =
             scene.world.over(Arc::new(store)).try_backup_of(TypeWish::Auto, &[("vol", &image)]).unwrap();
         let Some(second) = second.lock().unwrap().take() else { continue };
+        resumed += u64::from(second.resumed_bytes > 0);
         for report in [&first, &second] {
             scene.made.push(Made::new(report.point, &[("vol", &image)]));
         }
@@ -618,6 +655,8 @@ fn a_run_that_lives_may_be_taken_up() {
             scene.check(&format!("{context}, {gone} forgotten"));
         }
     }
+    println!("a living run was taken up {resumed} times");
+    assert!(resumed > 10, "{resumed}");
 }
 
 /// Pack numbers of a run that died have gaps, and there may be many: the table has pages, and an index.
