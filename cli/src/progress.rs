@@ -39,6 +39,7 @@ struct Shared {
     total: AtomicU64,
     done: AtomicU64,
     moved: AtomicU64,
+    resumed: AtomicU64,
     volume: Mutex<String>,
     bar: Option<ProgressBar>,
     over: AtomicBool,
@@ -59,6 +60,7 @@ impl Reporter {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
             volume: Mutex::default(),
             bar,
             over: AtomicBool::new(false),
@@ -109,24 +111,34 @@ impl Progress for Shared {
             bar.inc(done_bytes);
         }
     }
+
+    fn resumed(&self, stored_bytes: u64) {
+        self.resumed.fetch_add(stored_bytes, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
     fn line(&self) -> String {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
         let moved = self.moved.load(Ordering::Relaxed);
+        let resumed = self.resumed.load(Ordering::Relaxed);
         let seconds = self.started.elapsed().as_secs();
         let volume = locked(&self.volume).clone();
         if self.style == ProgressStyle::JsonLines {
             let fields = json!({ "message": "progress", "operation": self.verb, "volume": volume, "done_bytes": done,
-                "total_bytes": total, "moved_bytes": moved, "seconds": seconds });
+                "total_bytes": total, "moved_bytes": moved, "resumed_bytes": resumed, "seconds": seconds });
             let timestamp = jiff::Timestamp::now().to_string();
             return json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "coffer" })
                 .to_string();
         }
         let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
         let (done, total, moved) = (human::size(done), human::size(total), human::size(moved));
-        format!("{}: volume {volume}, {done} of {total} ({percent} %), {moved} moved, {seconds} s", self.verb)
+        let resumed =
+            if resumed > 0 { format!("{} taken over, ", human::size(resumed)) } else { String::new() };
+        format!(
+            "{}: volume {volume}, {done} of {total} ({percent} %), {moved} moved, {resumed}{seconds} s",
+            self.verb
+        )
     }
 }
 
@@ -172,6 +184,7 @@ mod tests {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
             volume: Mutex::default(),
             bar: None,
             over: AtomicBool::new(false),
@@ -186,7 +199,11 @@ mod tests {
         assert!(progress.line().contains("0 B of 0 B (0 %)"), "{}", progress.line());
         progress.volume("vdb", 4 << 20);
         progress.advance(1 << 20, 100);
-        assert!(progress.line().starts_with("backup: volume vdb, 1.0 MiB of 4.0 MiB (25 %), 100 B moved"));
+        assert!(
+            progress.line().starts_with("backup: volume vdb, 1.0 MiB of 4.0 MiB (25 %), 100 B moved, 0 s")
+        );
+        progress.resumed(1 << 20);
+        assert!(progress.line().ends_with("100 B moved, 1.0 MiB taken over, 0 s"), "{}", progress.line());
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn documents_of_daily_work_have_the_fields_of_the_reference() {
     let show = sandbox.json(&["show", "--repo", "REPO", point]);
     reference.check("show", &show, &[]);
     reference.check("show volume", &show["volumes"][0], &[]);
-    reference.check("lineage entry", &show["volumes"][0]["lineage"][0], &[]);
+    reference.check("lineage entry", &show["volumes"][0]["lineage"][0], &["taken"]);
     let restore = sandbox.json(&["restore", "--repo", "REPO", "--key", "recovery.key", point, "--to", "out"]);
     reference.check("restore", &restore, &[]);
     reference.check("restored volume", &restore["volumes"][0], &[]);

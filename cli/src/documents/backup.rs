@@ -143,6 +143,9 @@ impl Document for BackupDocument {
             };
             text.push_str(&line);
         }
+        if self.resumed_bytes > 0 {
+            text.push_str(&format!("{} taken over from unfinished runs\n", human::size(self.resumed_bytes)));
+        }
         text.push_str(&format!(
             "{} with {} written in {}\n",
             human::count(self.objects_written, "object"),

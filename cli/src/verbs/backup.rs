@@ -43,7 +43,9 @@ the nearest are joined, which reads more and misses nothing. To name too much co
 - What the volume grew by is read in any case, and so is what `coffer verify` found damaged. Nothing else of the base is looked at.
 Holes (auto and fiemap) are what the file system itself says would be read as zeroes; they are not sampled.
 
-A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.";
+A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.
+
+A backup that was killed is simply run again: packs that it had finished are used again where their blocks still match (resumed_bytes).";
 
 /// Options of `backup`.
 #[derive(Args, Debug)]

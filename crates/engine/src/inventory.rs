@@ -133,8 +133,10 @@ pub(crate) fn unnamed(
     (point, volume): &(Id, VolumeName),
     objects: &VolumeObjects,
 ) -> VolumeObjects {
-    match names.packs(plan, chain, *point, volume) {
-        None => objects.clone(),
-        Some(packs) => VolumeObjects { map: None, packs: objects.packs.clone().split_off(&packs) },
+    let Some(named) = names.volume(plan, chain, *point, volume) else { return objects.clone() };
+    let unnamed = |(number, _): &(&u32, &u64)| !named.packs.contains(**number);
+    VolumeObjects {
+        map: if named.map { None } else { objects.map },
+        packs: objects.packs.iter().filter(unnamed).map(|(number, len)| (*number, *len)).collect(),
     }
 }

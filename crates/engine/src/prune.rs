@@ -250,7 +250,10 @@ impl PlanPrune<'_> {
         let mut bytes = 0;
         for (chain, objects) in &self.objects.chains {
             for (owner, have) in &objects.volumes {
-                if !survey.standing.contains_key(&owner.0) {
+                // What was taken over from an unfinished run belongs to the point that uses it.
+                let was_point =
+                    named.volume(self.plan, chain, owner.0, &owner.1).is_some_and(|names| names.map);
+                if was_point && !survey.standing.contains_key(&owner.0) {
                     bytes += have.bytes() - unnamed(named, self.plan, chain, owner, have).bytes();
                 }
             }

@@ -3,5 +3,6 @@
 pub(crate) mod block_states;
 pub(crate) mod extents;
 pub(crate) mod fetch;
+pub(crate) mod leftover_pack;
 pub(crate) mod map_page;
 pub(crate) mod volume_map;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use coffer_blockio::Arena;
+use coffer_format::PACK_BYTES_MAX;
 use coffer_store::RequestShape;
 
 use crate::{EngineError, RateLimiter};
@@ -60,6 +61,9 @@ pub struct Resources {
     pub uploads: usize,
     /// Longest part of a multipart upload, bytes; the store's own wish counts below that.
     pub part_len: u64,
+    /// Length at which a pack is closed, bytes; the format's limit holds too. What is in flight when a run dies is lost, so smaller packs
+    /// lose less and cost more requests.
+    pub pack_bytes: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
     /// Bytes per second that backups read from volumes.
@@ -106,6 +110,7 @@ impl Resources {
             workers,
             uploads: UPLOADS_MAX,
             part_len,
+            pack_bytes: PACK_BYTES_MAX,
             cache_bytes,
             read_limit,
             upload_limit,

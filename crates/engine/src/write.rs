@@ -4,4 +4,5 @@ pub(crate) mod attempts;
 pub(crate) mod map_writer;
 pub(crate) mod object_writer;
 pub(crate) mod pack_writer;
+pub(crate) mod taken_table;
 pub(crate) mod uploader;

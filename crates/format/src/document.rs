@@ -5,6 +5,7 @@ mod config;
 mod manifest;
 mod manifest_check;
 mod names;
+mod pack_ranges;
 mod record;
 mod seal;
 mod signed;
@@ -14,7 +15,8 @@ mod volume;
 
 pub use config::Config;
 pub use manifest::{Manifest, ReasonRecord};
-pub use names::{NamedObjects, Names};
+pub use names::{NamedObjects, Names, VolumeNames};
+pub use pack_ranges::PackRanges;
 pub use record::{Damaged, DamagedOrdinals, Ended, EndedObjects, EndedVolume, Ending, Pin, PinKind};
 pub(crate) use seal::signed_bytes;
 pub use seal::{Certificate, Seal, Signer};

@@ -34,9 +34,9 @@ pub use crypto::{
 pub use digest::Digest;
 pub use document::{
     Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document, Ended,
-    EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names, Pin,
-    PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement, Verifier, VolumeKind,
-    VolumeRecord, VolumeState,
+    EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
+    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
+    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
@@ -44,7 +44,7 @@ pub use key_file::{KeyFile, KeyKind, PinnedKey, RecoverySecrets};
 pub use map::{
     Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapHeader, NODE_LEAVES, Node,
     PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef, Place, Root,
-    RootLineage, push_extent,
+    RootLineage, TakenPacksPage, push_extent,
 };
 pub use name::{Label, PlanId, VolumeName};
 pub use object_key::{DataObject, VolumePath};

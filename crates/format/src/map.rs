@@ -13,7 +13,7 @@ pub use extent::{EXTENT_BYTES_MAX, Extent, Place, push_extent};
 pub use header::{MAP_HEADER_LEN, MapHeader};
 pub use leaf::Leaf;
 pub use node::Node;
-pub use pack_table::{PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage};
+pub use pack_table::{PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, TakenPacksPage};
 pub use page::{Child, PageRef};
 pub use root::{PackTableRef, Root, RootLineage};
 

@@ -2,8 +2,8 @@
 
 use coffer_engine::{EngineError, Repository};
 use coffer_format::{
-    Child, Extent, Leaf, MetadataCipher, Node, ObjectContext, PageKind, PageRef, Place, Root, TeamSecrets,
-    VolumeRecord, object_key,
+    Child, Extent, Leaf, MetadataCipher, Node, ObjectContext, PageKind, PageRef, Place, Root, RootLineage,
+    TeamSecrets, VolumeRecord, object_key,
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,8 @@ impl<'a> MapPages<'a> {
     }
 
     pub(super) fn describe_root(&self, root: &Root) -> Value {
-        let lineage = root.lineage.iter().map(|entry| json!({ "point": entry.point, "packs": entry.packs }));
+        let describe = |(index, entry): (usize, &RootLineage)| json!({ "point": entry.point, "packs": entry.packs, "taken_over": entry.is_taken_over(index) });
+        let lineage = root.lineage.iter().enumerate().map(describe);
         json!({
             "volume_size": root.volume_size, "block_size": root.block_size.bytes(),
             "lineage": lineage.collect::<Vec<_>>(), "nodes": root.nodes.len(),

@@ -38,8 +38,8 @@ pub(super) fn run(session: &Session, arguments: &PackArguments) -> Result<ExitSt
     let plan = parse(key)?;
     let repository = session.open(&arguments.options.repository, &arguments.options.key)?;
     let length = object_len(&repository, key)?;
-    let bytes = read_range(&repository, key, 0, PACK_HEADER_LEN)?;
-    let header = PackHeader::decode(&bytes).map_err(|source| damaged(key, source))?;
+    let header_bytes = read_range(&repository, key, 0, PACK_HEADER_LEN)?;
+    let header = PackHeader::decode(&header_bytes).map_err(|source| damaged(key, source))?;
     let mut document = json!({
         "key": key, "length": length, "footer": null, "blocks": [],
         "header": {
@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session, arguments: &PackArguments) -> Result<ExitSt
             let context = ObjectContext::new(&header.origin, key);
             let cipher = MetadataCipher::new(header.suite, &secrets, &context);
             let pack = Pack { repository: &repository, key, cipher, length };
-            let footer = pack.footer()?;
+            let footer = pack.footer(&header_bytes)?;
             document["footer"] = json!({
                 "frames": footer.frames, "pages": footer.pages(), "trailer_offset": footer.trailer_offset,
             });
@@ -81,10 +81,12 @@ struct Pack<'a> {
 }
 
 impl Pack<'_> {
-    fn footer(&self) -> Result<Footer, EngineError> {
+    fn footer(&self, header: &[u8]) -> Result<Footer, EngineError> {
         let offset = self.length.saturating_sub(FOOTER_LEN as u64);
         let bytes = read_range(self.repository, self.key, offset, FOOTER_LEN)?;
-        Footer::decode(&self.cipher, self.length, &bytes).map_err(|source| damaged(self.key, source))
+        let header =
+            header.first_chunk().ok_or_else(|| EngineError::Bug("a header of another length".into()))?;
+        Footer::decode(&self.cipher, self.length, header, &bytes).map_err(|source| damaged(self.key, source))
     }
 
     fn blocks(&self, footer: &Footer, limit: usize) -> Result<Value, EngineError> {

@@ -1,7 +1,7 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
-//! read -> zero scan -> hash -> compare with the base -> compress -> encrypt into the part buffer. No queue stands between these steps.
-//! Where the source reads ahead, the next batch is on its way meanwhile.
+//! read -> zero scan -> hash -> compare with the base -> look among the leftovers of unfinished runs -> compress -> encrypt into the part
+//! buffer. No queue stands between these steps. Where the source reads ahead, the next batch is on its way meanwhile.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coffer_blockio::{BlockSource, Buf, ReadBatch};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
+use super::resume::{Found, Resume};
 use super::segments::{Rest, Segment};
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::extents::extent_of;
@@ -24,6 +25,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) block_size: BlockSize,
     pub(crate) base: Option<&'a VolumeMap>,
     pub(crate) trailers: &'a Trailers,
+    pub(crate) resume: &'a Resume,
     pub(crate) hasher: &'a BlockHasher,
     pub(crate) own_index: u16,
     pub(crate) counts: &'a PassCounts,
@@ -49,6 +51,15 @@ pub(crate) struct BlockPass<'a> {
     packs: PackWriter<'a>,
     /// Batches that nothing is read into now; all of them between two segments.
     pub(super) spare: Vec<ReadBatch>,
+    leftovers: SegmentLeftovers,
+}
+
+/// What leftovers have of the segment in work; looked up when its first changed block comes.
+#[derive(Default)]
+struct SegmentLeftovers {
+    first: u32,
+    end: u32,
+    found: Option<Vec<Found>>,
 }
 
 /// What became of a segment.
@@ -70,11 +81,14 @@ impl<'a> BlockPass<'a> {
     /// Each of `buffers`, of which there is one at least, holds at least one block. With two, one is read into while the
     /// other is worked on.
     pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffers: Vec<Buf>) -> Self {
-        BlockPass { context, packs, spare: buffers.into_iter().map(ReadBatch::new).collect() }
+        let spare = buffers.into_iter().map(ReadBatch::new).collect();
+        BlockPass { context, packs, spare, leftovers: SegmentLeftovers::default() }
     }
 
     /// Works through one segment.
     pub(crate) fn segment(&mut self, segment: &Segment) -> Result<SegmentDone, EngineError> {
+        let end = segment.first + segment.count;
+        self.leftovers = SegmentLeftovers { first: segment.first, end, found: None };
         if let (Rest::Base, Some(map)) = (segment.rest, self.context.base) {
             return self.listed_segment(map, segment);
         }
@@ -83,7 +97,6 @@ impl<'a> BlockPass<'a> {
             None => Vec::new(),
         };
         let mut done = SegmentDone { extents: Vec::new(), changed: false };
-        let end = segment.first + segment.count;
         let mut next = segment.first;
         self.read_runs(&segment.data, |pass, run, bytes| {
             pass.zeroes(next..run.start, segment, &base, &mut done);
@@ -155,6 +168,10 @@ impl<'a> BlockPass<'a> {
         }
         self.context.counts.add_changed(plain.len() as u64);
         done.changed = true;
+        if let Some(place) = self.leftovers.take(self.context, block, plain.len(), &hash) {
+            push_extent(&mut done.extents, extent_of(block, &place));
+            return Ok(());
+        }
         let placed = self.packs.append(block, plain, hash)?;
         let place = FramePlace {
             lineage: self.context.own_index,
@@ -188,5 +205,23 @@ impl<'a> BlockPass<'a> {
         let block = u64::from(self.context.block_size.bytes());
         (u64::from(end) * block).min(self.context.volume_size)
             - (u64::from(first) * block).min(self.context.volume_size)
+    }
+}
+
+impl SegmentLeftovers {
+    /// Where an unfinished run has stored this very block, if one has.
+    fn take(
+        &mut self,
+        context: &PassContext<'_>,
+        block: u32,
+        len: usize,
+        hash: &[u8; 32],
+    ) -> Option<FramePlace> {
+        if context.resume.is_empty() {
+            return None;
+        }
+        let (first, end) = (self.first, self.end);
+        let found = self.found.get_or_insert_with(|| context.resume.blocks(context.trailers, first, end));
+        context.resume.take(found, block, len, hash)
     }
 }

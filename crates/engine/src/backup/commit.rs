@@ -33,6 +33,8 @@ pub(crate) struct Commit<'a> {
     pub(crate) started: Timestamp,
     pub(crate) choice: &'a TypeChoice,
     pub(crate) chain: Id,
+    /// Unfinished runs whose packs or chain key are used, oldest first.
+    pub(crate) taken_over: Vec<Id>,
     pub(crate) volumes: Vec<Signed<VolumeRecord>>,
 }
 
@@ -157,7 +159,9 @@ fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineErro
     }
     for id in &manifest.taken_over {
         if ending(id)? {
-            return Err(fenced(format!("prune ended run {id}, whose packs it had taken over")));
+            return Err(fenced(format!(
+                "prune ended run {id}, of which it had taken over packs or the chain"
+            )));
         }
     }
     Ok(())
@@ -191,7 +195,7 @@ fn build_manifest(
         size: sum(|record| record.size),
         changed: sum(|record| record.changed),
         stored: sum(|record| record.stored),
-        taken_over: Vec::new(),
+        taken_over: commit.taken_over,
         idempotency_key: request.idempotency_key.clone(),
         description: request.description.clone(),
         tags: request.tags.clone(),

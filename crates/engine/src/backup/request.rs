@@ -80,6 +80,8 @@ pub trait Progress: Send + Sync {
     fn volume(&self, volume: &str, total_bytes: u64);
     /// Of the current volumes together, `done_bytes` more are done, of which `moved_bytes` were stored or fetched.
     fn advance(&self, done_bytes: u64, moved_bytes: u64);
+    /// `stored_bytes` more of packs of unfinished runs were taken over.
+    fn resumed(&self, _stored_bytes: u64) {}
 }
 
 /// What a backup did.

@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Id, Manifest, PointState, PointType, Reason, Signed, Timestamp, VolumePath,
+    BlockHasher, BlockSize, Id, LineageEntry, Manifest, PointState, PointType, Signed, Timestamp, VolumePath,
     VolumeRecord,
 };
 
-use super::choose::{TypeChoice, choose_type};
+use super::choose::choose_type;
 use super::commit::{self, Commit, OpenChain};
+use super::leftovers::Leftovers;
 use super::list_checks::{check_list_base, check_lists};
+use super::opening::{Opened, open_chain};
 use super::reading::{ListedVolume, Reading};
 use super::request::{BackupReport, BackupRequest, ChangeSource, VolumeReport, VolumeSource};
 use super::volume::{VolumeDone, VolumeRun};
@@ -45,12 +47,24 @@ pub fn run_backup(
     let started = environment.clock.now();
     let time = point_time(request, started, &points)?;
     let run = environment.new_id()?;
-    let (choice, parent, chain) = open_chain(repository, request, choice, run)?;
-    let parts = Run { repository, resources, request, run, chain: &chain, parent: parent.as_ref() };
+    let newest = points.iter().filter(|point| point.is_complete()).map(|point| point.id).max();
+    let (choice, opened) = open_chain(repository, request, choice, run, newest)?;
+    let Opened { parent, chain, leftovers } = &opened;
+    let parts = Run { repository, resources, request, run, chain, parent: parent.as_ref(), leftovers };
     let records = parts.volumes()?;
     let sequence = points.iter().map(|point| point.summary.sequence).max().map_or(1, |newest| newest + 1);
-    let commit =
-        Commit { run, sequence, time, started, choice: &choice, chain: chain.id, volumes: records.signed };
+    let mut taken_over = records.taken_over;
+    taken_over.extend(leftovers.adopted_chain);
+    let commit = Commit {
+        run,
+        sequence,
+        time,
+        started,
+        choice: &choice,
+        chain: chain.id,
+        taken_over: taken_over.into_iter().collect(),
+        volumes: records.signed,
+    };
     let manifest = commit::commit(repository, request, commit)?;
     Ok(report(repository, &manifest, &records.objects))
 }
@@ -62,11 +76,14 @@ struct Run<'a> {
     run: Id,
     chain: &'a OpenChain,
     parent: Option<&'a Manifest>,
+    leftovers: &'a Leftovers,
 }
 
 #[derive(Default)]
 struct Records {
     signed: Vec<Signed<VolumeRecord>>,
+    /// Unfinished runs of whose packs these volumes use some.
+    taken_over: BTreeSet<Id>,
     objects: Written,
 }
 
@@ -74,6 +91,8 @@ struct Records {
 struct Written {
     objects: u64,
     bytes: u64,
+    /// Stored bytes of packs taken over.
+    resumed: u64,
 }
 
 impl Run<'_> {
@@ -98,9 +117,8 @@ impl Run<'_> {
         for volume in &self.request.volumes {
             environment.cancel.check()?;
             let record = match self.volume(volume, &sink) {
-                Ok((record, written)) => {
-                    records.objects.objects += written.objects;
-                    records.objects.bytes += written.bytes;
+                Ok((record, done)) => {
+                    records.add(&done);
                     record
                 }
                 Err(error) if fails_only_the_volume(&error) => {
@@ -130,7 +148,7 @@ impl Run<'_> {
         &self,
         volume: &VolumeSource,
         sink: &ObjectSink,
-    ) -> Result<(VolumeRecord, Written), EngineError> {
+    ) -> Result<(VolumeRecord, VolumeDone), EngineError> {
         let source = match &volume.source {
             Ok(source) => source.as_ref(),
             Err(error) => {
@@ -178,11 +196,11 @@ impl Run<'_> {
             block_size,
             compression: self.request.compression,
             reading: &reading,
+            leftovers: &self.leftovers.runs,
             progress: self.request.progress.as_ref(),
         };
         let done = run.run()?;
-        let written = Written { objects: done.objects, bytes: done.stored };
-        Ok((self.record(volume, source.kind(), block_size, reading, type_reason, done), written))
+        Ok((self.record(volume, source.kind(), block_size, reading, type_reason, &done), done))
     }
 
     /// What is read of a volume: by its list, if there is one that can be used.
@@ -251,18 +269,21 @@ impl Run<'_> {
         block_size: BlockSize,
         reading: Reading,
         type_reason: String,
-        done: VolumeDone,
+        done: &VolumeDone,
     ) -> VolumeRecord {
         let kind = match kind {
             coffer_blockio::SourceKind::Device => coffer_format::VolumeKind::Device,
             coffer_blockio::SourceKind::Image => coffer_format::VolumeKind::Image,
         };
-        let mut lineage = self.base_lineage(volume, &done);
-        lineage.push(coffer_format::LineageEntry {
-            point: self.run,
-            packs: done.map.packs,
-            bytes: done.stored,
-        });
+        let mut lineage = self.base_lineage(volume, done);
+        lineage.extend(done.taken.iter().map(|(run, taken)| LineageEntry {
+            point: *run,
+            packs: taken.packs.end(),
+            bytes: taken.bytes,
+            taken: Some(taken.packs.clone()),
+        }));
+        let own = LineageEntry { point: self.run, packs: done.map.packs, bytes: done.stored, taken: None };
+        lineage.push(own);
         VolumeRecord {
             kind,
             state: coffer_format::VolumeState::Available,
@@ -289,7 +310,7 @@ impl Run<'_> {
         }
     }
 
-    fn base_lineage(&self, volume: &VolumeSource, done: &VolumeDone) -> Vec<coffer_format::LineageEntry> {
+    fn base_lineage(&self, volume: &VolumeSource, done: &VolumeDone) -> Vec<LineageEntry> {
         if done.base_lineage.is_empty() {
             return Vec::new();
         }
@@ -327,6 +348,17 @@ impl Run<'_> {
             sampled_blocks: 0,
             sample_mismatches: 0,
             error: Some(plain(error)),
+        }
+    }
+}
+
+impl Records {
+    fn add(&mut self, done: &VolumeDone) {
+        self.objects.objects += done.objects;
+        self.objects.bytes += done.stored;
+        for (run, taken) in done.taken.iter().filter(|(_, taken)| !taken.packs.is_empty()) {
+            self.taken_over.insert(*run);
+            self.objects.resumed += taken.bytes;
         }
     }
 }
@@ -390,42 +422,6 @@ fn find_repeated(
     Ok(None)
 }
 
-/// Reads the parent and its chain's key, or opens a new chain.
-fn open_chain(
-    repository: &Repository,
-    request: &BackupRequest,
-    mut choice: TypeChoice,
-    run: Id,
-) -> Result<(TypeChoice, Option<Manifest>, OpenChain), EngineError> {
-    if let Some(parent) = &choice.parent {
-        let opened = load_manifest(repository, parent).and_then(|manifest| {
-            Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest))
-        });
-        match opened {
-            Ok((chain, manifest)) => return Ok((choice, Some(manifest.payload), chain)),
-            Err(error) if can_start_anew(&error, &choice) => {
-                tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
-                choice = TypeChoice { parent: None, reason: Reason::ParentUnusable };
-            }
-            // It stood a moment ago: somebody forgot it.
-            Err(EngineError::Store(coffer_store::StoreError::NotFound { .. })) => {
-                return Err(EngineError::Fenced {
-                    run,
-                    reason: format!("its parent {} was forgotten as it began", parent.id),
-                });
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let chain = commit::new_chain(repository, &request.plan, run)?;
-    Ok((choice, None, chain))
-}
-
-fn can_start_anew(error: &EngineError, choice: &TypeChoice) -> bool {
-    let unusable = matches!(error, EngineError::Object { .. } | EngineError::Damaged { .. });
-    unusable && !matches!(choice.reason, Reason::AskedIncremental(_))
-}
-
 fn report(repository: &Repository, manifest: &Manifest, written: &Written) -> BackupReport {
     let volumes = manifest.volumes.iter().map(|volume| volume_report(&volume.payload)).collect();
     BackupReport {
@@ -442,7 +438,7 @@ fn report(repository: &Repository, manifest: &Manifest, written: &Written) -> Ba
         objects_written: written.objects,
         bytes_written: written.bytes,
         requests: repository.store().requests(),
-        resumed_bytes: 0,
+        resumed_bytes: written.resumed,
         repeated: false,
     }
 }

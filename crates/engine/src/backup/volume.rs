@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{
-    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, LEAF_BLOCKS, Place, PointType,
-    RootLineage, VolumePath, object_key, push_extent,
+    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, Id, LEAF_BLOCKS, PACK_BYTES_MAX,
+    Place, PointType, RootLineage, VolumePath, object_key, push_extent,
 };
 
 use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
 use super::line::{Leaving, Line, PieceDone};
 use super::reading::Reading;
 use super::request::Progress;
+use super::resume::Resume;
 use super::segments::{Known, Piece, Segments, segment_blocks};
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
@@ -20,6 +21,7 @@ use crate::resources::{READ_BUFFERS_MAX, READ_BYTES_MAX};
 use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap};
 use crate::write::object_writer::ObjectSink;
 use crate::write::pack_writer::{PackContext, PackWriter};
+use crate::write::taken_table::TakenPacks;
 use crate::write::uploader::UploadGroup;
 use crate::{EngineError, Repository, Resources};
 
@@ -35,6 +37,8 @@ pub(crate) struct VolumeRun<'a> {
     pub(crate) block_size: BlockSize,
     pub(crate) compression: Compression,
     pub(crate) reading: &'a Reading,
+    /// Unfinished runs of the chain, oldest first.
+    pub(crate) leftovers: &'a [Id],
     pub(crate) progress: &'a dyn Progress,
 }
 
@@ -42,6 +46,8 @@ pub(crate) struct VolumeRun<'a> {
 pub(crate) struct VolumeDone {
     pub(crate) map: WrittenMap,
     pub(crate) base_lineage: Vec<RootLineage>,
+    /// What was taken over, run by run; the entries stand between the base's lineage and the own one.
+    pub(crate) taken: Vec<(Id, TakenPacks)>,
     pub(crate) size: u64,
     pub(crate) read: u64,
     pub(crate) changed: u64,
@@ -71,10 +77,13 @@ impl VolumeRun<'_> {
             path: self.path.clone(),
             block_size: self.block_size,
             compression: self.compression,
+            pack_bytes_max: self.resources.pack_bytes.min(PACK_BYTES_MAX),
             next_number: AtomicU32::new(0),
             closed: Mutex::default(),
             trailer_bytes: AtomicU64::new(0),
         };
+        let resume =
+            Resume::new(self.repository, &self.path, self.block_size, &base_lineage, self.leftovers)?;
         let target = MapTarget {
             key: object_key::map(&self.path),
             repository: self.repository.id(),
@@ -82,6 +91,7 @@ impl VolumeRun<'_> {
             block_size: self.block_size,
             volume_size: size,
             base: base_lineage.clone(),
+            taken: resume.runs(),
             point: self.path.point,
         };
         let map = MapWriter::create(&self.sink, &group, &secrets, target, self.base.clone())?;
@@ -96,6 +106,7 @@ impl VolumeRun<'_> {
             block_size: self.block_size,
             base: self.base.as_deref(),
             trailers: &trailers,
+            resume: &resume,
             hasher: &hasher,
             own_index: map.own_index(),
             counts: &counts,
@@ -109,6 +120,7 @@ impl VolumeRun<'_> {
         self.check_source_unchanged(size)?;
         Ok(VolumeDone {
             base_lineage,
+            taken: resume.runs().into_iter().zip(written.taken.iter().cloned()).collect(),
             size,
             read: counts.read.load(Ordering::Relaxed),
             changed: counts.changed.load(Ordering::Relaxed),
@@ -237,16 +249,21 @@ impl VolumeRun<'_> {
             }
             if leaf.is_complete(block_count) {
                 self.close_leaf(&mut map, &mut leaf, block_count)?;
+                enter_taken(&mut map, context.resume, Some(leaf.next_block))?;
             }
             map.packs(take_closed())?;
             reported.tell(
                 self.progress,
-                u64::from(leaf.next_block) * u64::from(self.block_size.bytes()),
-                packs.group.bytes(),
+                Reported {
+                    done: u64::from(leaf.next_block) * u64::from(self.block_size.bytes()),
+                    stored: packs.group.bytes(),
+                    resumed: context.resume.bytes(),
+                },
             );
         }
         line.wait_for_workers(self.resources.workers)?;
         map.packs(take_closed())?;
+        enter_taken(&mut map, context.resume, None)?;
         map.finish(packs.next_number.load(Ordering::Relaxed))
     }
 
@@ -316,6 +333,14 @@ impl VolumeRun<'_> {
     }
 }
 
+/// Enters what is settled of the tables of packs taken over: all blocks before `low` are done, with `None` all blocks.
+fn enter_taken(map: &mut MapWriter, resume: &Resume, low: Option<u32>) -> Result<(), EngineError> {
+    for slot in 0..resume.len() {
+        resume.pages(slot, low).into_iter().try_for_each(|page| map.taken_page(slot, page))?;
+    }
+    Ok(())
+}
+
 /// Collects the segments of one leaf.
 struct LeafBuilder {
     extents: Vec<Extent>,
@@ -342,12 +367,17 @@ impl LeafBuilder {
 struct Reported {
     done: u64,
     stored: u64,
+    resumed: u64,
 }
 
 impl Reported {
-    fn tell(&mut self, progress: &dyn Progress, done: u64, stored: u64) {
-        progress.advance(done.saturating_sub(self.done), stored.saturating_sub(self.stored));
-        self.done = self.done.max(done);
-        self.stored = self.stored.max(stored);
+    fn tell(&mut self, progress: &dyn Progress, now: Reported) {
+        progress.advance(now.done.saturating_sub(self.done), now.stored.saturating_sub(self.stored));
+        if now.resumed > self.resumed {
+            progress.resumed(now.resumed - self.resumed);
+        }
+        self.done = self.done.max(now.done);
+        self.stored = self.stored.max(now.stored);
+        self.resumed = self.resumed.max(now.resumed);
     }
 }

@@ -61,6 +61,17 @@ impl Trailers {
     pub(crate) fn new(cache_bytes: u64) -> Trailers {
         Trailers { cache: Cache::with_weighter(256, cache_bytes, TrailerWeight) }
     }
+
+    /// The entries of a page, from the cache or by `read`. `lineage` is an index of the map being read or written.
+    pub(crate) fn page(
+        &self,
+        lineage: u16,
+        pack: u32,
+        page: u32,
+        read: impl FnOnce() -> Result<Arc<Vec<TrailerEntry>>, EngineError>,
+    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        self.cache.get_or_insert_with(&(lineage, pack, page), read)
+    }
 }
 
 impl VolumeMap {
@@ -148,9 +159,7 @@ impl VolumeMap {
         info: &PackInfo,
         page: u32,
     ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
-        trailers
-            .cache
-            .get_or_insert_with(&(lineage, pack, page), || self.read_trailer_page(lineage, pack, info, page))
+        trailers.page(lineage, pack, page, || self.read_trailer_page(lineage, pack, info, page))
     }
 
     fn read_trailer_page(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use coffer_format::{
-    Digest, Leaf, MetadataCipher, Node, PackTableIndex, PackTablePage, PageKind, VolumePath,
+    Digest, Leaf, MetadataCipher, Node, PackRanges, PackTableIndex, PackTablePage, PageKind, TakenPacksPage,
+    VolumePath,
 };
 use coffer_store::{ObjectStore, StoreError};
 use quick_cache::Weighter;
@@ -16,6 +17,8 @@ pub(crate) struct LineageObjects {
     pub(crate) path: VolumePath,
     pub(crate) map_key: String,
     pub(crate) map_cipher: MetadataCipher,
+    /// Of an unfinished run the packs that were taken over; it has no map object.
+    pub(crate) taken: Option<PackRanges>,
 }
 
 /// A decoded page.
@@ -24,6 +27,7 @@ pub(crate) enum Page {
     Leaf(Arc<Leaf>),
     Node(Arc<Node>),
     Table(Arc<PackTablePage>),
+    Taken(Arc<TakenPacksPage>),
     Index(Arc<PackTableIndex>),
 }
 
@@ -32,8 +36,17 @@ pub(crate) enum Page {
 pub(crate) enum Want {
     Leaf,
     Node,
-    Table { packs: u32 },
-    Index { packs: u32, lineage: u16 },
+    Table {
+        packs: u32,
+    },
+    /// A page of the table of packs taken over from an unfinished run.
+    Taken {
+        packs: u32,
+    },
+    Index {
+        packs: u32,
+        lineage: u16,
+    },
 }
 
 impl Want {
@@ -41,7 +54,7 @@ impl Want {
         match self {
             Want::Leaf => PageKind::Leaf,
             Want::Node => PageKind::Node,
-            Want::Table { .. } => PageKind::PackTable,
+            Want::Table { .. } | Want::Taken { .. } => PageKind::PackTable,
             Want::Index { .. } => PageKind::PackTableIndex,
         }
     }
@@ -57,6 +70,7 @@ impl Weighter<(u16, u64), Page> for PageWeight {
             Page::Leaf(leaf) => leaf.extents.len() * 40,
             Page::Node(node) => node.children.len() * 64,
             Page::Table(table) => table.0.len() * 400,
+            Page::Taken(table) => table.0.len() * 400,
             Page::Index(index) => index.0.len() * 64,
         };
         bytes as u64 + 64

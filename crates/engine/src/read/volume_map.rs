@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId, RepositoryId,
-    Root, RootLineage, Suite, TeamSecrets, VolumePath, VolumeRecord, object_key,
+    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId,
+    RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
+    object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -65,7 +66,7 @@ impl VolumeMap {
                 };
                 let map_key = object_key::map(&path);
                 let map_cipher = MetadataCipher::new(suite, &secrets, &ObjectContext::new(&origin, &map_key));
-                LineageObjects { path, map_key, map_cipher }
+                LineageObjects { path, map_key, map_cipher, taken: entry.taken.clone() }
             })
             .collect();
         let own = objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
@@ -178,14 +179,40 @@ impl VolumeMap {
         let page = if table.depth == 0 {
             table.page
         } else {
-            let want = Want::Index { packs: entry.packs, lineage };
+            let want = Want::Index { packs: entry.packs, lineage: table.page.lineage };
             let Page::Index(index) = self.page(&table.page, want)? else { return Err(wrong_page()) };
             index.0.get(page_number as usize).copied().ok_or_else(|| self.no_pack(lineage, pack))?
         };
-        let want = Want::Table { packs: PackTablePage::packs_on(entry.packs, page_number) };
-        let Page::Table(table) = self.page(&page, want)? else { return Err(wrong_page()) };
-        let info = table.0.get((pack % PACK_TABLE_PAGE_PACKS) as usize);
-        info.cloned().ok_or_else(|| self.no_pack(lineage, pack))
+        let want = self.want_table(lineage, entry, page_number)?;
+        let at = (pack % PACK_TABLE_PAGE_PACKS) as usize;
+        let info = match self.page(&page, want)? {
+            Page::Table(table) => table.0.get(at).cloned(),
+            Page::Taken(table) => table.0.get(at).cloned().flatten(),
+            _ => return Err(wrong_page()),
+        };
+        // What the record does not list is not named and may be gone, whatever the table says.
+        let is_named = self.objects(lineage)?.taken.as_ref().is_none_or(|taken| taken.contains(pack));
+        info.filter(|_| is_named).ok_or_else(|| self.no_pack(lineage, pack))
+    }
+
+    /// The packs of a lineage entry that the point names.
+    pub(crate) fn named_packs(&self, lineage: u16) -> Result<PackRanges, EngineError> {
+        let packs = self.root.lineage.get(usize::from(lineage)).map_or(0, |entry| entry.packs);
+        let taken = self.objects(lineage)?.taken.clone();
+        Ok(taken.unwrap_or_else(|| PackRanges::first(packs)))
+    }
+
+    /// Whether a lineage entry is an unfinished run whose packs were taken over: it has no map object.
+    pub(crate) fn is_taken_over(&self, lineage: u16) -> Result<bool, EngineError> {
+        Ok(self.objects(lineage)?.taken.is_some())
+    }
+
+    fn want_table(&self, lineage: u16, entry: &RootLineage, page: u32) -> Result<Want, EngineError> {
+        let packs = PackTablePage::packs_on(entry.packs, page);
+        Ok(match self.is_taken_over(lineage)? {
+            true => Want::Taken { packs },
+            false => Want::Table { packs },
+        })
     }
 
     /// References of all pack table pages of a lineage entry, the index page among them.
@@ -193,15 +220,14 @@ impl VolumeMap {
         let Some(entry) = self.root.lineage.get(usize::from(lineage)) else { return Ok(Vec::new()) };
         let Some(table) = &entry.table else { return Ok(Vec::new()) };
         if table.depth == 0 {
-            return Ok(vec![(Want::Table { packs: entry.packs }, table.page)]);
+            return Ok(vec![(self.want_table(lineage, entry, 0)?, table.page)]);
         }
-        let want = Want::Index { packs: entry.packs, lineage };
+        let want = Want::Index { packs: entry.packs, lineage: table.page.lineage };
         let Page::Index(index) = self.page(&table.page, want)? else { return Err(wrong_page()) };
         let mut pages = vec![(want, table.page)];
-        let table_page = |(number, page): (u32, &PageRef)| {
-            (Want::Table { packs: PackTablePage::packs_on(entry.packs, number) }, *page)
-        };
-        pages.extend((0..).zip(&index.0).map(table_page));
+        for (number, page) in (0..).zip(&index.0) {
+            pages.push((self.want_table(lineage, entry, number)?, *page));
+        }
         Ok(pages)
     }
 
@@ -225,6 +251,9 @@ impl VolumeMap {
             Want::Node => Page::Node(Arc::new(Node::decode(&payload, leaf_count).map_err(wrong())?)),
             Want::Table { packs } => {
                 Page::Table(Arc::new(PackTablePage::decode(&payload, self.suite, packs).map_err(wrong())?))
+            }
+            Want::Taken { packs } => {
+                Page::Taken(Arc::new(TakenPacksPage::decode(&payload, self.suite, packs).map_err(wrong())?))
             }
             Want::Index { packs, lineage } => {
                 Page::Index(Arc::new(PackTableIndex::decode(&payload, packs, lineage).map_err(wrong())?))
@@ -278,8 +307,12 @@ fn nth_child(children: &[Child], index: u32) -> Option<&PageRef> {
 }
 
 fn check_root(root: &Root, record: &VolumeRecord, key: &str) -> Result<(), EngineError> {
+    let same_entry = |(index, (a, b)): (usize, (&RootLineage, &LineageEntry))| {
+        let is_taken_over = b.taken.as_ref().is_some_and(|taken| !taken.is_empty());
+        a.point == b.point && a.packs == b.packs && a.is_taken_over(index) == is_taken_over
+    };
     let same_lineage = root.lineage.len() == record.lineage.len()
-        && root.lineage.iter().zip(&record.lineage).all(|(a, b)| a.point == b.point && a.packs == b.packs);
+        && root.lineage.iter().zip(&record.lineage).enumerate().all(same_entry);
     if root.volume_size == record.size && root.block_size == record.block_size && same_lineage {
         return Ok(());
     }

@@ -73,8 +73,8 @@ impl PackCheck<'_> {
             let detail = format!("the object is {have}, the pack table says {} bytes", info.object_len);
             return Err(self.volume.damaged(&task.key, 0, &detail));
         }
-        self.header(task, &info)?;
-        self.footer(task, &info)?;
+        let header = self.header(task, &info)?;
+        self.footer(task, &info, &header)?;
         let pages = info.frames.div_ceil(TRAILER_PAGE);
         let mut at =
             PackPosition { offset: PACK_HEADER_LEN as u64, ordinal: 0, next_block: info.first_block };
@@ -100,7 +100,7 @@ impl PackCheck<'_> {
         })
     }
 
-    fn header(&self, task: &PackTask, info: &PackInfo) -> Result<(), EngineError> {
+    fn header(&self, task: &PackTask, info: &PackInfo) -> Result<[u8; PACK_HEADER_LEN], EngineError> {
         let mut bytes = [0; PACK_HEADER_LEN];
         get_range(self.volume.repository.store().as_ref(), &self.map.volume, &task.key, 0, &mut bytes)?;
         let header = PackHeader::decode(&bytes).map_err(EngineError::object(&task.key))?;
@@ -111,19 +111,24 @@ impl PackCheck<'_> {
             && header.context == self.map.pack_context(task.lineage, task.number)?
             && header.sealed_key == info.sealed_key;
         if fits {
-            Ok(())
+            Ok(bytes)
         } else {
             Err(self.volume.damaged(&task.key, 0, "the header belongs to another pack"))
         }
     }
 
-    fn footer(&self, task: &PackTask, info: &PackInfo) -> Result<(), EngineError> {
+    fn footer(
+        &self,
+        task: &PackTask,
+        info: &PackInfo,
+        header: &[u8; PACK_HEADER_LEN],
+    ) -> Result<(), EngineError> {
         let offset = info.object_len.saturating_sub(FOOTER_LEN as u64);
         let mut bytes = [0; FOOTER_LEN];
         get_range(self.volume.repository.store().as_ref(), &self.map.volume, &task.key, offset, &mut bytes)?;
         let cipher = self.map.trailer_cipher(task.lineage, task.number)?;
-        let footer =
-            Footer::decode(&cipher, info.object_len, &bytes).map_err(EngineError::object(&task.key))?;
+        let footer = Footer::decode(&cipher, info.object_len, header, &bytes)
+            .map_err(EngineError::object(&task.key))?;
         if footer.frames == info.frames && footer.trailer_offset == info.trailer_offset {
             return Ok(());
         }

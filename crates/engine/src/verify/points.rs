@@ -250,7 +250,7 @@ pub(crate) fn check_lengths(
                 continue;
             }
             for entry in &record.lineage {
-                if !done.insert((plan.clone(), entry.point, record.name.clone())) {
+                if !done.insert((plan.clone(), entry, record.name.clone())) {
                     continue;
                 }
                 let objects = chain.and_then(|chain| chain.volumes.get(&(entry.point, record.name.clone())));
@@ -261,8 +261,8 @@ pub(crate) fn check_lengths(
                     volume: record.name.clone(),
                 };
                 let have = objects.cloned().unwrap_or_default();
-                let packs = (0..entry.packs).filter(|number| !have.packs.contains_key(number));
-                for number in packs {
+                let named = entry.named_packs();
+                for number in named.numbers().filter(|number| !have.packs.contains_key(number)) {
                     report.problem(
                         "missing",
                         object_key::pack(&path, number),
@@ -270,7 +270,8 @@ pub(crate) fn check_lengths(
                         [manifest.point],
                     );
                 }
-                if have.map.is_none() {
+                let map = if entry.names_map() { have.map } else { Some(0) };
+                if map.is_none() {
                     report.problem(
                         "missing",
                         object_key::map(&path),
@@ -278,8 +279,8 @@ pub(crate) fn check_lengths(
                         [manifest.point],
                     );
                 }
-                let bytes =
-                    have.packs.range(..entry.packs).map(|(_, len)| len).sum::<u64>() + have.map.unwrap_or(0);
+                let packs = have.packs.iter().filter(|(number, _)| named.contains(**number));
+                let bytes = packs.map(|(_, len)| len).sum::<u64>() + map.unwrap_or(0);
                 if bytes != entry.bytes {
                     let detail = format!("map and packs have {bytes} bytes, the record says {}", entry.bytes);
                     report.problem("length", object_key::map(&path), detail, [manifest.point]);

@@ -104,7 +104,8 @@ impl VolumeCheck<'_> {
         let map = VolumeMap::open(self.repository, self.record, self.resources.cache_bytes / 2)?;
         for lineage in 0..u16::try_from(map.lineage().len()).unwrap_or(u16::MAX) {
             let key = map.map_key(lineage)?.to_owned();
-            if visited.pages.insert((key.clone(), 0))
+            if !map.is_taken_over(lineage)?
+                && visited.pages.insert((key.clone(), 0))
                 && let Err(error) = self.check_map_header(&map, &key)
             {
                 keep_damage(report, "map", key, error, &self.points)?;
@@ -259,7 +260,7 @@ impl VolumeCheck<'_> {
         let mut tasks = Vec::new();
         for (lineage, entry) in (0u16..).zip(map.lineage()) {
             let objects = chain.and_then(|chain| chain.volumes.get(&(entry.point, self.record.name.clone())));
-            for number in 0..entry.packs {
+            for number in map.named_packs(lineage)?.numbers() {
                 let key = map.pack_key(lineage, number)?;
                 if visited.packs.insert(key.clone()) {
                     let listed_len = objects.and_then(|objects| objects.packs.get(&number)).copied();

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use coffer_format::{
     BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MapHeader, MetadataCipher, NODE_LEAVES, Node,
     ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageKind,
-    PageRef, Place, RepositoryId, Root, RootLineage, Suite, TeamSecrets,
+    PageRef, Place, RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets,
 };
 use coffer_store::Key;
 
 use super::object_writer::{ObjectSink, ObjectWriter};
+use super::taken_table::{TakenPacks, TakenPage, TakenTable};
 use super::uploader::UploadGroup;
 use crate::EngineError;
 use crate::read::volume_map::VolumeMap;
@@ -23,6 +24,8 @@ pub(crate) struct WrittenMap {
     pub(crate) root_len: u32,
     pub(crate) root_digest: Digest,
     pub(crate) packs: u32,
+    /// What was used of each unfinished run, in the order of the target's `taken`.
+    pub(crate) taken: Vec<TakenPacks>,
     pub(crate) object_len: u64,
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct MapTarget {
     pub(crate) volume_size: u64,
     /// The base's lineage, without the own point.
     pub(crate) base: Vec<RootLineage>,
+    /// Unfinished runs whose packs may be used; they stand between the base and the own point.
+    pub(crate) taken: Vec<Id>,
     pub(crate) point: Id,
 }
 
@@ -52,6 +57,7 @@ pub(crate) struct MapWriter {
     pending: BTreeMap<u32, PackInfo>,
     table_pages: Vec<PageRef>,
     packs_entered: u32,
+    taken: Vec<TakenTable>,
 }
 
 impl MapWriter {
@@ -75,6 +81,7 @@ impl MapWriter {
             object,
             cipher: MetadataCipher::new(target.suite, secrets, &context),
             block_count: target.block_size.block_count(target.volume_size).map_err(EngineError::Limit)?,
+            taken: target.taken.iter().map(|run| TakenTable::new(*run)).collect(),
             target,
             base,
             node: Vec::new(),
@@ -89,7 +96,7 @@ impl MapWriter {
 
     /// Lineage index of the point being written.
     pub(crate) fn own_index(&self) -> u16 {
-        u16::try_from(self.target.base.len()).unwrap_or(u16::MAX)
+        u16::try_from(self.target.base.len() + self.taken.len()).unwrap_or(u16::MAX)
     }
 
     /// Adds the next leaf, given by its extents.
@@ -124,6 +131,13 @@ impl MapWriter {
         Ok(())
     }
 
+    /// Enters the next 256 pack numbers of the `slot`th unfinished run.
+    pub(crate) fn taken_page(&mut self, slot: usize, page: TakenPage) -> Result<(), EngineError> {
+        let table = self.taken.get_mut(slot).ok_or_else(|| EngineError::Bug("no such run".into()))?;
+        let due = table.push(page);
+        due.iter().try_for_each(|page| self.write_taken_page(slot, page))
+    }
+
     /// Writes what is left and the root. `packs` is the number of packs that this run made.
     pub(crate) fn finish(mut self, packs: u32) -> Result<WrittenMap, EngineError> {
         if self.node_leaves > 0 {
@@ -139,8 +153,13 @@ impl MapWriter {
                 self.packs_entered, self.leaves, self.block_count
             )));
         }
-        let table = self.table_ref()?;
+        let pages = std::mem::take(&mut self.table_pages);
+        let table = self.table_ref(pages)?;
+        // The own index follows from the base's length, so the base is given away after the last page that is referred to.
+        let taken =
+            (0..self.taken.len()).map(|slot| self.finish_taken(slot)).collect::<Result<Vec<_>, _>>()?;
         let mut lineage = std::mem::take(&mut self.target.base);
+        lineage.extend(taken);
         lineage.push(RootLineage { point: self.target.point, packs, table });
         let root = Root {
             volume_size: self.target.volume_size,
@@ -155,6 +174,7 @@ impl MapWriter {
             root_len: page.len,
             root_digest: page.digest,
             packs,
+            taken: self.taken.into_iter().map(|table| table.taken).collect(),
             object_len: self.object.finish()?,
         })
     }
@@ -206,8 +226,25 @@ impl MapWriter {
         Ok(())
     }
 
-    fn table_ref(&mut self) -> Result<Option<PackTableRef>, EngineError> {
-        let pages = std::mem::take(&mut self.table_pages);
+    fn finish_taken(&mut self, slot: usize) -> Result<RootLineage, EngineError> {
+        if let Some(last) = self.taken.get_mut(slot).and_then(TakenTable::last) {
+            self.write_taken_page(slot, &last)?;
+        }
+        let table = self.taken.get_mut(slot).ok_or_else(|| EngineError::Bug("no such run".into()))?;
+        table.check()?;
+        let (point, packs) = (table.run, table.taken.packs.end());
+        let pages = std::mem::take(&mut table.pages);
+        Ok(RootLineage { point, packs, table: self.table_ref(pages)? })
+    }
+
+    fn write_taken_page(&mut self, slot: usize, page: &TakenPacksPage) -> Result<(), EngineError> {
+        let payload = page.encode(self.target.suite).map_err(EngineError::Limit)?;
+        let page = self.page(PageKind::PackTable, &payload)?;
+        self.taken.get_mut(slot).ok_or_else(|| EngineError::Bug("no such run".into()))?.pages.push(page);
+        Ok(())
+    }
+
+    fn table_ref(&mut self, pages: Vec<PageRef>) -> Result<Option<PackTableRef>, EngineError> {
         match <[PageRef; 1]>::try_from(pages) {
             Ok([page]) => Ok(Some(PackTableRef { depth: 0, page })),
             Err(pages) if pages.is_empty() => Ok(None),

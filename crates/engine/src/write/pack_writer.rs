@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_format::{
     BlockSize, ChainPublicKey, Codec, Compression, Compressor, FRAME_OVERHEAD, FrameSealer, FreshPackKey,
-    MetadataCipher, ObjectContext, PACK_BLOCKS_MAX, PACK_BYTES_MAX, PackHeader, PackInfo, PackKey,
+    MetadataCipher, ObjectContext, PACK_BLOCKS_MAX, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey,
     RepositoryId, Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumePath, object_key, seal_pack_key,
 };
 use zeroize::Zeroizing;
@@ -28,6 +28,8 @@ pub(crate) struct PackContext {
     pub(crate) path: VolumePath,
     pub(crate) block_size: BlockSize,
     pub(crate) compression: Compression,
+    /// Length at which a pack is closed, at most the format's limit.
+    pub(crate) pack_bytes_max: u64,
     /// Number of the next pack.
     pub(crate) next_number: AtomicU32,
     /// Descriptions of packs that were closed and not yet entered into the pack table.
@@ -60,6 +62,7 @@ struct AdaptiveCompressor {
 struct OpenPack {
     number: u32,
     object: ObjectWriter,
+    header: [u8; PACK_HEADER_LEN],
     sealer: FrameSealer,
     cipher: MetadataCipher,
     trailer: TrailerBuilder,
@@ -97,7 +100,7 @@ impl<'a> PackWriter<'a> {
     fn close_if_full(&mut self, next_len: usize) -> Result<(), EngineError> {
         let full = self.open.as_ref().is_some_and(|pack| {
             let worst = (next_len + FRAME_OVERHEAD) as u64;
-            pack.frames >= PACK_BLOCKS_MAX || pack.object.offset() + worst > PACK_BYTES_MAX
+            pack.frames >= PACK_BLOCKS_MAX || pack.object.offset() + worst > self.context.pack_bytes_max
         });
         if full { self.close() } else { Ok(()) }
     }
@@ -139,11 +142,13 @@ impl OpenPack {
             context: object_context,
             sealed_key,
         };
+        let header = header.encode();
         let mut object = context.sink.create(store_key(&key)?, &context.group);
-        object.write_all(&header.encode())?;
+        object.write_all(&header)?;
         Ok(OpenPack {
             number,
             object,
+            header,
             sealer: FrameSealer::new(context.suite, pack_key, &object_context).map_err(EngineError::Limit)?,
             cipher: MetadataCipher::new(context.suite, &context.secrets, &object_context),
             trailer: TrailerBuilder::default(),
@@ -189,7 +194,8 @@ impl OpenPack {
 
     fn finish(mut self) -> Result<PackInfo, EngineError> {
         let trailer_offset = self.object.offset();
-        let trailer = self.trailer.finish(&self.cipher, trailer_offset).map_err(EngineError::Limit)?;
+        let trailer =
+            self.trailer.finish(&self.cipher, &self.header, trailer_offset).map_err(EngineError::Limit)?;
         self.object.write_all(&trailer.bytes)?;
         Ok(PackInfo {
             object_len: self.object.finish()?,

@@ -11,6 +11,7 @@ mod lists;
 mod partial;
 mod power_cut;
 mod prune;
+mod resume;
 mod roundtrip;
 mod sources;
 mod world;

@@ -13,7 +13,9 @@ use crate::{FormatError, Suite};
 pub const PAGE_LEN_MAX: u32 = 4 << 20;
 const AAD_LEN: usize = 33;
 const FOOTER_KIND: u8 = b'F';
+const HEADER_LEN: usize = 192;
 const FOOTER_BODY_LEN: usize = 48;
+const FOOTER_AAD_LEN: usize = AAD_LEN + HEADER_LEN + FOOTER_BODY_LEN;
 
 /// What a sealed page is; part of what its tag covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,21 +93,27 @@ impl MetadataCipher {
         Ok(payload)
     }
 
-    /// The tag of a pack's footer at `offset` whose first 48 bytes are `body`.
-    pub(crate) fn seal_footer(&self, offset: u64, body: &[u8; FOOTER_BODY_LEN]) -> [u8; TAG_LEN] {
+    /// The tag of a pack's footer at `offset` whose first 48 bytes are `body`, and of the pack's `header`.
+    pub(crate) fn seal_footer(
+        &self,
+        offset: u64,
+        header: &[u8; HEADER_LEN],
+        body: &[u8; FOOTER_BODY_LEN],
+    ) -> [u8; TAG_LEN] {
         self.reserve(offset, 1);
-        self.aead.seal(page_nonce(offset), &self.footer_aad(body), &mut [])
+        self.aead.seal(page_nonce(offset), &self.footer_aad(header, body), &mut [])
     }
 
-    /// Checks the tag of a pack's footer.
+    /// Checks the tag of a pack's footer, which covers its `header`.
     pub(crate) fn open_footer(
         &self,
         offset: u64,
+        header: &[u8; HEADER_LEN],
         body: &[u8; FOOTER_BODY_LEN],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), FormatError> {
         self.aead
-            .open(page_nonce(offset), &self.footer_aad(body), &mut [], tag)
+            .open(page_nonce(offset), &self.footer_aad(header, body), &mut [], tag)
             .map_err(|_| FormatError::Authentication { what: "pack footer", position: offset })
     }
 
@@ -122,10 +130,12 @@ impl MetadataCipher {
         aad
     }
 
-    fn footer_aad(&self, body: &[u8; FOOTER_BODY_LEN]) -> [u8; AAD_LEN + FOOTER_BODY_LEN] {
-        let mut aad = [0; AAD_LEN + FOOTER_BODY_LEN];
-        let (head, tail) = aad.split_at_mut(AAD_LEN);
-        head.copy_from_slice(&self.aad(FOOTER_KIND));
+    fn footer_aad(&self, header: &[u8; HEADER_LEN], body: &[u8; FOOTER_BODY_LEN]) -> [u8; FOOTER_AAD_LEN] {
+        let mut aad = [0; FOOTER_AAD_LEN];
+        let (kind, rest) = aad.split_at_mut(AAD_LEN);
+        let (head, tail) = rest.split_at_mut(HEADER_LEN);
+        kind.copy_from_slice(&self.aad(FOOTER_KIND));
+        head.copy_from_slice(header);
         tail.copy_from_slice(body);
         aad
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Manifest;
+use super::{Manifest, PackRanges};
 use crate::object_key::{DataObject, VolumePath, chain_keys_prefix, map, pack, parse_data};
 use crate::{FormatError, Id, PlanId, VolumeName};
 
@@ -12,8 +12,17 @@ pub struct Names {
     chains: BTreeMap<(PlanId, Id), Owners>,
 }
 
-/// Number of packs by owner and volume; an entry names the map object too.
-type Owners = BTreeMap<(Id, VolumeName), u32>;
+/// What is named of what each owner wrote for a volume.
+type Owners = BTreeMap<(Id, VolumeName), VolumeNames>;
+
+/// What is named of the objects that one run wrote for one volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeNames {
+    /// Whether the map object is: then the run made a point.
+    pub map: bool,
+    /// The packs that are.
+    pub packs: PackRanges,
+}
 
 /// A group of objects that are named together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +34,12 @@ pub enum NamedObjects {
         /// The chain.
         chain: Id,
     },
-    /// The map object and packs `0..packs` that a point wrote for a volume.
+    /// Objects that a run wrote for a volume.
     Volume {
         /// Where they lie.
         path: VolumePath,
-        /// Number of packs.
-        packs: u32,
+        /// Which of them.
+        names: VolumeNames,
     },
 }
 
@@ -48,10 +57,11 @@ impl NamedObjects {
     pub fn keys(&self) -> impl Iterator<Item = String> + '_ {
         let volume = match self {
             Self::ChainKeys { .. } => None,
-            Self::Volume { path, packs } => Some((path, *packs)),
+            Self::Volume { path, names } => Some((path, names)),
         };
-        volume.into_iter().flat_map(|(path, packs)| {
-            std::iter::once(map(path)).chain((0..packs).map(move |number| pack(path, number)))
+        volume.into_iter().flat_map(|(path, names)| {
+            let packs = names.packs.numbers().map(move |number| pack(path, number));
+            names.map.then(|| map(path)).into_iter().chain(packs)
         })
     }
 }
@@ -70,8 +80,9 @@ impl Names {
         let owners = self.chains.entry((manifest.plan_id(), manifest.chain)).or_default();
         for record in manifest.volume_records() {
             for entry in &record.lineage {
-                let packs = owners.entry((entry.point, record.name.clone())).or_default();
-                *packs = entry.packs.max(*packs);
+                let names = owners.entry((entry.point, record.name.clone())).or_default();
+                names.map |= entry.names_map();
+                names.packs.add(&entry.named_packs());
             }
         }
     }
@@ -82,9 +93,11 @@ impl Names {
         let Some(owners) = self.chains.get(&(plan.clone(), *chain)) else { return false };
         match object {
             DataObject::ChainKey(_) => true,
-            DataObject::Map { point, volume } => owners.contains_key(&(*point, volume.clone())),
+            DataObject::Map { point, volume } => {
+                owners.get(&(*point, volume.clone())).is_some_and(|names| names.map)
+            }
             DataObject::Pack { point, volume, number } => {
-                owners.get(&(*point, volume.clone())).is_some_and(|packs| number < packs)
+                owners.get(&(*point, volume.clone())).is_some_and(|names| names.packs.contains(*number))
             }
         }
     }
@@ -95,10 +108,10 @@ impl Names {
         self.chains.contains_key(&(plan.clone(), *chain))
     }
 
-    /// How many packs that `point` wrote for `volume` are named, from 0 on; `None` where not even the map object is.
+    /// What is named of what `point` wrote for `volume`; `None` where nothing is.
     #[must_use]
-    pub fn packs(&self, plan: &PlanId, chain: &Id, point: Id, volume: &VolumeName) -> Option<u32> {
-        self.chains.get(&(plan.clone(), *chain))?.get(&(point, volume.clone())).copied()
+    pub fn volume(&self, plan: &PlanId, chain: &Id, point: Id, volume: &VolumeName) -> Option<&VolumeNames> {
+        self.chains.get(&(plan.clone(), *chain))?.get(&(point, volume.clone()))
     }
 
     /// Whether the object under `key` is named. An error when `key` is not that of an object below `data/`.
@@ -116,9 +129,9 @@ impl Names {
     pub fn iter(&self) -> impl Iterator<Item = NamedObjects> + '_ {
         self.chains.iter().flat_map(|((plan, chain), owners)| {
             let keys = NamedObjects::ChainKeys { plan: plan.clone(), chain: *chain };
-            let volumes = owners.iter().map(|((point, volume), packs)| NamedObjects::Volume {
+            let volumes = owners.iter().map(|((point, volume), names)| NamedObjects::Volume {
                 path: VolumePath { plan: plan.clone(), chain: *chain, point: *point, volume: volume.clone() },
-                packs: *packs,
+                names: names.clone(),
             });
             std::iter::once(keys).chain(volumes)
         })

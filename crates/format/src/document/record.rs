@@ -4,7 +4,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Manifest, VolumeRecord, one_line_document};
+use super::{LineageEntry, Manifest, VolumeRecord, one_line_document};
 use crate::error::{check, check_range};
 use crate::object_key::{DataObject, PACKS_MAX};
 use crate::pack::PACK_BLOCKS_MAX;
@@ -115,7 +115,7 @@ impl Ended {
     pub fn voids(&self, manifest: &Manifest) -> bool {
         let named = |record: &VolumeRecord| {
             let entry = record.lineage.iter().find(|entry| entry.point == self.point);
-            entry.zip(self.volume(&record.name)).is_some_and(|(entry, ended)| ended.has_any_of(entry.packs))
+            entry.zip(self.volume(&record.name)).is_some_and(|(entry, ended)| ended.has_any_of(entry))
         };
         manifest.chain == self.chain
             && (!self.objects.keys.is_empty() || manifest.volume_records().any(named))
@@ -144,9 +144,10 @@ impl Ended {
 }
 
 impl EndedVolume {
-    /// Whether the map or one of packs `0..packs` is on the list.
-    fn has_any_of(&self, packs: u32) -> bool {
-        self.map || self.packs.first().is_some_and(|(first, _)| *first < packs)
+    /// Whether an object that `entry` names is on the list.
+    fn has_any_of(&self, entry: &LineageEntry) -> bool {
+        let named = entry.named_packs();
+        (self.map && entry.names_map()) || self.packs.iter().any(|range| named.overlaps(*range))
     }
 
     fn data_objects(&self, point: Id) -> impl Iterator<Item = DataObject> + '_ {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, check_format};
+use super::{Document, PackRanges, check_format};
 use crate::crypto::PAGE_LEN_MAX;
 use crate::error::{check, check_range};
 use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
@@ -101,16 +101,41 @@ impl fmt::Display for ChangeSource {
     }
 }
 
-/// A point whose objects a volume uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A point whose objects a volume uses, or an unfinished run of whose packs it uses some.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LineageEntry {
-    /// The point.
+    /// The point, or the unfinished run.
     pub point: Id,
-    /// Number of packs it wrote for the volume.
+    /// Number of packs it wrote for the volume; of an unfinished run one more than the largest number in `taken`.
     pub packs: u32,
-    /// Bytes of those packs and of its map object.
+    /// Bytes of the packs that are named and, of a point, of its map object.
     pub bytes: u64,
+    /// The packs taken over from an unfinished run, which alone are named; `None` for a point. Empty where none was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<PackRanges>,
+}
+
+impl LineageEntry {
+    /// The packs that it names.
+    #[must_use]
+    pub fn named_packs(&self) -> PackRanges {
+        self.taken.clone().unwrap_or_else(|| PackRanges::first(self.packs))
+    }
+
+    /// Whether it names a map object: a point's is, an unfinished run's never.
+    #[must_use]
+    pub const fn names_map(&self) -> bool {
+        self.taken.is_none()
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        const WHAT: &str = VolumeRecord::KIND;
+        check_range(WHAT, "number of packs", self.packs.into(), 0, PACKS_MAX.into())?;
+        let Some(taken) = &self.taken else { return Ok(()) };
+        taken.check(WHAT)?;
+        check(taken.end() == self.packs, WHAT, "number of packs and packs taken over disagree")
+    }
 }
 
 /// Where the root page is in the own map object.
@@ -160,7 +185,7 @@ pub struct VolumeRecord {
     pub size: u64,
     /// Its block size.
     pub block_size: BlockSize,
-    /// The points whose objects it uses, oldest first, own last; empty if it failed.
+    /// The points whose objects it uses, each after the unfinished runs that it took packs over from, oldest first, own last; empty if it failed.
     pub lineage: Vec<LineageEntry>,
     /// The map's root page; `None` if it failed.
     pub root: Option<RootRef>,
@@ -213,13 +238,11 @@ impl VolumeRecord {
     fn check_available(&self) -> Result<(), FormatError> {
         const WHAT: &str = VolumeRecord::KIND;
         check_range(WHAT, "points in the lineage", self.lineage.len() as u64, 1, LINEAGE_MAX as u64)?;
-        let last = self.lineage.last().map(|entry| entry.point);
-        check(last == Some(self.point), WHAT, "the own point is not the last of the lineage")?;
+        let own_last = self.lineage.last().is_some_and(|own| own.point == self.point && own.taken.is_none());
+        check(own_last, WHAT, "the own point is not the last of the lineage")?;
         let points: HashSet<Id> = self.lineage.iter().map(|entry| entry.point).collect();
         check(points.len() == self.lineage.len(), WHAT, "a point is twice in the lineage")?;
-        for entry in &self.lineage {
-            check_range(WHAT, "number of packs", entry.packs.into(), 0, PACKS_MAX.into())?;
-        }
+        self.lineage.iter().try_for_each(LineageEntry::check)?;
         let Some(root) = self.root else {
             return Err(FormatError::Inconsistent { what: WHAT, detail: "an available volume has no root" });
         };

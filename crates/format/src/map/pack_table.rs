@@ -11,6 +11,8 @@ const PAGE: &str = "pack table page";
 const INDEX: &str = "pack table index";
 /// Packs that a page of a pack table describes.
 pub const PACK_TABLE_PAGE_PACKS: u32 = 256;
+/// The length of a pack that was not taken over.
+const ABSENT: u64 = 0;
 
 /// What the pack table says of one pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +57,7 @@ impl PackInfo {
         }
     }
 
-    fn read(cursor: &mut Cursor<'_>, suite: Suite) -> Result<Self, FormatError> {
-        let object_len = cursor.varint()?;
+    fn read(cursor: &mut Cursor<'_>, object_len: u64, suite: Suite) -> Result<Self, FormatError> {
         let frames = cursor.varint_u32("number of frames", 1, PACK_BLOCKS_MAX)?;
         let first_block = cursor.varint_u32("first block", 0, u32::MAX)?;
         let last_block = cursor.varint_u32("last block", 0, u32::MAX)?;
@@ -71,6 +72,42 @@ impl PackInfo {
             Self { object_len, frames, first_block, last_block, trailer_offset, page_digests, sealed_key };
         info.check(suite)?;
         Ok(info)
+    }
+}
+
+/// A page of the table of packs taken over from an unfinished run: packs 256 n to 256 n + 255, or to the last; `None` for those that
+/// were not taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenPacksPage(pub Vec<Option<PackInfo>>);
+
+impl TakenPacksPage {
+    /// The page's payload.
+    pub fn encode(&self, suite: Suite) -> Result<Vec<u8>, FormatError> {
+        check_range(PAGE, "number of packs", self.0.len() as u64, 1, PACK_TABLE_PAGE_PACKS.into())?;
+        let mut out = Vec::new();
+        for info in &self.0 {
+            match info {
+                None => put_varint(&mut out, ABSENT),
+                Some(info) => {
+                    info.check(suite)?;
+                    info.put(&mut out);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The page with the payload `payload`, of `packs` packs as [`PackTablePage::packs_on`] counts them.
+    pub fn decode(payload: &[u8], suite: Suite, packs: u32) -> Result<Self, FormatError> {
+        check_range(PAGE, "number of packs", packs.into(), 1, PACK_TABLE_PAGE_PACKS.into())?;
+        let mut cursor = Cursor::new(PAGE, payload);
+        let read = |_| match cursor.varint()? {
+            ABSENT => Ok(None),
+            object_len => PackInfo::read(&mut cursor, object_len, suite).map(Some),
+        };
+        let infos = (0..packs).map(read).collect::<Result<Vec<_>, _>>()?;
+        cursor.finish()?;
+        Ok(Self(infos))
     }
 }
 
@@ -101,7 +138,11 @@ impl PackTablePage {
     pub fn decode(payload: &[u8], suite: Suite, packs: u32) -> Result<Self, FormatError> {
         check_range(PAGE, "number of packs", packs.into(), 1, PACK_TABLE_PAGE_PACKS.into())?;
         let mut cursor = Cursor::new(PAGE, payload);
-        let infos = (0..packs).map(|_| PackInfo::read(&mut cursor, suite)).collect::<Result<Vec<_>, _>>()?;
+        let read = |_| {
+            let object_len = cursor.varint()?;
+            PackInfo::read(&mut cursor, object_len, suite)
+        };
+        let infos = (0..packs).map(read).collect::<Result<Vec<_>, _>>()?;
         cursor.finish()?;
         Ok(Self(infos))
     }

@@ -21,18 +21,18 @@ pub struct Root {
     pub volume_size: u64,
     /// Its block size.
     pub block_size: BlockSize,
-    /// The points whose packs and pages the map uses, oldest first, the own one last; 1 to 256.
+    /// The points and unfinished runs whose packs the map uses, in the order of the volume record, the own point last; 1 to 256.
     pub lineage: Vec<RootLineage>,
     /// The nodes in order.
     pub nodes: Vec<Child>,
 }
 
-/// A point of a volume's lineage.
+/// A point of a volume's lineage, or an unfinished run whose packs a point took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootLineage {
     /// The point.
     pub point: Id,
-    /// Number of packs that it wrote for the volume.
+    /// Number of packs that it wrote for the volume; of an unfinished run one more than the largest number taken over.
     pub packs: u32,
     /// Where they are described; present if there are any.
     pub table: Option<PackTableRef>,
@@ -43,8 +43,17 @@ pub struct RootLineage {
 pub struct PackTableRef {
     /// 0: `page` is the only page of the table, of at most 256 packs. 1: `page` is the table's index.
     pub depth: u8,
-    /// The page, in the map object of the point that wrote the packs.
+    /// The page, in the map object of the point that wrote the packs, or of the later point that took them over.
     pub page: PageRef,
+}
+
+impl RootLineage {
+    /// Whether, as entry `index`, it is an unfinished run whose packs were taken over: a point's table lies in its own map,
+    /// that of an unfinished run in the map of the point that took its packs over.
+    #[must_use]
+    pub fn is_taken_over(&self, index: usize) -> bool {
+        self.table.is_some_and(|table| usize::from(table.page.lineage) > index)
+    }
 }
 
 impl PackTableRef {
@@ -112,10 +121,11 @@ impl Root {
             )?;
             if let Some(table) = &entry.table {
                 table.page.validate(WHAT)?;
+                let holder = usize::from(table.page.lineage);
                 check(
-                    usize::from(table.page.lineage) == index,
+                    (index..self.lineage.len()).contains(&holder),
                     WHAT,
-                    "a pack table lies in another point's map",
+                    "a pack table lies in the map of an earlier point or of none",
                 )?;
                 check(
                     table.depth == depth(entry.packs),

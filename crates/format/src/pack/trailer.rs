@@ -3,7 +3,8 @@
 
 use super::footer::Footer;
 use super::{
-    FOOTER_LEN, PACK_BLOCKS_MAX, TAG_LEN, TRAILER_ENTRY_LEN, TRAILER_PAGE_ENTRIES, decode_word, trailer_len,
+    FOOTER_LEN, PACK_BLOCKS_MAX, PACK_HEADER_LEN, TAG_LEN, TRAILER_ENTRY_LEN, TRAILER_PAGE_ENTRIES,
+    decode_word, trailer_len,
 };
 use crate::cursor::Cursor;
 use crate::error::check_range;
@@ -98,9 +99,14 @@ impl TrailerBuilder {
         Ok(())
     }
 
-    /// Seals the trailer, which will start at `trailer_offset` of the pack, where the frames end. A pack without blocks
-    /// or with impossible offsets is an error.
-    pub fn finish(self, cipher: &MetadataCipher, trailer_offset: u64) -> Result<Trailer, FormatError> {
+    /// Seals the trailer, which will start at `trailer_offset` of the pack, where the frames end; the footer's tag covers
+    /// the pack's `header` too. A pack without blocks or with impossible offsets is an error.
+    pub fn finish(
+        self,
+        cipher: &MetadataCipher,
+        header: &[u8; PACK_HEADER_LEN],
+        trailer_offset: u64,
+    ) -> Result<Trailer, FormatError> {
         let (first_block, last_block) = self.blocks.unwrap_or_default();
         let object_len = trailer_offset.saturating_add(self.encoded_len());
         super::check_layout("pack", self.frames, trailer_offset, object_len)?;
@@ -113,7 +119,7 @@ impl TrailerBuilder {
             offset += page.len() as u64;
             bytes.extend_from_slice(&page);
         }
-        bytes.extend_from_slice(&Footer { frames: self.frames, trailer_offset }.encode(cipher));
+        bytes.extend_from_slice(&Footer { frames: self.frames, trailer_offset }.encode(cipher, header));
         let frames = self.frames;
         Ok(Trailer { bytes, page_digests, frames, first_block, last_block, trailer_offset })
     }

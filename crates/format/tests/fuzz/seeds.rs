@@ -56,6 +56,7 @@ fn trailer() -> Vec<Vec<u8>> {
 fn pack_table() -> Vec<Vec<u8>> {
     let mut out: Vec<Vec<u8>> =
         SUITES.map(|suite| with(2, &samples::pack_table(suite).encode(suite).unwrap())).to_vec();
+    out.extend(SUITES.map(|suite| with(4, &samples::taken_packs(suite).encode(suite).unwrap())));
     out.push(with(1 << 24 | 600, &samples::pack_table_index().encode().unwrap()));
     out
 }

@@ -51,8 +51,8 @@ proptest! {
         let mut record = samples::record();
         record.name = name;
         record.lineage = lineage.into_iter().filter(|point| *point != record.point)
-            .map(|point| LineageEntry { point, packs: (numbers[5] % (1 << 24)) as u32, bytes: numbers[6] })
-            .chain([LineageEntry { point: record.point, packs: 1, bytes: numbers[7] }]).collect();
+            .map(|point| LineageEntry { point, packs: (numbers[5] % (1 << 24)) as u32, bytes: numbers[6], taken: None })
+            .chain([LineageEntry { point: record.point, packs: 1, bytes: numbers[7], taken: None }]).collect();
         manifest.volumes = vec![Signer::None.sign(&record)];
         let signed = Signer::None.sign(&manifest);
         prop_assert_eq!(Signed::<Manifest>::decode(&signed.encode()).unwrap(), signed);
@@ -159,7 +159,7 @@ fn a_volume_record_agrees_with_itself() {
     let root = record_with(|_| ()).unwrap().payload.root_page().unwrap();
     assert_eq!((root.lineage, root.offset, root.len), (1, 2_400, 180));
     assert!(record_with(|r| r.lineage.reverse()).is_err(), "own point not last");
-    assert!(record_with(|r| r.lineage.push(r.lineage[1])).is_err(), "a point twice");
+    assert!(record_with(|r| r.lineage.push(r.lineage[1].clone())).is_err(), "a point twice");
     assert!(record_with(|r| r.lineage.clear()).is_err(), "no lineage");
     assert!(record_with(|r| r.lineage[0].packs = (1 << 24) + 1).is_err(), "too many packs");
     assert!(record_with(|r| r.root = None).is_err(), "no root");
@@ -203,6 +203,74 @@ fn names_are_the_objects_of_all_lineage_entries() {
         assert!(matches!(group, NamedObjects::ChainKeys { .. } | NamedObjects::Volume { .. }));
     }
     assert_eq!(keys, 2 + 257 + 2);
+}
+
+#[test]
+fn of_an_unfinished_run_only_the_packs_taken_over_are_named() {
+    let record = samples::resumed_record();
+    let mut manifest = samples::manifest(coffer_format::Suite::None).payload;
+    manifest.volumes = vec![samples::signer(coffer_format::Suite::None).sign(&record)];
+    manifest.state = PointState::Available;
+    manifest.check().unwrap();
+    let bytes = samples::signer(coffer_format::Suite::None).sign(&manifest).encode();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(text.contains("\"packs\":4,\"bytes\":9000,\"taken\":[[1,1],[3,3]]}"), "{text}");
+    assert_eq!(Signed::<Manifest>::decode(&bytes).unwrap().payload, manifest);
+    let names = manifest.names();
+    let (plan, chain, volume) = (samples::plan(), samples::id(1), samples::volume());
+    let pack = |point, number| DataObject::Pack { point: samples::id(point), volume: volume.clone(), number };
+    let map = |point| DataObject::Map { point: samples::id(point), volume: volume.clone() };
+    for object in [pack(5, 1), pack(5, 3), pack(2, 1), map(1), map(2)] {
+        assert!(names.contains(&plan, &chain, &object), "{object:?}");
+    }
+    for object in [pack(5, 0), pack(5, 2), pack(5, 4), map(5), pack(6, 0), map(6)] {
+        assert!(!names.contains(&plan, &chain, &object), "{object:?}");
+    }
+    let keys: usize = names.iter().map(|group| group.keys().count()).sum();
+    assert_eq!(keys, 1 + 257 + 2 + 1 + 2);
+    // The run came to its end after all: its own point names everything, whoever took packs over.
+    let mut both = names.clone();
+    let own = LineageEntry { point: samples::id(5), packs: 3, bytes: 0, taken: None };
+    let finished = VolumeRecord { point: samples::id(5), lineage: vec![own], ..record.clone() };
+    manifest.point = samples::id(5);
+    manifest.volumes = vec![samples::signer(coffer_format::Suite::None).sign(&finished)];
+    both.add(&manifest);
+    for object in [map(5), pack(5, 0), pack(5, 1), pack(5, 2), pack(5, 3)] {
+        assert!(both.contains(&plan, &chain, &object), "{object:?}");
+    }
+    assert!(!both.contains(&plan, &chain, &pack(5, 4)));
+}
+
+#[test]
+fn an_ended_list_of_what_was_not_taken_over_voids_nothing() {
+    let mut manifest = samples::manifest(coffer_format::Suite::None).payload;
+    let record = samples::resumed_record();
+    manifest.volumes = vec![samples::signer(coffer_format::Suite::None).sign(&record)];
+    let voids = |point, map, packs| {
+        let volumes = vec![coffer_format::EndedVolume { name: samples::volume(), map, packs }];
+        let objects = EndedObjects { keys: Vec::new(), volumes };
+        Ended { point: samples::id(point), objects, ..samples::ended() }.voids(&manifest)
+    };
+    assert!(!voids(5, true, vec![(0, 0), (2, 2), (4, 9)]), "its map, and packs in the gaps");
+    assert!(voids(5, false, vec![(0, 1)]) && voids(5, false, vec![(3, 3)]));
+    assert!(!voids(6, true, vec![(0, 9)]), "nothing was needed of it");
+    assert!(voids(2, true, vec![]));
+}
+
+#[test]
+fn what_is_said_of_an_unfinished_run_agrees_with_itself() {
+    let with = |change: fn(&mut VolumeRecord)| {
+        let mut record = samples::resumed_record();
+        change(&mut record);
+        Signed::<VolumeRecord>::decode(&samples::signer(coffer_format::Suite::None).sign(&record).encode())
+    };
+    with(|_| ()).unwrap();
+    assert!(with(|r| r.lineage[1].packs = 5).is_err(), "more packs than the last one taken");
+    assert!(with(|r| r.lineage[2].packs = 1).is_err(), "packs, and none taken");
+    assert!(with(|r| r.lineage[3].taken = Some(samples::ranges(&[1]))).is_err(), "the own point");
+    let record = samples::signer(coffer_format::Suite::None).sign(&samples::record()).encode();
+    let text = String::from_utf8(record).unwrap().replacen("}],\"root\"", ",\"taken\":null}],\"root\"", 1);
+    assert!(text.contains("\"taken\":null") && Signed::<VolumeRecord>::decode(text.as_bytes()).is_err());
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn pack(out: &mut String) -> (PackInfo, u32) {
     let mut builder = TrailerBuilder::new();
     builder.push(TrailerEntry::new(1, hash, &sealed)).unwrap();
     let cipher = MetadataCipher::new(SUITE, &secrets(), &context);
-    let trailer = builder.finish(&cipher, 192 + frame.len() as u64).unwrap();
+    let trailer = builder.finish(&cipher, &header.encode(), 192 + frame.len() as u64).unwrap();
     let bytes = [header.encode().as_slice(), &frame, &trailer.bytes].concat();
     let _ = writeln!(out, "pack\n  key       {key}\n  C(key)    {context}");
     let _ = writeln!(out, "  block hash of \"abc\"  {}", Digest::from_bytes(hash));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use coffer_format::{
     Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, Manifest, MapHeader, Node, PackHeader,
-    PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary, TeamStatement,
+    PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary, TakenPacksPage, TeamStatement,
 };
 
 use crate::samples;
@@ -56,6 +56,9 @@ fn maps_are_what_they_were() {
         assert_eq!(PackTablePage::decode(table, suite, 2).unwrap(), samples::pack_table(suite));
         assert_eq!(PackTableIndex::decode(index, 600, 1).unwrap(), samples::pack_table_index());
         assert_eq!(Root::decode(root).unwrap(), samples::root());
+        let page = samples::taken_packs(suite);
+        let golden = check(&format!("{dir}/taken_packs.bin"), &page.encode(suite).unwrap());
+        assert_eq!(TakenPacksPage::decode(&golden, suite, 4).unwrap(), page);
     });
 }
 
@@ -63,6 +66,9 @@ fn maps_are_what_they_were() {
 fn signed_documents_are_what_they_were() {
     in_both_suites(|suite, dir| {
         let manifest = samples::manifest(suite);
+        let resumed = samples::signer(suite).sign(&samples::resumed_record());
+        let golden = check(&format!("{dir}/resumed_record.json"), &resumed.encode());
+        assert_eq!(Signed::decode(&golden).unwrap(), resumed);
         let golden = check(&format!("{dir}/manifest.json"), &manifest.encode());
         let decoded = Signed::<Manifest>::decode(&golden).unwrap();
         assert_eq!(decoded, manifest);

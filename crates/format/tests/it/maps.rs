@@ -4,7 +4,7 @@ use coffer_format::map::{leaf_count, node_count};
 use coffer_format::{
     BlockSize, Child, Digest, EXTENT_BYTES_MAX, Extent, Id, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapHeader,
     NODE_LEAVES, Node, PackTableIndex, PackTablePage, PackTableRef, PageRef, Place, Root, RootLineage, Suite,
-    push_extent,
+    TakenPacksPage, push_extent,
 };
 use proptest::prelude::*;
 
@@ -240,7 +240,14 @@ fn nodes_and_roots_in_another_form_are_refused() {
     assert!(change(|root| root.lineage[0].packs = 0).is_err(), "a table of no packs");
     assert!(change(|root| root.lineage[0].packs = 256).is_err(), "depth 1 for one page");
     assert!(change(|root| root.lineage[0].table = None).is_err(), "packs without a table");
-    assert!(change(|root| root.lineage[2].table = root.lineage[0].table).is_err(), "another point's table");
+    assert!(
+        change(|root| root.lineage[2].table = root.lineage[0].table).is_err(),
+        "an earlier point's table"
+    );
+    assert!(
+        change(|root| root.lineage[2].table = Some(PackTableRef::new(2, samples::page_ref(3, 64)))).is_err(),
+        "a table past the lineage"
+    );
     assert!(change(|root| root.nodes.clear()).is_err(), "no nodes");
     assert!(change(|root| root.volume_size = u64::MAX).is_err(), "too many blocks");
     assert!(
@@ -261,6 +268,28 @@ fn the_root_knows_the_packs_and_pages_of_its_lineage() {
     root.check_node(&samples::node()).unwrap();
     let node = Node { index: 0, children: vec![Child::Page(samples::page_ref(3, 64))] };
     assert!(root.check_node(&node).is_err());
+}
+
+#[test]
+fn packs_taken_over_are_described_in_the_map_of_who_took_them() {
+    let root = samples::resumed_root();
+    assert_eq!(Root::decode(&root.encode().unwrap()).unwrap(), root);
+    let taken: Vec<bool> =
+        (0..).zip(&root.lineage).map(|(index, entry)| entry.is_taken_over(index)).collect();
+    assert_eq!(taken, [false, true, false, false]);
+    for suite in SUITES {
+        let page = samples::taken_packs(suite);
+        let payload = page.encode(suite).unwrap();
+        assert_eq!(TakenPacksPage::decode(&payload, suite, 4).unwrap(), page);
+        assert!(
+            TakenPacksPage::decode(&payload, suite, 3).is_err()
+                && TakenPacksPage::decode(&payload, suite, 5).is_err()
+        );
+        assert!(PackTablePage::decode(&payload, suite, 4).is_err(), "a point's table has no gaps");
+        let own = samples::pack_table(suite);
+        let same = TakenPacksPage::decode(&own.encode(suite).unwrap(), suite, 2).unwrap();
+        assert_eq!(same.0, own.0.into_iter().map(Some).collect::<Vec<_>>());
+    }
 }
 
 #[test]

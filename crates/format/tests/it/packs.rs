@@ -73,7 +73,7 @@ fn entry(block: u32, stored_len: u32, tag: [u8; 16]) -> TrailerEntry {
 }
 
 fn trailer_comes_back(suite: Suite, first: u32, steps: &[(u32, u32, [u8; 16])]) {
-    let cipher = samples::pack_cipher(suite, 0);
+    let (cipher, header) = (samples::pack_cipher(suite, 0), samples::pack_header(suite, 0).encode());
     let mut builder = TrailerBuilder::new();
     let mut entries = Vec::new();
     let mut block = first;
@@ -85,14 +85,14 @@ fn trailer_comes_back(suite: Suite, first: u32, steps: &[(u32, u32, [u8; 16])]) 
         block += step;
     }
     let expected_len = builder.encoded_len();
-    let trailer = match builder.finish(&cipher, offset) {
+    let trailer = match builder.finish(&cipher, &header, offset) {
         Ok(trailer) => trailer,
         Err(error) => return assert!(entries.is_empty() || offset > 129 << 20, "{error}"),
     };
     assert_eq!(trailer.bytes.len() as u64, expected_len);
     let object_len = offset + expected_len;
     let footer_at = trailer.bytes.len() - FOOTER_LEN;
-    let footer = Footer::decode(&cipher, object_len, &trailer.bytes[footer_at..]).unwrap();
+    let footer = Footer::decode(&cipher, object_len, &header, &trailer.bytes[footer_at..]).unwrap();
     assert_eq!((footer.frames as usize, footer.trailer_offset), (entries.len(), offset));
     assert_eq!(footer.pages() as usize, trailer.page_digests.len());
     let mut read = Vec::new();
@@ -128,8 +128,10 @@ fn a_trailer_refuses_what_it_could_not_read() {
         builder.push(TrailerEntry { word: 3 << 24 | 1, ..entry(6, 1, [0; 16]) }).is_err(),
         "unknown codec"
     );
-    assert!(builder.finish(&samples::pack_cipher(Suite::None, 0), 192).is_err(), "frames of no length");
-    assert!(TrailerBuilder::new().finish(&samples::pack_cipher(Suite::None, 0), 192).is_err(), "no frames");
+    let (cipher, header) =
+        (samples::pack_cipher(Suite::None, 0), samples::pack_header(Suite::None, 0).encode());
+    assert!(builder.finish(&cipher, &header, 192).is_err(), "frames of no length");
+    assert!(TrailerBuilder::new().finish(&cipher, &header, 192).is_err(), "no frames");
     let mut full = TrailerBuilder::new();
     for block in 0..PACK_BLOCKS_MAX {
         full.push(entry(block, 1, [0; 16])).unwrap();
@@ -141,9 +143,9 @@ fn a_trailer_refuses_what_it_could_not_read() {
 fn a_whole_pack_reads_from_its_parts() {
     for suite in SUITES {
         let pack = samples::pack(suite, 1);
-        let cipher = samples::pack_cipher(suite, 1);
+        let (cipher, header) = (samples::pack_cipher(suite, 1), samples::pack_header(suite, 1).encode());
         let len = pack.bytes.len();
-        let footer = Footer::decode(&cipher, len as u64, &pack.bytes[len - FOOTER_LEN..]).unwrap();
+        let footer = Footer::decode(&cipher, len as u64, &header, &pack.bytes[len - FOOTER_LEN..]).unwrap();
         let (at, page_len) = trailer_page_range(footer.trailer_offset, footer.frames, 0);
         let at = usize::try_from(at).unwrap();
         let page = &pack.bytes[at..at + usize::try_from(page_len).unwrap()];

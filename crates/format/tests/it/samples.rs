@@ -8,11 +8,11 @@ use coffer_format::{
     BlockHasher, BlockSize, ChainKeyDocument, ChainPrivateKey, ChainPublicKey, ChangeSource, Child, Codec,
     Damaged, DamagedOrdinals, Digest, Ended, EndedObjects, EndedVolume, Ending, Extent, FRAME_OVERHEAD,
     FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapHeader, MetadataCipher, Node,
-    ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackTableIndex, PackTablePage,
+    ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges, PackTableIndex, PackTablePage,
     PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState, PointType, Reason, Recipient,
-    RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer, Suite, Summary, TeamSecrets,
-    TeamStatement, Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName, VolumePath,
-    VolumeRecord, VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
+    RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer, Suite, Summary, TakenPacksPage,
+    TeamSecrets, TeamStatement, Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName,
+    VolumePath, VolumeRecord, VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
 };
 
 pub(crate) const SUITES: [Suite; 2] = [Suite::None, Suite::Aes256Gcm];
@@ -162,7 +162,8 @@ pub(crate) fn pack(suite: Suite, number: u32) -> SamplePack {
         frames.push((bytes.len() as u64, frame.len()));
         bytes.extend_from_slice(&frame);
     }
-    let trailer = builder.finish(&pack_cipher(suite, number), bytes.len() as u64).unwrap();
+    let header = pack_header(suite, number).encode();
+    let trailer = builder.finish(&pack_cipher(suite, number), &header, bytes.len() as u64).unwrap();
     bytes.extend_from_slice(&trailer.bytes);
     SamplePack { bytes, frames, trailer }
 }
@@ -207,6 +208,41 @@ pub(crate) fn pack_info(suite: Suite, number: u32) -> PackInfo {
 
 pub(crate) fn pack_table(suite: Suite) -> PackTablePage {
     PackTablePage(vec![pack_info(suite, 0), pack_info(suite, 1)])
+}
+
+/// Packs 1 and 3 of an unfinished run.
+pub(crate) fn taken_packs(suite: Suite) -> TakenPacksPage {
+    TakenPacksPage(vec![None, Some(pack_info(suite, 1)), None, Some(pack_info(suite, 3))])
+}
+
+pub(crate) fn ranges(numbers: &[u32]) -> PackRanges {
+    let mut ranges = PackRanges::default();
+    assert!(numbers.iter().all(|number| ranges.push(*number)));
+    ranges
+}
+
+/// A record of a point that took packs over from two unfinished runs, of the second of which it needed none.
+pub(crate) fn resumed_record() -> VolumeRecord {
+    let entry = |point, packs, bytes, taken| LineageEntry { point: id(point), packs, bytes, taken };
+    let lineage = vec![
+        entry(1, 257, 1 << 33, None),
+        entry(5, 4, 9_000, Some(ranges(&[1, 3]))),
+        entry(6, 0, 0, Some(ranges(&[]))),
+        entry(2, 2, 4_321, None),
+    ];
+    VolumeRecord { lineage, ..record() }
+}
+
+pub(crate) fn resumed_root() -> Root {
+    let own = root();
+    let table = |packs, lineage, offset| Some(PackTableRef::new(packs, page_ref(lineage, offset)));
+    let lineage = vec![
+        own.lineage[0],
+        RootLineage { point: id(5), packs: 4, table: table(4, 3, 1_100) },
+        RootLineage { point: id(6), packs: 0, table: None },
+        RootLineage { point: id(2), packs: 2, table: table(2, 3, 64) },
+    ];
+    Root { lineage, nodes: vec![Child::Page(page_ref(3, 2_000))], ..own }
 }
 
 pub(crate) fn pack_table_index() -> PackTableIndex {
@@ -287,8 +323,8 @@ pub(crate) fn record() -> VolumeRecord {
         size: VOLUME_SIZE,
         block_size: BlockSize::new(16_384).unwrap(),
         lineage: vec![
-            LineageEntry { point: id(1), packs: 257, bytes: 1 << 33 },
-            LineageEntry { point: id(2), packs: 2, bytes: 4_321 },
+            LineageEntry { point: id(1), packs: 257, bytes: 1 << 33, taken: None },
+            LineageEntry { point: id(2), packs: 2, bytes: 4_321, taken: None },
         ],
         root: Some(RootRef { offset: 2_400, length: 180, digest: Digest::of(b"root") }),
         read: VOLUME_SIZE,

@@ -72,14 +72,18 @@ fn trailers_and_footers() {
         let offset = pack.trailer.trailer_offset;
         assert_eq!(trailer_page_range(offset, 3, 0).1, page.len() as u64);
         check("trailer page", page, |bytes| decode_trailer_page(&cipher, offset, bytes).is_ok());
-        check("footer", footer, |bytes| Footer::decode(&cipher, object_len, bytes).is_ok());
+        let header = samples::pack_header(suite, 1).encode();
+        check("footer", footer, |bytes| Footer::decode(&cipher, object_len, &header, bytes).is_ok());
+        check("header under the footer's tag", &header, |bytes| {
+            bytes.try_into().is_ok_and(|header| Footer::decode(&cipher, object_len, header, footer).is_ok())
+        });
         let other = samples::pack_cipher(suite, 2);
         assert!(
             decode_trailer_page(&other, offset, page).is_err()
-                && Footer::decode(&other, object_len, footer).is_err()
+                && Footer::decode(&other, object_len, &header, footer).is_err()
         );
         assert!(decode_trailer_page(&cipher, offset + 1, page).is_err(), "the page at another offset");
-        assert!(Footer::decode(&cipher, object_len + 1, footer).is_err(), "a longer object");
+        assert!(Footer::decode(&cipher, object_len + 1, &header, footer).is_err(), "a longer object");
     }
 }
 

@@ -44,6 +44,10 @@ pub(super) enum Kind {
     Broken,
     /// Bytes were changed on their way.
     Garbled,
+    /// A 404 that is not in S3's words: of a gateway, perhaps, that has lost its server.
+    NotOurs404,
+    /// Two requests got into each other's way; or a name is taken by a directory, where the server is one.
+    Clash,
     /// Waiting changes nothing.
     Refused,
     /// No credentials, or no trust in the server's certificate.
@@ -55,7 +59,8 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether the same request may succeed later.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled)
+        use Kind::{Broken, Clash, Garbled, NotOurs404, Throttled, Unreachable};
+        matches!(self, Throttled | Unreachable | Broken | Garbled | NotOurs404 | Clash)
     }
 
     /// Whether the server answered, whatever it said.
@@ -83,10 +88,10 @@ impl Failure {
             Kind::Precondition => StoreError::Exists { key: name },
             Kind::Denied => StoreError::Denied { operation, key: name, source: Some(detail.into()) },
             Kind::NoSpace => StoreError::NoSpace { operation, key: name },
-            Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled => {
+            Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled | Kind::NotOurs404 => {
                 StoreError::Unavailable { operation, key: name, source: Some(detail.into()) }
             }
-            Kind::Range | Kind::Refused => StoreError::Refused { operation, key: name, detail },
+            Kind::Range | Kind::Refused | Kind::Clash => StoreError::Refused { operation, key: name, detail },
             Kind::Setup => StoreError::Setup { detail, source: None },
             Kind::Cancelled => StoreError::Cancelled { operation, key: name },
         }
@@ -132,7 +137,7 @@ impl Failure {
                 detail.extend(text.chars().filter(|sign| !sign.is_control()).take(300));
             }
         }
-        let kind = kind_of(status, code);
+        let kind = kind_of(status, code, !request.is_empty());
         if kind == Kind::Refused && matches!(status, 301 | 307 | 308) {
             detail.push_str("; the bucket is in another region: name it by region= in the address");
         }
@@ -140,10 +145,14 @@ impl Failure {
     }
 }
 
-/// Codes first: they say more than the status. Sources: the error tables of the S3 API reference; `XMinio…` of MinIO.
-fn kind_of(status: u16, code: &str) -> Kind {
+/// Codes first: they say more than the status. Sources: the error tables of the S3 API reference; `XMinio…` of MinIO, `Existing…` of
+/// versitygw, whose puts lose against deletes that clear their directory away.
+fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
     match code {
-        "NoSuchKey" | "NotFound" => Kind::NotFound,
+        "NoSuchKey" => Kind::NotFound,
+        // The SDK's own word for a 404 without a body.
+        "NotFound" if has_request_id => Kind::NotFound,
+        "ExistingObjectIsDirectory" => Kind::Clash,
         "NoSuchUpload" => Kind::NoSuchUpload,
         "NoSuchBucket" => Kind::NoBucket,
         "PreconditionFailed" => Kind::Precondition,
@@ -181,7 +190,7 @@ fn kind_of(status: u16, code: &str) -> Kind {
         | "AccountProblem"
         | "RequestTimeTooSkewed" => Kind::Denied,
         _ => match status {
-            404 => Kind::NotFound,
+            404 => Kind::NotOurs404,
             401 | 403 => Kind::Denied,
             412 => Kind::Precondition,
             416 => Kind::Range,
@@ -252,9 +261,12 @@ mod tests {
 
     #[test]
     fn codes_and_statuses_become_what_a_caller_can_act_on() {
-        let check = |status, code, kind| assert_eq!(kind_of(status, code), kind, "{status} {code}");
+        let check = |status, code, kind| assert_eq!(kind_of(status, code, true), kind, "{status} {code}");
         check(404, "NoSuchKey", Kind::NotFound);
-        check(404, "", Kind::NotFound);
+        check(404, "NotFound", Kind::NotFound);
+        check(404, "", Kind::NotOurs404);
+        check(409, "ExistingObjectIsDirectory", Kind::Clash);
+        assert_eq!(kind_of(404, "NotFound", false), Kind::NotOurs404, "of nobody who numbers requests");
         check(404, "NoSuchBucket", Kind::NoBucket);
         check(404, "NoSuchUpload", Kind::NoSuchUpload);
         check(403, "", Kind::Denied);

@@ -1,8 +1,13 @@
 //! Pages of objects, and uploads that nobody finished.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+
 use super::S3Store;
 use super::failure::{Failure, Kind};
-use super::objects::whole_seconds;
+use super::lookup::whole_seconds;
 use crate::checks;
 use crate::error::StoreError;
 use crate::key::Key;
@@ -10,6 +15,39 @@ use crate::port::{ListPage, ObjectInfo, Operation, UploadId, UploadInfo};
 
 /// Pages of uploads that are read at most: a million uploads are a fault, not a backlog.
 const UPLOAD_PAGES_MAX: usize = 1_000;
+
+/// Pages whose continuation is remembered: many more lists at once than anybody makes.
+const PAGES_MAX: usize = 256;
+
+/// How to continue lists after their last page.
+///
+/// A list may be continued from any name, and S3 does so. MinIO loses names then, where one directory's name begins another's (`web/` and
+/// `web-2/`); continued by its own token it does not.
+#[derive(Debug, Default)]
+pub(super) struct Pages(Mutex<VecDeque<Page>>);
+
+#[derive(Debug)]
+struct Page {
+    prefix: String,
+    last: String,
+    token: String,
+}
+
+impl Pages {
+    fn remember(&self, prefix: &str, last: &str, token: &str) {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.retain(|page| page.prefix != prefix || page.last != last);
+        if pages.len() >= PAGES_MAX {
+            pages.pop_front();
+        }
+        pages.push_back(Page { prefix: prefix.into(), last: last.into(), token: token.into() });
+    }
+
+    fn token(&self, prefix: &str, last: &str) -> Option<String> {
+        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.iter().find(|page| page.prefix == prefix && page.last == last).map(|page| page.token.clone())
+    }
+}
 
 /// Where the next page of uploads begins.
 #[derive(Default, Clone, PartialEq, Eq)]
@@ -26,10 +64,11 @@ impl S3Store {
         max: usize,
     ) -> Result<ListPage, StoreError> {
         checks::page(max)?;
+        if !may_begin_a_key(prefix) {
+            return Ok(ListPage::default());
+        }
         self.request(Operation::List, prefix, async |_| {
-            let list = self.connected.client.list_objects_v2().bucket(&self.address.bucket);
-            let list = list.prefix(self.name(prefix)).max_keys(i32::try_from(max).unwrap_or(i32::MAX));
-            let answer = list.set_start_after(start_after.map(|after| self.name(after))).send().await?;
+            let answer = self.answer_of_list(prefix, start_after, max).await?;
             let mut page = ListPage::default();
             for object in answer.contents() {
                 let key = object.key().and_then(|name| self.key_of(name)).unwrap_or_default();
@@ -45,10 +84,31 @@ impl S3Store {
             } else if page.next.is_none() {
                 return Err(Failure::new(Kind::Broken, "an empty page of a list that goes on"));
             }
+            if let (Some(last), Some(token)) = (&page.next, answer.next_continuation_token()) {
+                self.pages.remember(prefix, last, token);
+            }
             // Some servers walk directories: their order is not trusted.
             page.objects.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(page)
         })
+    }
+
+    /// Continues by the token of the page before, if it is known and still good, else from the name.
+    async fn answer_of_list(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        max: usize,
+    ) -> Result<ListObjectsV2Output, Failure> {
+        let list = self.connected.client.list_objects_v2().bucket(&self.address.bucket);
+        let list = list.prefix(self.name(prefix)).max_keys(i32::try_from(max).unwrap_or(i32::MAX));
+        if let Some(token) = start_after.and_then(|last| self.pages.token(prefix, last)) {
+            match list.clone().continuation_token(token).send().await.map_err(Failure::from) {
+                Err(Failure { kind: Kind::Refused, .. }) => {}
+                answer => return answer,
+            }
+        }
+        Ok(list.set_start_after(start_after.map(|after| self.name(after))).send().await?)
     }
 
     pub(super) fn find_uploads(&self, prefix: &str) -> Result<Vec<UploadInfo>, StoreError> {
@@ -107,4 +167,9 @@ impl S3Store {
             bytes => bytes.map_err(|failure| self.error(Operation::ListUploads, key, failure)),
         }
     }
+}
+
+/// Servers refuse some prefixes, such as `//`, with which no key begins.
+fn may_begin_a_key(prefix: &str) -> bool {
+    prefix.is_empty() || Key::new(prefix).is_ok() || Key::new(format!("{prefix}x")).is_ok()
 }

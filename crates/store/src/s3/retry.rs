@@ -11,8 +11,9 @@ use super::failure::Kind;
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two tries.
 const DELAY_MAX: Duration = Duration::from_secs(10);
-/// Tries at bytes that arrive changed: a faulty line passes, faulty memory does not.
-const GARBLED_TRIES_MAX: u32 = 5;
+/// Tries where a failure passes soon or never: bytes that arrive changed (a faulty line passes, faulty memory does not), and requests in
+/// each other's way.
+const BRIEF_TRIES_MAX: u32 = 5;
 
 /// For how long failures are borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,8 @@ impl Tries {
         chance: u32,
     ) -> Next {
         self.failed = self.failed.saturating_add(1);
-        if !kind.passes() || (kind == Kind::Garbled && self.failed >= GARBLED_TRIES_MAX) {
+        let brief = matches!(kind, Kind::Garbled | Kind::Clash);
+        if !kind.passes() || (brief && self.failed >= BRIEF_TRIES_MAX) {
             return Next::GiveUp;
         }
         let delay = self.delay(chance);

@@ -1,0 +1,153 @@
+//! Which unfinished runs a backup may take packs over from, and which chain of such runs a full may go on with.
+//!
+//! An unfinished run is an id that owns packs and has no manifest. What a LIST shows is a candidate only: each id is asked for by exact
+//! key, first its manifest, then its `ending` record (rule `takeover_skips_ending`), and only then its packs are listed. Prune puts `ending`
+//! before it deletes, so a run that is ended after this look is found by the check before success (rule `check_taken_ending`).
+//!
+//! Nothing here may make a backup fail: whoever cannot look takes nothing over. Nothing here writes or deletes; uploads that a dead run did
+//! not complete cannot be used, and prune aborts them.
+
+use coffer_format::{DataObject, Id, PlanId, object_key};
+
+use super::commit::{OpenChain, read_chain_key};
+use crate::repository::store_key;
+use crate::{EngineError, Repository};
+
+/// Most unfinished runs that one backup takes packs over from: the newest.
+const RUNS_MAX: usize = 4;
+/// Most ids that are looked at, from the point that is built on onwards: of a longer row of failures the later ones are not seen.
+const IDS_MAX: usize = 1_000;
+/// Most chains of unfinished runs that are looked at: the newest.
+const CHAINS_MAX: usize = 4;
+
+/// What a backup found to go on with.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Unfinished runs of the chain, oldest first.
+    pub(crate) runs: Vec<Id>,
+    /// The chain, where it is one that only unfinished runs have. Its key belongs to the run that opened it, so that run counts as taken over
+    /// whether its packs are used or not.
+    pub(crate) adopted_chain: Option<Id>,
+}
+
+/// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of.
+pub(crate) fn of_chain(repository: &Repository, plan: &PlanId, chain: Id, newest: Id) -> Leftovers {
+    let look = Look { repository, plan };
+    let runs = look
+        .ids(&object_key::chain_prefix(plan, &chain), Some(newest))
+        .and_then(|ids| look.usable(&chain, &ids));
+    Leftovers { runs: or_nothing(runs), adopted_chain: None }
+}
+
+/// Looks for a chain that only unfinished runs have and that began after the newest complete point, for a full to go on with.
+pub(crate) fn chain_to_adopt(
+    repository: &Repository,
+    plan: &PlanId,
+    newest: Option<Id>,
+) -> Option<(OpenChain, Leftovers)> {
+    let look = Look { repository, plan };
+    let chains = or_nothing(look.ids(&object_key::data_prefix(plan), newest));
+    chains.iter().rev().take(CHAINS_MAX).find_map(|chain| or_nothing(look.adopt(*chain)))
+}
+
+/// One WARN, and the backup goes on without.
+fn or_nothing<T: Default>(found: Result<T, EngineError>) -> T {
+    found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot look at what unfinished runs left; storing everything anew");
+        T::default()
+    })
+}
+
+struct Look<'a> {
+    repository: &'a Repository,
+    plan: &'a PlanId,
+}
+
+impl Look<'_> {
+    /// Ids right below a prefix, oldest first, with one request each. They come after `after`.
+    fn ids(&self, prefix: &str, after: Option<Id>) -> Result<Vec<Id>, EngineError> {
+        let mut ids = Vec::new();
+        // '0' follows '/' in ASCII: a page starts behind everything of the id before.
+        let behind = |name: &str| format!("{prefix}{name}0");
+        let mut start = after.map(|id| behind(&id.to_string()));
+        while ids.len() < IDS_MAX {
+            self.repository.environment().cancel.check()?;
+            let page = self.repository.store().list(prefix, start.as_deref(), 1)?;
+            let Some(object) = page.objects.first() else { break };
+            let rest = object.key.as_str().strip_prefix(prefix).unwrap_or_default();
+            let name = rest.split('/').next().unwrap_or_default();
+            // The chain's keys lie beside its ids.
+            ids.extend(name.parse::<Id>());
+            start = Some(behind(name));
+        }
+        Ok(ids)
+    }
+
+    /// The newest of `ids` that packs may be taken over from, oldest first.
+    fn usable(&self, chain: &Id, ids: &[Id]) -> Result<Vec<Id>, EngineError> {
+        let mut usable = Vec::new();
+        for id in ids.iter().rev() {
+            if usable.len() == RUNS_MAX {
+                break;
+            }
+            // Rule takeover_skips_ending. The order is that of the model: manifest, `ending`, list.
+            if !self.has_manifest(id)? && !self.is_ending(id)? && self.has_packs(chain, id)? {
+                usable.push(*id);
+            }
+        }
+        usable.reverse();
+        Ok(usable)
+    }
+
+    /// The chain, if no run in it ever wrote a manifest and its key is there, genuine, and sealed to the recovery key that a new chain's
+    /// would be sealed to.
+    fn adopt(&self, chain: Id) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
+        let mut ids = self.ids(&object_key::chain_prefix(self.plan, &chain), None)?;
+        if ids.len() >= IDS_MAX {
+            return Ok(None);
+        }
+        if !ids.contains(&chain) {
+            ids.push(chain);
+        }
+        for id in &ids {
+            if self.has_manifest(id)? {
+                return Ok(None);
+            }
+        }
+        // Its keys go with the id that opened it.
+        if self.is_ending(&chain)? {
+            return Ok(None);
+        }
+        let Some(open) = self.open(chain)? else { return Ok(None) };
+        ids.sort_unstable();
+        let runs = self.usable(&chain, &ids)?;
+        let adopted = Leftovers { runs, adopted_chain: Some(chain) };
+        Ok((!adopted.runs.is_empty()).then_some((open, adopted)))
+    }
+
+    fn open(&self, chain: Id) -> Result<Option<OpenChain>, EngineError> {
+        let Some((generation, recipient)) = self.repository.recipient() else {
+            return Ok(Some(OpenChain { id: chain, public: None }));
+        };
+        let document = read_chain_key(self.repository, self.plan, chain, 1)?;
+        let is_current =
+            |sealed: &coffer_format::Recipient| sealed.generation == generation && sealed.x25519 == recipient;
+        let opens = document.recipients.iter().any(is_current);
+        Ok(opens.then_some(OpenChain { id: chain, public: Some(document.public) }))
+    }
+
+    fn has_manifest(&self, id: &Id) -> Result<bool, EngineError> {
+        Ok(self.repository.store().exists(&store_key(&object_key::manifest(self.plan, id))?)?)
+    }
+
+    fn is_ending(&self, id: &Id) -> Result<bool, EngineError> {
+        Ok(self.repository.store().exists(&store_key(&object_key::ending(&self.plan.team, id))?)?)
+    }
+
+    fn has_packs(&self, chain: &Id, id: &Id) -> Result<bool, EngineError> {
+        let prefix = object_key::point_data_prefix(self.plan, chain, id);
+        let page = self.repository.store().list(&prefix, None, 1_000)?;
+        let is_pack = |key: &str| matches!(object_key::parse_data(key), Ok((_, _, DataObject::Pack { .. })));
+        Ok(page.objects.iter().any(|object| is_pack(object.key.as_str())))
+    }
+}

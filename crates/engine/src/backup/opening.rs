@@ -1,0 +1,62 @@
+//! What a run builds on: its parent and the parent's chain, a chain that only unfinished runs have, or a chain of its own.
+
+use coffer_format::{Id, Manifest, Reason};
+
+use super::choose::TypeChoice;
+use super::commit::{self, OpenChain};
+use super::leftovers::{self, Leftovers};
+use super::request::BackupRequest;
+use crate::catalog::load_manifest;
+use crate::{EngineError, Repository};
+
+/// What a run builds on.
+pub(super) struct Opened {
+    pub(super) parent: Option<Manifest>,
+    pub(super) chain: OpenChain,
+    pub(super) leftovers: Leftovers,
+}
+
+/// Reads the parent and its chain's key; or goes on with a chain that only unfinished runs have, or opens a new one. `newest` is the newest
+/// complete point.
+pub(super) fn open_chain(
+    repository: &Repository,
+    request: &BackupRequest,
+    mut choice: TypeChoice,
+    run: Id,
+    newest: Option<Id>,
+) -> Result<(TypeChoice, Opened), EngineError> {
+    if let Some(parent) = &choice.parent {
+        let opened = load_manifest(repository, parent).and_then(|manifest| {
+            Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest))
+        });
+        match opened {
+            Ok((chain, manifest)) => {
+                let leftovers = leftovers::of_chain(repository, &request.plan, chain.id, parent.id);
+                return Ok((choice, Opened { parent: Some(manifest.payload), chain, leftovers }));
+            }
+            Err(error) if can_start_anew(&error, &choice) => {
+                tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
+                choice = TypeChoice { parent: None, reason: Reason::ParentUnusable };
+            }
+            // It stood a moment ago: somebody forgot it.
+            Err(EngineError::Store(coffer_store::StoreError::NotFound { .. })) => {
+                return Err(EngineError::Fenced {
+                    run,
+                    reason: format!("its parent {} was forgotten as it began", parent.id),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some((chain, leftovers)) = leftovers::chain_to_adopt(repository, &request.plan, newest) {
+        tracing::info!(chain = %chain.id, runs = leftovers.runs.len(), "going on with the chain of an unfinished run");
+        return Ok((choice, Opened { parent: None, chain, leftovers }));
+    }
+    let chain = commit::new_chain(repository, &request.plan, run)?;
+    Ok((choice, Opened { parent: None, chain, leftovers: Leftovers::default() }))
+}
+
+fn can_start_anew(error: &EngineError, choice: &TypeChoice) -> bool {
+    let unusable = matches!(error, EngineError::Object { .. } | EngineError::Damaged { .. });
+    unusable && !matches!(choice.reason, Reason::AskedIncremental(_))
+}

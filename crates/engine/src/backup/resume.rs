@@ -1,0 +1,307 @@
+//! Finished packs of unfinished runs, looked through in volume order beside the volume itself.
+//!
+//! A run opens packs in the order in which it comes to their first block, so their numbers ascend with the volume: what is kept open is a
+//! window of packs around the place that the backup is at, under 1 MiB for each run, and memory does not grow with what a dead run left. A block is taken over if a pack
+//! has it under its number with its keyed hash, whatever base, compression or run it came from. Reading a leftover never makes a backup fail.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use coffer_format::{BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, VolumePath, object_key};
+
+use crate::read::block_states::{FramePlace, Trailers};
+use crate::read::leftover_pack::{LeftoverFrame, LeftoverPack, LeftoverRun};
+use crate::write::taken_table::TakenPage;
+use crate::{CancelToken, EngineError, Repository};
+
+/// Packs opened ahead of the place that is asked about: as many threads a run may have, and each has one pack in work, so packs that lie
+/// this close can have their numbers in another order than their first blocks.
+const AHEAD: usize = 64;
+/// So many unusable packs in a row end the look at a run.
+const REFUSED_MAX: u32 = 16;
+/// Entries of a lineage, the own one among them.
+const LINEAGE_MAX: usize = 256;
+
+/// What one volume may take over.
+pub(crate) struct Resume {
+    windows: Vec<Window>,
+    bytes: AtomicU64,
+}
+
+/// A block that can be taken over, if its hash is the wanted one.
+pub(crate) struct Found {
+    frame: LeftoverFrame,
+    pack: Arc<LeftoverPack>,
+    lineage: u16,
+}
+
+/// Finished packs of one unfinished run for one volume.
+struct Window {
+    run: LeftoverRun,
+    /// Packs in which verify found damage.
+    damaged: BTreeSet<u32>,
+    cancel: CancelToken,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    listed: VecDeque<(u32, u64)>,
+    list_after: Option<String>,
+    list_ended: bool,
+    /// Packs that are open, and used ones that are not yet in the pack table.
+    packs: BTreeMap<u32, Arc<LeftoverPack>>,
+    /// All packs with smaller numbers were opened or refused.
+    loaded_to: u32,
+    refused: u32,
+    warned: bool,
+    next_page: u32,
+}
+
+impl Resume {
+    /// Windows on those of `runs` (oldest first) that have packs of the volume and are not in its base's lineage already. `path` is the own one.
+    pub(crate) fn new(
+        repository: &Repository,
+        path: &VolumePath,
+        block_size: BlockSize,
+        base: &[RootLineage],
+        runs: &[Id],
+    ) -> Result<Resume, EngineError> {
+        let mut windows = Vec::new();
+        for id in runs.iter().filter(|id| base.iter().all(|entry| entry.point != **id)) {
+            let lineage = base.len() + windows.len();
+            let Some(lineage) = u16::try_from(lineage).ok().filter(|_| lineage + 1 < LINEAGE_MAX) else {
+                break;
+            };
+            let run = LeftoverRun {
+                store: repository.store().clone(),
+                repository: repository.id(),
+                suite: repository.suite(),
+                secrets: repository.secrets(&path.plan.team)?,
+                block_size,
+                path: VolumePath { point: *id, ..path.clone() },
+                lineage,
+            };
+            match Window::open(run, &repository.environment().cancel) {
+                Ok(window) => windows.extend(window),
+                Err(error) => {
+                    tracing::warn!(run = %id, volume = %path.volume, %error, "cannot list packs of an unfinished run; not used")
+                }
+            }
+        }
+        Ok(Resume { windows, bytes: AtomicU64::new(0) })
+    }
+
+    /// The runs, in the order of their lineage entries and of the slots of [`Resume::pages`].
+    pub(crate) fn runs(&self) -> Vec<Id> {
+        self.windows.iter().map(|window| window.run.path.point).collect()
+    }
+
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Whether there is nothing to take over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Stored bytes of the packs taken over so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The blocks from `first` to before `end` that leftover packs have, in block order; of one block the newest run's first.
+    pub(crate) fn blocks(&self, trailers: &Trailers, first: u32, end: u32) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for window in self.windows.iter().rev() {
+            window.blocks(trailers, first, end, &mut found);
+        }
+        found.sort_by_key(|found| found.frame.block);
+        found
+    }
+
+    /// Where in `found` a block of `len` bytes with this hash lies. Its pack is one of the new point's from now on.
+    pub(crate) fn take(
+        &self,
+        found: &[Found],
+        block: u32,
+        len: usize,
+        hash: &[u8; 32],
+    ) -> Option<FramePlace> {
+        let from = found.partition_point(|found| found.frame.block < block);
+        let same = found.iter().skip(from).take_while(|found| found.frame.block == block);
+        // The hash covers the content as it is, so that equal hashes mean equal lengths too.
+        let mut matching = same.filter(|found| found.frame.entry.hash == *hash);
+        let found = matching.find(|found| found.frame.can_hold(len).unwrap_or(false))?;
+        if found.pack.set_used() {
+            self.bytes.fetch_add(found.pack.info.object_len, Ordering::Relaxed);
+        }
+        Some(FramePlace {
+            lineage: found.lineage,
+            pack: found.pack.number,
+            ordinal: found.frame.ordinal,
+            offset: found.frame.offset,
+            len: found.frame.entry.frame_len(),
+        })
+    }
+
+    /// Pages of the table of the `slot`th run that are settled when all blocks before `low` are; with `None`, all that are left.
+    pub(crate) fn pages(&self, slot: usize, low: Option<u32>) -> Vec<TakenPage> {
+        self.windows.get(slot).map(|window| window.lock().settled_pages(low)).unwrap_or_default()
+    }
+}
+
+impl Window {
+    /// `None` where the run has no pack of the volume.
+    fn open(run: LeftoverRun, cancel: &CancelToken) -> Result<Option<Window>, EngineError> {
+        let mut state = State::default();
+        state.list(&run)?;
+        if state.listed.is_empty() {
+            return Ok(None);
+        }
+        let damaged = damaged_packs(&run)?;
+        Ok(Some(Window { run, damaged, cancel: cancel.clone(), state: Mutex::new(state) }))
+    }
+
+    fn blocks(&self, trailers: &Trailers, first: u32, end: u32, found: &mut Vec<Found>) {
+        let packs: Vec<Arc<LeftoverPack>> = {
+            let mut state = self.lock();
+            self.load(&mut state, trailers, end);
+            let near =
+                |pack: &&Arc<LeftoverPack>| pack.info.first_block < end && pack.info.last_block >= first;
+            state.packs.values().filter(near).cloned().collect()
+        };
+        for pack in packs {
+            match self.run.frames(trailers, &pack, first, end) {
+                Ok(frames) => found.extend(frames.into_iter().map(|frame| Found {
+                    frame,
+                    pack: pack.clone(),
+                    lineage: self.run.lineage,
+                })),
+                Err(error) => self.warn(&mut self.lock(), &error),
+            }
+        }
+    }
+
+    /// Opens packs until [`AHEAD`] of them begin at `end` or later.
+    fn load(&self, state: &mut State, trailers: &Trailers, end: u32) {
+        while state.packs.values().filter(|pack| pack.info.first_block >= end).count() < AHEAD {
+            // Whoever reads the volume ends the backup; here it is enough to go no further.
+            if self.cancel.is_cancelled() {
+                return;
+            }
+            let next = match state.next(&self.run) {
+                Ok(Some(next)) => next,
+                Ok(None) => return,
+                Err(error) => return self.give_up(state, &error),
+            };
+            let (number, object_len) = next;
+            state.loaded_to = number + 1;
+            if self.damaged.contains(&number) {
+                continue;
+            }
+            match self.run.open(trailers, number, object_len) {
+                Ok(pack) => {
+                    state.refused = 0;
+                    state.packs.insert(number, Arc::new(pack));
+                }
+                Err(error @ (EngineError::Object { .. } | EngineError::Damaged { .. })) => {
+                    state.refused += 1;
+                    if state.refused == REFUSED_MAX {
+                        return self.give_up(state, &error);
+                    }
+                    self.warn(state, &error);
+                }
+                Err(error) => return self.give_up(state, &error),
+            }
+        }
+    }
+
+    fn give_up(&self, state: &mut State, error: &EngineError) {
+        self.warn(state, error);
+        state.listed.clear();
+        state.list_ended = true;
+    }
+
+    /// Once per run and volume.
+    fn warn(&self, state: &mut State, error: &EngineError) {
+        if !std::mem::replace(&mut state.warned, true) {
+            tracing::warn!(
+                run = %self.run.path.point, volume = %self.run.path.volume, %error,
+                "cannot use a pack of an unfinished run; storing its blocks anew"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next pack's number and length; they ascend as names do.
+    fn next(&mut self, run: &LeftoverRun) -> Result<Option<(u32, u64)>, EngineError> {
+        while self.listed.is_empty() && !self.list_ended {
+            self.list(run)?;
+        }
+        Ok(self.listed.pop_front())
+    }
+
+    fn list(&mut self, run: &LeftoverRun) -> Result<(), EngineError> {
+        let prefix = object_key::volume_prefix(&run.path);
+        let page = run.store.list(&prefix, self.list_after.as_deref(), 1_000)?;
+        for object in page.objects {
+            if let Ok((_, _, DataObject::Pack { number, .. })) = object_key::parse_data(object.key.as_str()) {
+                self.listed.push_back((number, object.len));
+            }
+        }
+        self.list_ended = page.next.is_none();
+        self.list_after = page.next;
+        Ok(())
+    }
+
+    fn settled_pages(&mut self, low: Option<u32>) -> Vec<TakenPage> {
+        if low.is_none() {
+            self.listed.clear();
+            self.list_ended = true;
+        }
+        let is_settled = |pack: &LeftoverPack| low.is_none_or(|low| pack.info.last_block < low);
+        self.packs.retain(|_, pack| pack.is_used() || !is_settled(pack));
+        let mut pages = Vec::new();
+        loop {
+            let first = self.next_page.saturating_mul(PACK_TABLE_PAGE_PACKS);
+            let end = first.saturating_add(PACK_TABLE_PAGE_PACKS);
+            let all_loaded = self.list_ended && self.listed.is_empty();
+            let is_over = all_loaded && self.packs.range(first..).next().is_none();
+            let is_loaded = all_loaded || self.loaded_to >= end;
+            if is_over || !is_loaded || !self.packs.range(first..end).all(|(_, pack)| is_settled(pack)) {
+                return pages;
+            }
+            let mut page = vec![None; PACK_TABLE_PAGE_PACKS as usize];
+            let later = self.packs.split_off(&end);
+            for (number, pack) in std::mem::replace(&mut self.packs, later) {
+                if let Some(slot) = page.get_mut((number - first) as usize) {
+                    *slot = Some(pack.info.clone());
+                }
+            }
+            pages.push(page);
+            self.next_page += 1;
+        }
+    }
+}
+
+/// Packs of the run in which verify found damage, when another point had taken them over too.
+fn damaged_packs(run: &LeftoverRun) -> Result<BTreeSet<u32>, EngineError> {
+    let VolumePath { plan, point, volume, .. } = &run.path;
+    let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());
+    let mut damaged = BTreeSet::new();
+    for object in coffer_store::list_all(run.store.as_ref(), &prefix)? {
+        let key = object.key.as_str();
+        let (_, _, _, number, _) = object_key::parse_damaged(key).map_err(EngineError::object(key))?;
+        damaged.insert(number);
+    }
+    Ok(damaged)
+}

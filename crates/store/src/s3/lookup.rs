@@ -1,0 +1,109 @@
+//! Looking objects up: whether they are there, how long they are, and what time it is at the server.
+//!
+//! That something is absent decides about data, so it is believed only where S3 itself says it: an answer to HEAD has no body, and any
+//! gateway can say 404.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::ChecksumMode;
+
+use super::S3Store;
+use super::checksum::{Crc, Running};
+use super::failure::{Failure, Kind};
+use super::objects::next;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::port::{ObjectInfo, Operation};
+
+/// What is looked up to hear the server's clock; it need not exist.
+const CLOCK_KEY: &str = "coffer.json";
+
+impl S3Store {
+    /// One HEAD. Where a 404 might be anybody's, a GET asks for S3's own word.
+    async fn look_up(&self, key: &str, checksum: bool) -> Result<HeadObjectOutput, Failure> {
+        let head = self.connected.client.head_object().bucket(&self.address.bucket).key(self.name(key));
+        let head = head.set_checksum_mode(checksum.then_some(ChecksumMode::Enabled));
+        match head.send().await.map_err(Failure::from) {
+            Err(Failure { kind: Kind::NotOurs404, .. }) => match self.start_get(key, Some("bytes=0-0")).await
+            {
+                Err(failure) if failure.kind != Kind::Range => Err(failure),
+                _ => Err(Failure::new(Kind::Broken, "an object that HEAD does not find and GET does")),
+            },
+            answer => answer,
+        }
+    }
+
+    /// Whether `key` holds an object of this length and checksum.
+    pub(super) fn holds(&self, key: &Key, len: u64, crc: Crc) -> Result<bool, StoreError> {
+        let found =
+            self.call(Operation::Head, key.as_str(), async |_| self.look_up(key.as_str(), true).await);
+        let found = match found {
+            Ok(found) => found,
+            Err(Failure { kind: Kind::NotFound, .. }) => return Ok(false),
+            Err(failure) => return Err(self.error(Operation::Head, key.as_str(), failure)),
+        };
+        if found.content_length().and_then(|len| u64::try_from(len).ok()) != Some(len) {
+            return Ok(false);
+        }
+        match found.checksum_crc64_nvme() {
+            Some(text) => Ok(crc.agrees_with(Some(text))),
+            None => Ok(self.crc_of_stored(key)? == crc),
+        }
+    }
+
+    /// Which of the checksums that Coffer can send the server keeps with an object.
+    pub(super) fn find_checksum(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
+        self.request(Operation::Head, key.as_str(), async |_| {
+            let found = self.look_up(key.as_str(), true).await?;
+            Ok(found.checksum_crc64_nvme().map(|_| "crc64nvme"))
+        })
+    }
+
+    /// Reads an object for its checksum: the way out where the server keeps none.
+    fn crc_of_stored(&self, key: &Key) -> Result<Crc, StoreError> {
+        self.request(Operation::Get, key.as_str(), async |_| {
+            let mut answer = self.start_get(key.as_str(), None).await?;
+            let mut running = Running::new();
+            while let Some(bytes) = next(&mut answer).await? {
+                running.add(&bytes);
+            }
+            Ok(running.crc())
+        })
+    }
+
+    pub(super) fn head_object(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
+        self.request(Operation::Head, key.as_str(), async |_| {
+            let found = self.look_up(key.as_str(), false).await?;
+            let len = found.content_length().and_then(|len| u64::try_from(len).ok());
+            let (Some(len), Some(_)) = (len, found.e_tag()) else {
+                return Err(Failure::new(
+                    Kind::Broken,
+                    "an answer without length or ETag, which is no object",
+                ));
+            };
+            Ok(ObjectInfo { key: key.clone(), len, modified: whole_seconds(found.last_modified()) })
+        })
+    }
+
+    /// Any answer tells the time, also that there is no repository yet.
+    pub(super) fn server_time(&self) -> Result<SystemTime, StoreError> {
+        self.request(Operation::Now, CLOCK_KEY, async |_| {
+            match self.look_up(CLOCK_KEY, false).await {
+                Ok(_) | Err(Failure { kind: Kind::NotFound | Kind::Denied, .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+            self.connected
+                .http
+                .server_time()
+                .ok_or_else(|| Failure::new(Kind::Refused, "an answer without a date"))
+        })
+    }
+}
+
+/// The server's times in whole seconds: listings tell milliseconds where look-ups do not.
+pub(super) fn whole_seconds(time: Option<&DateTime>) -> SystemTime {
+    let seconds = time.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or(0);
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
