@@ -142,20 +142,25 @@ pub(crate) fn commit(
     Ok(signed.payload)
 }
 
-/// Rules `check_own_ending`, `check_parent`, `check_taken_ending`: a run that prune has ended, or whose base is gone, is no success.
+/// Whether the end of an id was announced. Such a record is never deleted.
+pub(super) fn is_ending(repository: &Repository, team: &Label, id: &Id) -> Result<bool, EngineError> {
+    Ok(repository.store().exists(&store_key(&object_key::ending(team, id))?)?)
+}
+
+/// Rules `check_own_ending`, `check_parent`, `parent_by_ending`, `check_taken_ending`: a run that prune has ended, or whose base is gone, is no
+/// success.
 fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineError> {
-    let store = repository.store().as_ref();
     let fenced = |reason: String| EngineError::Fenced { run: manifest.point, reason };
-    let ending = |id: &Id| {
-        store.exists(&store_key(&object_key::ending(&manifest.team, id))?).map_err(EngineError::from)
-    };
+    let ending = |id: &Id| is_ending(repository, &manifest.team, id);
     if ending(&manifest.point)? {
         return Err(fenced("prune ended it while it was running".into()));
     }
-    if let Some(parent) = &manifest.parent
-        && !store.exists(&store_key(&object_key::manifest(&manifest.plan_id(), parent))?)?
-    {
-        return Err(fenced(format!("its parent {parent} was forgotten while it was running")));
+    if let Some(parent) = &manifest.parent {
+        // The manifest alone proves nothing: a late duplicate of its PUT can bring it back. The `ending` record stays.
+        let manifest_key = store_key(&object_key::manifest(&manifest.plan_id(), parent))?;
+        if ending(parent)? || !repository.store().exists(&manifest_key)? {
+            return Err(fenced(format!("its parent {parent} was forgotten while it was running")));
+        }
     }
     for id in &manifest.taken_over {
         if ending(id)? {

@@ -25,6 +25,20 @@ pub(super) fn open_chain(
     run: Id,
     newest: Option<Id>,
 ) -> Result<(TypeChoice, Opened), EngineError> {
+    // Rule parent_not_ending: what builds on it could only be fenced.
+    if let Some(parent) = choice.parent.take() {
+        if !commit::is_ending(repository, &request.plan.team, &parent.id)? {
+            choice.parent = Some(parent);
+        } else if matches!(choice.reason, Reason::AskedIncremental(_)) {
+            return Err(EngineError::Refused(format!(
+                "--type incremental: the newest point {} is being ended by forget or prune; use --type auto or full",
+                parent.id
+            )));
+        } else {
+            tracing::warn!(parent = %parent.id, "parent is being ended; making a full backup");
+            choice.reason = Reason::ParentUnusable;
+        }
+    }
     if let Some(parent) = &choice.parent {
         let opened = load_manifest(repository, parent).and_then(|manifest| {
             Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest))

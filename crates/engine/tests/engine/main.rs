@@ -8,6 +8,7 @@ mod faults;
 mod history;
 mod keys;
 mod lists;
+mod parent;
 mod partial;
 mod power_cut;
 mod prune;
