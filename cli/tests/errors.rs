@@ -118,7 +118,12 @@ const CASES: &[Case] = &[
     ("backup --repo REPO --key writer.key --plan web --full-every 257 disk.img", 2, "257", "usage"),
     ("backup --repo REPO --key writer.key --plan web --full-every 0 disk.img", 2, "'0'", "usage"),
     ("backup --repo REPO --key writer.key --plan web --changes list:x.json disk.img", 2, "yet", "usage"),
-    ("backup --repo REPO --key writer.key --plan web --io uring disk.img", 2, "auto or pread", "usage"),
+    (
+        "backup --repo REPO --key writer.key --plan web --io libaio disk.img",
+        2,
+        "auto, uring or pread",
+        "usage",
+    ),
     (
         "backup --repo REPO --key writer.key --plan web --block-size 100KiB disk.img",
         2,
