@@ -206,7 +206,12 @@ const CASES: &[Case] = &[
         "this run builds on point",
         "refused",
     ),
-    ("backup --repo REPO --key writer.key --plan web --io uring disk.img", 2, "auto or pread", "usage"),
+    (
+        "backup --repo REPO --key writer.key --plan web --io libaio disk.img",
+        2,
+        "auto, uring or pread",
+        "usage",
+    ),
     (
         "backup --repo REPO --key writer.key --plan web --block-size 100KiB disk.img",
         2,
@@ -236,7 +241,7 @@ const CASES: &[Case] = &[
         "future",
         "usage",
     ),
-    ("backup --repo REPO --key writer.key --plan web --limit-read 1MiB disk.img", 2, "--limit-read", "usage"),
+    ("backup --repo REPO --key writer.key --plan web --limit-read 0 disk.img", 2, "no limit", "usage"),
     // Points.
     ("show --repo REPO {absent}", 4, "there is no point", "not-found"),
     ("show --repo REPO latest", 2, "26 characters", "usage"),

@@ -27,7 +27,7 @@
 //!    them at any time later. The workers get [`crate::ReadError::EngineGone`].
 //! 6. Registered memory is a part of the arena's one mapping, and the ring keeps the arena.
 //!
-//! Miri cannot run io_uring and says so for the first call; what is pure here (`depth`, `registered`, `read_batch`) runs
+//! Miri cannot run io_uring; what is pure here (`depth`, `registered`, `read_batch`) runs
 //! under it. The hand-over is the standard library's channels, so there is no protocol of our own to put into loom.
 //!
 //! # Left out

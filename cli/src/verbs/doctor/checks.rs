@@ -18,6 +18,9 @@ const CLOCK_DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;
 /// Read from a device to see that it answers, bytes.
 const PROBE_READ_BYTES: usize = 4096;
 
+/// Room for the read that tries io_uring out, bytes.
+const PROBE_ARENA_BYTES: usize = 1 << 20;
+
 /// Checks so far.
 #[derive(Debug, Default)]
 pub(super) struct Checks(Vec<Check>);
@@ -144,7 +147,7 @@ impl Checks {
 
     /// What volumes are read with. Less than the best is no fault.
     pub(super) fn read_engine(&mut self) {
-        let arena = Arena::new(PROBE_READ_BYTES).map_err(|error| one_line(&error));
+        let arena = Arena::new(PROBE_ARENA_BYTES).map_err(|error| one_line(&error));
         let opener = arena
             .and_then(|arena| SourceOpener::new(EngineWish::Uring, &arena).map_err(|error| one_line(&error)));
         let text = match opener {

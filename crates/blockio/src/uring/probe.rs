@@ -23,6 +23,8 @@ use crate::handle::{Access, Handle};
 use crate::read_batch::ReadBatch;
 
 const NOP: u64 = 1 << 60;
+/// So long that it comes from the end of the arena where read buffers lie: no other part is touched, and registered.
+const BUFFER_BYTES: usize = 128 * 1024;
 /// A request that takes longer than this in memory will never be served.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -31,7 +33,7 @@ pub(super) fn try_out(flights: &mut Flights, arena: &Arc<Arena>, bell: &EventFd)
     try_nop(flights.ring()).map_err(UringError::failed("complete a request that does nothing"))?;
     try_bell(flights.ring(), bell).map_err(UringError::failed("wait for an event"))?;
     // A full arena is no reason to do without; then somebody else's read is the first.
-    let Some(buf) = arena.try_alloc(BUFFER_ALIGN_BYTES) else { return Ok(()) };
+    let Some(buf) = arena.try_alloc(BUFFER_BYTES) else { return Ok(()) };
     try_read(flights, ReadBatch::new(buf)).map_err(UringError::failed("read"))
 }
 
@@ -61,7 +63,9 @@ fn try_read(flights: &mut Flights, mut batch: ReadBatch) -> io::Result<()> {
     let key = flights.add(Order { batch, file, result });
     flights.submit_next(key)?;
     let completion = next_completion(flights.ring())?;
-    flights.land(completion).order.map(Order::send_back);
+    if let Some(order) = flights.land(completion).order {
+        order.send_back();
+    }
     error_of(completion.result)?;
     let batch = received.try_recv().map_err(|_| io::ErrorKind::UnexpectedEof)?;
     if batch.bytes() == pattern { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }

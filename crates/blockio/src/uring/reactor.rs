@@ -92,7 +92,9 @@ impl Reactor {
             }
             if self.flights.submit_next(key)? == Submitted::All {
                 self.backlog.pop_front();
-                self.flights.take_idle(key).map(Order::send_back);
+                if let Some(order) = self.flights.take_idle(key) {
+                    order.send_back();
+                }
             }
         }
         Ok(())
@@ -103,7 +105,9 @@ impl Reactor {
         while let Some(completion) = self.flights.ring().reap()? {
             let landed = self.flights.land(completion);
             self.depth.completed(landed.bytes, now_ns);
-            landed.order.map(Order::send_back);
+            if let Some(order) = landed.order {
+                order.send_back();
+            }
         }
         Ok(())
     }

@@ -45,22 +45,25 @@ impl Iterator for Loads<'_> {
 mod tests {
     use super::*;
 
-    fn check(runs: &[Range<u32>], blocks_max: u32, expected: &[&[Range<u32>]]) {
-        let loads: Vec<_> = Loads::new(runs, blocks_max).collect();
+    fn check(runs: &[(u32, u32)], blocks_max: u32, expected: &[&[(u32, u32)]]) {
+        let given: Vec<_> = runs.iter().map(|(start, end)| *start..*end).collect();
+        let loads: Vec<Vec<_>> = Loads::new(&given, blocks_max)
+            .map(|load| load.into_iter().map(|run| (run.start, run.end)).collect())
+            .collect();
         assert_eq!(loads, expected, "{runs:?} {blocks_max}");
     }
 
     #[test]
     fn long_runs_are_cut_and_short_ones_share_a_load() {
         check(&[], 4, &[]);
-        check(&[0..4, 6..7], 16, &[&[0..4, 6..7]]);
+        check(&[(0, 4), (6, 7)], 16, &[&[(0, 4), (6, 7)]]);
         check(
-            &[0..10, 12..13, 20..26],
+            &[(0, 10), (12, 13), (20, 26)],
             4,
-            &[&[0..4], &[4..8], &[8..10, 12..13, 20..21], &[21..25], &[25..26]],
+            &[&[(0, 4)], &[(4, 8)], &[(8, 10), (12, 13), (20, 21)], &[(21, 25)], &[(25, 26)]],
         );
-        check(&[3..4, 9..10, 11..12], 2, &[&[3..4, 9..10], &[11..12]]);
-        check(&[5..8, 9..11], 1, &[&[5..6], &[6..7], &[7..8], &[9..10], &[10..11]]);
-        check(&[4_000_000_000..u32::MAX], u32::MAX, &[&[4_000_000_000..u32::MAX]]);
+        check(&[(3, 4), (9, 10), (11, 12)], 2, &[&[(3, 4), (9, 10)], &[(11, 12)]]);
+        check(&[(5, 8), (9, 11)], 1, &[&[(5, 6)], &[(6, 7)], &[(7, 8)], &[(9, 10)], &[(10, 11)]]);
+        check(&[(4_000_000_000, u32::MAX)], u32::MAX, &[&[(4_000_000_000, u32::MAX)]]);
     }
 }
