@@ -83,15 +83,20 @@ pub fn unneeded(repository: &Repository, points: &[String]) -> Vec<String> {
     objects(repository.root()).into_iter().filter(|name| !is_needed(name)).collect()
 }
 
-/// The map and packs of every point in a volume's lineage.
+/// The map and packs of every point in a volume's lineage, and of unfinished runs the packs that were taken over.
 fn volume_objects(chain: &str, record: &Value) -> Vec<String> {
     let name = text(&record["name"]);
     let lineage = record["lineage"].as_array().expect("a lineage is a list");
     let of_entry = |entry: &Value| {
         let start = format!("{chain}/{}/{name}", text(&entry["point"]));
+        let pack = |number: u64| format!("{start}/p{number:08}");
+        if let Some(ranges) = entry["taken"].as_array() {
+            let ends = |range: &Value| [0, 1].map(|end| range[end].as_u64().expect("a range has two ends"));
+            return ranges.iter().map(ends).flat_map(|[first, last]| first..=last).map(pack).collect();
+        }
         let packs = entry["packs"].as_u64().expect("packs are counted");
         let mut keys = vec![format!("{start}/map")];
-        keys.extend((0..packs).map(|number| format!("{start}/p{number:08}")));
+        keys.extend((0..packs).map(pack));
         keys
     };
     lineage.iter().flat_map(of_entry).collect()

@@ -11,3 +11,4 @@ pub mod leftovers;
 pub mod moment;
 pub mod process;
 pub mod repository;
+pub mod s3;

@@ -83,8 +83,15 @@ impl Program {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(words);
-        for name in ["COFFER_REPO", "COFFER_KEY_FILE"] {
-            command.env_remove(name);
+        let tells = |name: &str| {
+            name.starts_with("AWS_")
+                || name.starts_with("COFFER_")
+                || name.to_ascii_uppercase().ends_with("_PROXY")
+        };
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(tells) {
+                command.env_remove(name);
+            }
         }
         command
     }

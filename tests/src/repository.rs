@@ -1,4 +1,4 @@
-//! A repository in a directory with its keys, and the commands on it. Must decide nothing: it only spells commands out.
+//! A repository with its keys, and the commands on it. Must decide nothing: it only spells commands out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,11 +10,46 @@ use crate::process::{Outcome, Program, run};
 /// The plan of all backups here.
 pub const PLAN: &str = "work";
 
+/// Where a repository is, and how the program is told.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Its address.
+    pub url: String,
+    /// The directory in which its objects can be seen, if there is one.
+    pub root: PathBuf,
+    /// What the program finds in its environment: credentials, a proxy.
+    pub environment: Vec<(String, String)>,
+    /// Options before all others.
+    pub options: Vec<String>,
+}
+
+impl Place {
+    /// A directory.
+    pub fn directory(root: &Path) -> Self {
+        Self { url: format!("file://{}", root.display()), root: root.into(), ..Self::default() }
+    }
+
+    /// An address on S3 with these credentials.
+    pub fn s3(url: &str, access: &str, secret: &str) -> Self {
+        let place = Self { url: url.to_owned(), ..Self::default() };
+        let place = place.with("AWS_ACCESS_KEY_ID", access).with("AWS_SECRET_ACCESS_KEY", secret);
+        // What the machine itself might offer is not asked for.
+        place.with("AWS_EC2_METADATA_DISABLED", "true")
+    }
+
+    /// With one more word in the environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
 /// A repository and its keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repository {
     program: Program,
-    root: PathBuf,
+    place: Place,
     keys: PathBuf,
 }
 
@@ -22,16 +57,32 @@ impl Repository {
     /// Makes a repository in `root`, with its keys in `keys`, which is there.
     #[track_caller]
     pub fn init(program: &Program, root: &Path, keys: &Path) -> Self {
-        let repository = Self { program: program.clone(), root: root.into(), keys: keys.into() };
-        let (recovery, writer) = (repository.key("recovery.key"), repository.key("writer.key"));
-        let words = ["init", "--json", "--key-out", &recovery, "--writer-key-out", &writer];
-        run(repository.command(&words, None)).expect_status(0);
+        let repository = Self::at(program, Place::directory(root), keys);
+        run(repository.init_command()).expect_status(0);
         repository
+    }
+
+    /// The repository at a place, made or not, with its keys in `keys`.
+    pub fn at(program: &Program, place: Place, keys: &Path) -> Self {
+        Self { program: program.clone(), place, keys: keys.into() }
+    }
+
+    /// The same one, seen from another place.
+    #[must_use]
+    pub fn seen_from(&self, place: Place) -> Self {
+        Self { place, ..self.clone() }
+    }
+
+    /// What makes it.
+    pub fn init_command(&self) -> Command {
+        let (recovery, writer) = (self.key("recovery.key"), self.key("writer.key"));
+        let words = ["init", "--json", "--key-out", &recovery, "--writer-key-out", &writer];
+        self.command(&words, None)
     }
 
     /// Its directory.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.place.root
     }
 
     /// A backup of `volumes`, each NAME=PATH.
@@ -96,9 +147,11 @@ impl Repository {
         outcome
     }
 
-    fn command(&self, words: &[&str], key: Option<&str>) -> Command {
+    /// Any verb, with one of the keys.
+    pub fn command(&self, words: &[&str], key: Option<&str>) -> Command {
         let mut command = self.program.command(words);
-        command.arg("--repo").arg(format!("file://{}", self.root.display()));
+        command.args(&self.place.options).arg("--repo").arg(&self.place.url);
+        command.envs(self.place.environment.iter().map(|(name, value)| (name, value)));
         if let Some(key) = key {
             command.arg("--key").arg(self.key(key));
         }

@@ -15,7 +15,9 @@ pub(crate) struct Tally {
     pub(crate) forgotten: u64,
     pub(crate) volumes_compared: u64,
     pub(crate) restores_finished: u64,
+    /// Backups that took packs of killed runs over, and the bytes of these packs.
     pub(crate) resumed: u64,
+    pub(crate) resumed_bytes: u64,
 }
 
 impl Tally {
@@ -28,7 +30,7 @@ impl Tally {
             assert!(*killed > 0, "none of {runs} runs of {verb:?} was killed");
         }
         assert_eq!(self.kills.len(), Verb::ALL.len(), "every command had its turn: {self}");
-        assert!(self.points > 0 && self.volumes_compared > 0, "{self}");
+        assert!(self.points > 0 && self.volumes_compared > 0 && self.resumed_bytes > 0, "{self}");
     }
 }
 
@@ -40,13 +42,14 @@ impl fmt::Display for Tally {
         write!(
             formatter,
             "{} points made ({} by killed runs), {} forgotten, {} volumes compared, {} killed restores finished, {} backups took \
-             bytes over",
+             {} bytes over",
             self.points,
             self.points_of_killed,
             self.forgotten,
             self.volumes_compared,
             self.restores_finished,
-            self.resumed
+            self.resumed,
+            self.resumed_bytes
         )
     }
 }

@@ -119,7 +119,9 @@ impl World {
                 "reported and not there\n{}",
                 outcome.story()
             );
-            self.tally.resumed += u64::from(report["resumed_bytes"].as_u64() > Some(0));
+            let resumed_bytes = report["resumed_bytes"].as_u64().expect("a number");
+            self.tally.resumed += u64::from(resumed_bytes > 0);
+            self.tally.resumed_bytes += resumed_bytes;
         }
         if let Some(point) = new.first() {
             self.tally.points += 1;

@@ -173,6 +173,21 @@ pub(super) fn abort(store: &dyn ObjectStore) {
     put(store, "u/abort", whole);
 }
 
+pub(super) fn listed_by_name(store: &dyn ObjectStore) {
+    let uploads = [start(store, "u/name/1"), start(store, "u/name/2"), start(store, "u/name/2")];
+    let found = |name: &str| {
+        let found = store.list_uploads(name).expect("a list succeeds");
+        found.into_iter().map(|it| it.upload).collect::<Vec<_>>()
+    };
+    assert_eq!(found("u/name/1"), uploads[..1]);
+    let both = found("u/name/2");
+    assert!(both.len() == 2 && both.contains(&uploads[1]) && both.contains(&uploads[2]), "{both:?}");
+    for upload in &uploads {
+        store.abort_upload(upload).expect("an abort succeeds");
+    }
+    assert_eq!((found("u/name/1"), found("u/name/2")), (vec![], vec![]));
+}
+
 pub(super) fn listed(store: &dyn ObjectStore) {
     assert!(store.list_uploads("").expect("a list succeeds").is_empty());
     let before = store.now().expect("a store tells its time");

@@ -149,7 +149,8 @@ impl Failure {
 /// versitygw, whose puts lose against deletes that clear their directory away.
 fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
     match code {
-        "NoSuchKey" => Kind::NotFound,
+        // MinIO's names for names that nothing can have there.
+        "NoSuchKey" | "XMinioInvalidObjectName" | "XMinioInvalidResourceName" => Kind::NotFound,
         // The SDK's own word for a 404 without a body.
         "NotFound" if has_request_id => Kind::NotFound,
         "ExistingObjectIsDirectory" => Kind::Clash,

@@ -72,6 +72,10 @@ impl S3Store {
             let mut page = ListPage::default();
             for object in answer.contents() {
                 let key = object.key().and_then(|name| self.key_of(name)).unwrap_or_default();
+                if !key.starts_with(prefix) {
+                    let detail = "a list with a name that does not begin with what was asked for";
+                    return Err(Failure::new(Kind::Broken, detail));
+                }
                 page.next = Some(key.to_owned());
                 let len = object.size().and_then(|len| u64::try_from(len).ok());
                 if let (Ok(key), Some(len)) = (Key::new(key), len) {

@@ -21,17 +21,22 @@ use crate::port::{ObjectInfo, Operation};
 const CLOCK_KEY: &str = "coffer.json";
 
 impl S3Store {
-    /// One HEAD. Where a 404 might be anybody's, a GET asks for S3's own word.
+    /// One HEAD. It cannot say why it fails, so where that matters a GET asks for S3's own words.
     async fn look_up(&self, key: &str, checksum: bool) -> Result<HeadObjectOutput, Failure> {
         let head = self.connected.client.head_object().bucket(&self.address.bucket).key(self.name(key));
         let head = head.set_checksum_mode(checksum.then_some(ChecksumMode::Enabled));
-        match head.send().await.map_err(Failure::from) {
-            Err(Failure { kind: Kind::NotOurs404, .. }) => match self.start_get(key, Some("bytes=0-0")).await
-            {
-                Err(failure) if failure.kind != Kind::Range => Err(failure),
-                _ => Err(Failure::new(Kind::Broken, "an object that HEAD does not find and GET does")),
-            },
-            answer => answer,
+        let failure = match head.send().await.map_err(Failure::from) {
+            Err(failure) if matches!(failure.kind, Kind::NotOurs404 | Kind::Denied | Kind::Refused) => {
+                failure
+            }
+            answer => return answer,
+        };
+        match self.start_get(key, Some("bytes=0-0")).await {
+            Err(said) if said.kind != Kind::Range => Err(said),
+            _ if failure.kind == Kind::NotOurs404 => {
+                Err(Failure::new(Kind::Broken, "an object that HEAD does not find and GET does"))
+            }
+            _ => Err(failure),
         }
     }
 

@@ -1,0 +1,277 @@
+//! The double's requests: what S3 calls things, translated to the model. Decides nothing itself.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectsInput, DeleteObjectsOutput, ETag, ETagCondition, GetObjectInput, GetObjectOutput,
+    HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, MultipartUpload,
+    Object as ListedObject, Part, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput,
+    UploadPartOutput,
+};
+use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::model::{NamedPart, No, check_crc, e_tag};
+use super::{BUCKET, State};
+
+pub(super) struct Requests(pub(super) Arc<State>);
+
+const PAGE_LEN_MAX: i32 = 1_000;
+
+#[async_trait::async_trait]
+impl S3 for Requests {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let once = once(input.if_none_match.as_ref())?;
+        let body = whole(input.body).await?;
+        let object = self.0.model.put(&input.key, body, input.checksum_crc64nvme.as_deref(), once)?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(object.e_tag)),
+            checksum_crc64nvme: Some(object.crc),
+            ..PutObjectOutput::default()
+        }))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let object = self.0.model.get(&input.key)?;
+        let len = object.body.len();
+        let range = match &input.range {
+            None => None,
+            Some(range) => Some(range.check(len as u64).map_err(|_| s3_error!(InvalidRange))?),
+        };
+        let content_range =
+            range.as_ref().map(|range| format!("bytes {}-{}/{len}", range.start, range.end - 1));
+        let body = match &range {
+            None => object.body,
+            Some(range) => object.body.slice(index(range.start)..index(range.end)),
+        };
+        Ok(S3Response::new(GetObjectOutput {
+            content_length: Some(length(body.len())),
+            content_range,
+            body: Some(StreamingBlob::from(Body::from(body))),
+            e_tag: Some(ETag::Strong(object.e_tag)),
+            last_modified: Some(object.modified.into()),
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let object = self.0.model.get(&input.key)?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(length(object.body.len())),
+            e_tag: Some(ETag::Strong(object.e_tag)),
+            last_modified: Some(object.modified.into()),
+            checksum_crc64nvme: input.checksum_mode.is_some().then_some(object.crc),
+            ..HeadObjectOutput::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let max = input.max_keys.unwrap_or(PAGE_LEN_MAX).clamp(0, PAGE_LEN_MAX);
+        let after = input.continuation_token.or(input.start_after).unwrap_or_default();
+        let (found, more) = self.0.model.list(&input.prefix.unwrap_or_default(), &after, index(max as u64));
+        let token = found.last().filter(|_| more).map(|(key, _)| key.clone());
+        let listed = found.into_iter().map(|(key, object)| ListedObject {
+            key: Some(key),
+            size: Some(length(object.body.len())),
+            e_tag: Some(ETag::Strong(object.e_tag)),
+            last_modified: Some(object.modified.into()),
+            ..ListedObject::default()
+        });
+        Ok(S3Response::new(ListObjectsV2Output {
+            contents: Some(listed.collect()),
+            is_truncated: Some(more),
+            next_continuation_token: token,
+            max_keys: Some(max),
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        if input.delete.objects.len() > 1_000 {
+            return Err(s3_error!(MalformedXML));
+        }
+        for object in &input.delete.objects {
+            self.0.model.delete(&object.key);
+        }
+        Ok(S3Response::new(DeleteObjectsOutput::default()))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            upload_id: Some(self.0.model.start_upload(&input.key)),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            ..CreateMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let body = whole(input.body).await?;
+        let crc = check_crc(&body, input.checksum_crc64nvme.as_deref())?;
+        let e_tag = e_tag(&body);
+        self.0.model.put_part(&input.key, &input.upload_id, input.part_number, body)?;
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(e_tag)),
+            checksum_crc64nvme: Some(crc),
+            ..UploadPartOutput::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let once = once(input.if_none_match.as_ref())?;
+        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let named = parts.into_iter().map(|part| NamedPart {
+            number: part.part_number.unwrap_or_default(),
+            e_tag: part.e_tag.map(|tag| tag.value().to_owned()).unwrap_or_default(),
+            crc: part.checksum_crc64nvme,
+        });
+        let named: Vec<_> = named.collect();
+        let crc = input.checksum_crc64nvme;
+        let object = self.0.model.complete(&input.key, &input.upload_id, &named, crc.as_deref(), once)?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(ETag::Strong(object.e_tag)),
+            checksum_crc64nvme: Some(object.crc),
+            checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+            ..CompleteMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        known(&request.input.bucket)?;
+        self.0.model.abort(&request.input.key, &request.input.upload_id)?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let (key, id) = (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
+        let mut found = self.0.model.uploads(&input.prefix.unwrap_or_default(), (&key, &id));
+        // Pages of two, so that whoever reads the first one only is found out.
+        let more = found.len() > 2;
+        found.truncate(2);
+        let last = found.last().filter(|_| more).cloned();
+        let uploads = found.into_iter().map(|(id, upload)| MultipartUpload {
+            key: Some(upload.key),
+            upload_id: Some(id),
+            initiated: Some(upload.started.into()),
+            ..MultipartUpload::default()
+        });
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads.collect()),
+            is_truncated: Some(more),
+            next_key_marker: last.as_ref().map(|(_, upload)| upload.key.clone()),
+            next_upload_id_marker: last.map(|(id, _)| id),
+            ..ListMultipartUploadsOutput::default()
+        }))
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = request.input;
+        known(&input.bucket)?;
+        let upload = self.0.model.upload(&input.key, &input.upload_id)?;
+        let parts = upload.parts.iter().map(|(number, body)| Part {
+            part_number: Some(*number),
+            size: Some(length(body.len())),
+            e_tag: Some(ETag::Strong(e_tag(body))),
+            ..Part::default()
+        });
+        Ok(S3Response::new(ListPartsOutput { parts: Some(parts.collect()), ..ListPartsOutput::default() }))
+    }
+}
+
+impl From<No> for S3Error {
+    fn from(no: No) -> Self {
+        match no {
+            No::BadDigest => s3_error!(BadDigest),
+            No::EntityTooSmall => s3_error!(EntityTooSmall),
+            No::InvalidPart => s3_error!(InvalidPart),
+            No::InvalidPartOrder => s3_error!(InvalidPartOrder),
+            No::MalformedParts => s3_error!(MalformedXML),
+            No::NoSuchKey => s3_error!(NoSuchKey),
+            No::NoSuchUpload => s3_error!(NoSuchUpload),
+            No::Precondition => s3_error!(PreconditionFailed),
+        }
+    }
+}
+
+fn known(bucket: &str) -> S3Result<()> {
+    if bucket == BUCKET { Ok(()) } else { Err(s3_error!(NoSuchBucket)) }
+}
+
+/// AWS takes only `*`.
+fn once(condition: Option<&ETagCondition>) -> S3Result<bool> {
+    match condition {
+        None => Ok(false),
+        Some(condition) if condition.is_any() => Ok(true),
+        Some(_) => Err(s3_error!(NotImplemented)),
+    }
+}
+
+async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
+    let Some(mut body) = body else { return Ok(Bytes::new()) };
+    let mut whole = BytesMut::new();
+    // A signature that does not fit shows here, too.
+    while let Some(bytes) = body.try_next().await.map_err(broken)? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}
+
+fn broken(error: s3s::StdError) -> S3Error {
+    S3Error::with_message(s3s::S3ErrorCode::IncompleteBody, error.to_string())
+}
+
+fn length(len: usize) -> i64 {
+    i64::try_from(len).expect("memory is smaller than 2^63 bytes")
+}
+
+fn index(at: u64) -> usize {
+    usize::try_from(at).expect("it lies inside of something in memory")
+}

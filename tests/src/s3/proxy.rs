@@ -1,0 +1,234 @@
+//! A bad line between us and a server that speaks plain HTTP: it passes requests on, and does to chosen ones what networks, gateways and
+//! servers under load do.
+//!
+//! What a fault strikes is decided by the kind of request and a count, so that a run can be had again. It must never strike without
+//! being told to.
+
+mod fault;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{Backlog, listen};
+
+use super::message::Message;
+use fault::{Act, act};
+pub use fault::{Fault, Plan, Step, Times};
+
+/// How long connections are refused, each time.
+pub const REFUSED: Duration = Duration::from_millis(60);
+
+/// A proxy in front of one server.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: SocketAddr,
+    listener: TcpListener,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Option<Plan>,
+    struck: u64,
+    seen: BTreeMap<Step, u64>,
+    connections: BTreeMap<u64, TcpStream>,
+    connections_made: u64,
+    /// Nobody is let in until then; `None` in it means until somebody says so.
+    shut: Option<Option<Instant>>,
+    over: bool,
+}
+
+impl Proxy {
+    /// Listens on a free port and passes everything on to `server`.
+    pub fn start(server: SocketAddr) -> Self {
+        let listener = listen_on_fixed_port();
+        let address = listener.local_addr().expect("a listener has an address");
+        let shared = Arc::new(Shared { server, listener, state: Mutex::default(), changed: Condvar::new() });
+        let acceptor = std::thread::spawn({
+            let shared = shared.clone();
+            move || accept(&shared)
+        });
+        Proxy { shared, address, acceptor: Some(acceptor) }
+    }
+
+    /// Where it listens, as an endpoint.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Strikes by this plan from now on; [`None`] heals the line.
+    pub fn set_plan(&self, plan: Option<Plan>) {
+        let mut state = self.shared.lock();
+        state.plan = plan;
+        state.struck = 0;
+        state.shut = None;
+        self.shared.changed.notify_all();
+    }
+
+    /// Refuses connections and breaks those there are, until the line is healed.
+    pub fn cut(&self) {
+        self.shared.shut(None);
+    }
+
+    /// How many requests the plan has struck.
+    pub fn struck(&self) -> u64 {
+        self.shared.lock().struck
+    }
+
+    /// How many requests of each kind came.
+    pub fn seen(&self) -> BTreeMap<Step, u64> {
+        self.shared.lock().seen.clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.lock().over = true;
+        self.shared.shut(None);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops listening, so that the kernel refuses who comes; the port stays ours.
+    fn shut(&self, time: Option<Duration>) {
+        let mut state = self.lock();
+        state.shut = Some(time.map(|time| Instant::now() + time));
+        for connection in state.connections.values() {
+            reset(connection);
+        }
+        // On Linux this ends the listening, also that of a thread which waits in it.
+        let _ = nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        self.changed.notify_all();
+    }
+
+    /// Waits while the door is shut; whether it is worth listening again.
+    fn wait_until_open(&self) -> bool {
+        let mut state = self.lock();
+        while !state.over {
+            let Some(until) = state.shut else { return true };
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => {
+                    state.shut = None;
+                    return true;
+                }
+                Some(left) => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        false
+    }
+
+    /// What to do with a request of this kind.
+    fn strike(&self, step: Step) -> Option<Fault> {
+        let mut state = self.lock();
+        *state.seen.entry(step).or_default() += 1;
+        let plan = state.plan.filter(|plan| plan.step == step && plan.times.allows(state.struck))?;
+        state.struck += 1;
+        Some(plan.fault)
+    }
+}
+
+/// Listens on a port that was asked for by number: one that the kernel chose is given back when listening ends.
+fn listen_on_fixed_port() -> TcpListener {
+    for _ in 0..100 {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        if let Ok(listener) = TcpListener::bind(free.expect("listen on loopback")) {
+            return listener;
+        }
+    }
+    panic!("no port on loopback can be had");
+}
+
+fn accept(shared: &Arc<Shared>) {
+    loop {
+        match shared.listener.accept() {
+            Ok((client, _)) => serve(shared, client),
+            Err(_) => {
+                let open = shared.wait_until_open();
+                if !open || listen(&shared.listener, Backlog::MAXCONN).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Serves one connection on a thread of its own, which ends with it.
+fn serve(shared: &Arc<Shared>, client: TcpStream) {
+    let _ = client.set_nodelay(true);
+    let Ok(copy) = client.try_clone() else { return };
+    let number = {
+        let mut state = shared.lock();
+        state.connections_made += 1;
+        let number = state.connections_made;
+        state.connections.insert(number, copy);
+        number
+    };
+    let shared = shared.clone();
+    std::thread::spawn(move || {
+        // However it ended, the client finds out by itself.
+        let _ = pass_requests(&shared, &client);
+        shared.lock().connections.remove(&number);
+    });
+}
+
+fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
+    let server = TcpStream::connect(shared.server)?;
+    server.set_nodelay(true)?;
+    let (mut from_client, mut from_server) = (io::BufReader::new(client), io::BufReader::new(&server));
+    while let Some(head) = Message::read_head(&mut from_client)? {
+        let step = Step::of(&head);
+        let fault = shared.strike(step);
+        match act(fault, step, head, (&mut from_client, client), (&mut from_server, &server))? {
+            Act::GoOn => {}
+            Act::Hang => return hang(client),
+            Act::Reset => {
+                reset(client);
+                return Ok(());
+            }
+            Act::Refuse => {
+                let times = shared.lock().plan.map(|plan| plan.times);
+                shared.shut(times.and_then(Times::refused));
+                return Ok(());
+            }
+            Act::Close => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Does nothing until the client has had enough.
+fn hang(mut client: &TcpStream) -> io::Result<()> {
+    io::copy(&mut client, &mut io::sink()).map(drop)
+}
+
+/// Breaks a connection so that the other side hears of it as a reset.
+fn reset(stream: &TcpStream) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    let _ = nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &linger);
+    // Wakes who reads from it; closing the last handle makes the reset, where shutting down would send an orderly end first.
+    let _ = stream.shutdown(Shutdown::Read);
+}
