@@ -21,7 +21,7 @@ mod uploads;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -82,6 +82,8 @@ pub struct S3Store {
     patience: Patience,
     /// Whether the server has ever answered this value.
     established: AtomicBool,
+    /// Kinds of requests that the server has allowed, a bit for each.
+    done: AtomicU32,
     cancelled: Option<Arc<AtomicBool>>,
     uploads: Mutex<HashMap<String, OpenUpload>>,
     pages: Pages,
@@ -105,6 +107,7 @@ impl S3Store {
             gate: Gate::new(tuning.requests_max),
             patience,
             established: AtomicBool::new(false),
+            done: AtomicU32::new(0),
             cancelled: tuning.cancelled,
             uploads: Mutex::default(),
             pages: Pages::default(),

@@ -42,6 +42,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     plan: Option<Plan>,
+    /// How many plans there were before: what a plan began must not end up in the next one.
+    plans: u64,
     struck: u64,
     seen: BTreeMap<Step, u64>,
     connections: BTreeMap<u64, TcpStream>,
@@ -73,6 +75,7 @@ impl Proxy {
     pub fn set_plan(&self, plan: Option<Plan>) {
         let mut state = self.shared.lock();
         state.plan = plan;
+        state.plans += 1;
         state.struck = 0;
         state.shut = None;
         self.shared.changed.notify_all();
@@ -80,7 +83,8 @@ impl Proxy {
 
     /// Refuses connections and breaks those there are, until the line is healed.
     pub fn cut(&self) {
-        self.shared.shut(None);
+        let state = self.shared.lock();
+        self.shared.shut(state, None);
     }
 
     /// How many requests the plan has struck.
@@ -96,8 +100,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.lock().over = true;
-        self.shared.shut(None);
+        let mut state = self.shared.lock();
+        state.over = true;
+        self.shared.shut(state, None);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
@@ -110,8 +115,7 @@ impl Shared {
     }
 
     /// Stops listening, so that the kernel refuses who comes; the port stays ours.
-    fn shut(&self, time: Option<Duration>) {
-        let mut state = self.lock();
+    fn shut(&self, mut state: MutexGuard<'_, State>, time: Option<Duration>) {
         state.shut = Some(time.map(|time| Instant::now() + time));
         for connection in state.connections.values() {
             reset(connection);
@@ -141,13 +145,21 @@ impl Shared {
         false
     }
 
-    /// What to do with a request of this kind.
-    fn strike(&self, step: Step) -> Option<Fault> {
+    /// What to do with a request of this kind, and by which plan.
+    fn strike(&self, step: Step) -> (Option<Plan>, u64) {
         let mut state = self.lock();
         *state.seen.entry(step).or_default() += 1;
-        let plan = state.plan.filter(|plan| plan.step == step && plan.times.allows(state.struck))?;
-        state.struck += 1;
-        Some(plan.fault)
+        let plan = state.plan.filter(|plan| plan.step == step && plan.times.allows(state.struck));
+        state.struck += u64::from(plan.is_some());
+        (plan, state.plans)
+    }
+
+    /// Refuses connections as a plan says, if it still holds.
+    fn refuse(&self, plan: Option<Plan>, number: u64) {
+        let state = self.lock();
+        if let Some(plan) = plan.filter(|_| state.plans == number) {
+            self.shut(state, plan.times.refused());
+        }
     }
 }
 
@@ -201,7 +213,8 @@ fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
     let (mut from_client, mut from_server) = (io::BufReader::new(client), io::BufReader::new(&server));
     while let Some(head) = Message::read_head(&mut from_client)? {
         let step = Step::of(&head);
-        let fault = shared.strike(step);
+        let (plan, number) = shared.strike(step);
+        let fault = plan.map(|plan| plan.fault);
         match act(fault, step, head, (&mut from_client, client), (&mut from_server, &server))? {
             Act::GoOn => {}
             Act::Hang => return hang(client),
@@ -210,8 +223,7 @@ fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
                 return Ok(());
             }
             Act::Refuse => {
-                let times = shared.lock().plan.map(|plan| plan.times);
-                shared.shut(times.and_then(Times::refused));
+                shared.refuse(plan, number);
                 return Ok(());
             }
             Act::Close => return Ok(()),

@@ -221,7 +221,8 @@ impl BlockSource for Image {
     }
 
     fn data_ranges(&self, start: u64, end: u64) -> Result<Vec<Range<u64>>, ReadError> {
-        Ok(vec![start..end])
+        let all = start..end;
+        Ok(vec![all])
     }
 
     fn next_data(&self, offset: u64) -> Result<Option<u64>, ReadError> {

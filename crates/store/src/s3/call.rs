@@ -36,8 +36,8 @@ impl S3Store {
             if failure.kind.is_answer() {
                 self.established.store(true, Ordering::Relaxed);
             }
-            let next =
-                tries.failed_with(failure.kind, began.elapsed(), self.patience_now(operation), chance());
+            let kind = self.kind_to_act_on(operation, failure.kind);
+            let next = tries.failed_with(kind, began.elapsed(), self.patience_now(operation), chance());
             match next {
                 Next::GiveUp => return Err(failure),
                 Next::Wait(delay) => {
@@ -113,6 +113,12 @@ impl S3Store {
         self.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
+    /// Who was allowed to do the same before is refused by mistake, mostly: MinIO denies a put whose directory a delete just cleared away.
+    fn kind_to_act_on(&self, operation: Operation, kind: Kind) -> Kind {
+        let did_before = self.done.load(Ordering::Relaxed) & bit(operation) != 0;
+        if kind == Kind::Denied && did_before { Kind::Clash } else { kind }
+    }
+
     /// A person who wants to stop does not wait for a server that is gone.
     fn patience_now(&self, operation: Operation) -> Duration {
         match self.established.load(Ordering::Relaxed) {
@@ -138,11 +144,16 @@ impl S3Store {
 
     fn note_success(&self, operation: Operation, key: &str, failed: u32, elapsed: Duration) {
         self.established.store(true, Ordering::Relaxed);
+        self.done.fetch_or(bit(operation), Ordering::Relaxed);
         if failed >= 5 {
             let seconds = elapsed.as_secs();
             tracing::info!(%operation, key, tries = failed + 1, seconds, "server is back");
         }
     }
+}
+
+fn bit(operation: Operation) -> u32 {
+    1 << operation as u32
 }
 
 fn stopped() -> Failure {

@@ -2,6 +2,7 @@
 //!
 //! Pure. Credentials never belong into an address; no value of a switch that is not known is ever repeated.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -117,6 +118,9 @@ impl S3Address {
     /// [`UrlError`] says what is wrong and never repeats what may be a secret.
     pub(super) fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Url::parse(text).map_err(|_| malformed("cannot be read"))?;
+        if has_dots(text) {
+            return Err(malformed(PREFIX_FAULT));
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(malformed("holds credentials, which come from the environment or a profile only"));
         }
@@ -189,7 +193,7 @@ impl fmt::Display for S3Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}", self.bucket)?;
         if !self.prefix.is_empty() {
-            write!(f, "/{}", self.prefix)?;
+            write!(f, "/{}", self.prefix.replace('%', "%25"))?;
         }
         let mut mark = '?';
         for (name, value) in self.shown() {
@@ -259,6 +263,15 @@ fn bucket(host: &str) -> Result<String, UrlError> {
     Ok(host.to_owned())
 }
 
+const PREFIX_FAULT: &str =
+    "has a prefix with other signs than 0-9A-Za-z._%+=@,~- between single slashes, or with `.` or `..`";
+
+/// Whether a part of the path is `.` or `..`, written in any way: reading the address would resolve it without a word.
+fn has_dots(text: &str) -> bool {
+    let before_switches = text.split(['?', '#']).next().unwrap_or_default();
+    before_switches.split('/').any(|part| matches!(&*Cow::from(percent_decode_str(part)), b"." | b".."))
+}
+
 fn prefix(path: &str) -> Result<String, UrlError> {
     let text = percent_decode_str(path.trim_matches('/')).decode_utf8();
     let text = text.map_err(|_| malformed("has a prefix that is no UTF-8"))?.into_owned();
@@ -266,9 +279,7 @@ fn prefix(path: &str) -> Result<String, UrlError> {
         return Err(malformed("has a prefix of more than 120 bytes"));
     }
     if !text.is_empty() && Key::new(text.as_str()).is_err() {
-        return Err(malformed(
-            "has a prefix with other signs than 0-9A-Za-z._%+=@,~- between single slashes, or with `.` or `..`",
-        ));
+        return Err(malformed(PREFIX_FAULT));
     }
     Ok(text)
 }

@@ -32,6 +32,7 @@ fn every_address_shown_is_read_back_as_itself() {
     for text in [
         "s3://bucket",
         "s3://bucket/a/b",
+        "s3://bucket/a%2541/b",
         "s3://bucket/p?endpoint=https://host:9000",
         "s3://bucket/p?endpoint=https://host&region=eu-west-1&path-style=false&ca=/etc/my%20ca.pem",
         "s3://bucket/p?storage-class=STANDARD_IA&sse=kms&sse-kms-key=arn:aws:kms:eu:1:key/2&tags=a:b,c:d%20e",
@@ -56,6 +57,8 @@ fn wrong_addresses_say_what_is_wrong() {
     check("s3://bucket/p#x", "`#`");
     check("s3://bucket/a//b", "single slashes");
     check("s3://bucket/a/%2e%2e/b", "`..`");
+    check("s3://bucket/a/../b", "`..`");
+    check("s3://bucket/./b", "`..`");
     check("s3://bucket/%FF", "UTF-8");
     check(&format!("s3://bucket/{}", "x".repeat(121)), "120 bytes");
     check("s3://bucket/p?endpoint=host:9000", "https://host");

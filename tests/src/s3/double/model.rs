@@ -39,7 +39,7 @@ pub(super) struct NamedPart {
 
 /// Why AWS would say no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum No {
+pub(super) enum Refusal {
     BadDigest,
     EntityTooSmall,
     InvalidPart,
@@ -71,9 +71,9 @@ pub(super) fn e_tag(body: &[u8]) -> String {
 }
 
 /// Whether the checksum that a client sent is right.
-pub(super) fn check_crc(body: &[u8], sent: Option<&str>) -> Result<String, No> {
+pub(super) fn check_crc(body: &[u8], sent: Option<&str>) -> Result<String, Refusal> {
     let found = crc(body);
-    if sent.is_none_or(|sent| sent == found) { Ok(found) } else { Err(No::BadDigest) }
+    if sent.is_none_or(|sent| sent == found) { Ok(found) } else { Err(Refusal::BadDigest) }
 }
 
 impl Model {
@@ -87,13 +87,13 @@ impl Model {
         body: Bytes,
         sent_crc: Option<&str>,
         once: bool,
-    ) -> Result<Object, No> {
+    ) -> Result<Object, Refusal> {
         let (crc, e_tag) = (check_crc(&body, sent_crc)?, e_tag(&body));
         self.lock().insert(key, Object { body, modified: SystemTime::now(), e_tag, crc }, once)
     }
 
-    pub(super) fn get(&self, key: &str) -> Result<Object, No> {
-        self.lock().objects.get(key).cloned().ok_or(No::NoSuchKey)
+    pub(super) fn get(&self, key: &str) -> Result<Object, Refusal> {
+        self.lock().objects.get(key).cloned().ok_or(Refusal::NoSuchKey)
     }
 
     pub(super) fn delete(&self, key: &str) {
@@ -125,12 +125,12 @@ impl Model {
         id
     }
 
-    pub(super) fn put_part(&self, key: &str, id: &str, number: i32, body: Bytes) -> Result<(), No> {
+    pub(super) fn put_part(&self, key: &str, id: &str, number: i32, body: Bytes) -> Result<(), Refusal> {
         self.lock().upload(key, id)?.parts.insert(number, body);
         Ok(())
     }
 
-    pub(super) fn upload(&self, key: &str, id: &str) -> Result<Upload, No> {
+    pub(super) fn upload(&self, key: &str, id: &str) -> Result<Upload, Refusal> {
         self.lock().upload(key, id).cloned()
     }
 
@@ -156,7 +156,7 @@ impl Model {
         named: &[NamedPart],
         sent_crc: Option<&str>,
         once: bool,
-    ) -> Result<Object, No> {
+    ) -> Result<Object, Refusal> {
         let mut content = self.lock();
         let body = content.upload(key, id)?.join(named)?;
         let crc = check_crc(&body, sent_crc)?;
@@ -167,7 +167,7 @@ impl Model {
         Ok(object)
     }
 
-    pub(super) fn abort(&self, key: &str, id: &str) -> Result<(), No> {
+    pub(super) fn abort(&self, key: &str, id: &str) -> Result<(), Refusal> {
         let mut content = self.lock();
         content.upload(key, id)?;
         content.uploads.remove(id);
@@ -176,36 +176,36 @@ impl Model {
 }
 
 impl Content {
-    fn insert(&mut self, key: &str, object: Object, once: bool) -> Result<Object, No> {
+    fn insert(&mut self, key: &str, object: Object, once: bool) -> Result<Object, Refusal> {
         if once && self.objects.contains_key(key) {
-            return Err(No::Precondition);
+            return Err(Refusal::Precondition);
         }
         self.objects.insert(key.to_owned(), object.clone());
         Ok(object)
     }
 
-    fn upload(&mut self, key: &str, id: &str) -> Result<&mut Upload, No> {
-        self.uploads.get_mut(id).filter(|upload| upload.key == key).ok_or(No::NoSuchUpload)
+    fn upload(&mut self, key: &str, id: &str) -> Result<&mut Upload, Refusal> {
+        self.uploads.get_mut(id).filter(|upload| upload.key == key).ok_or(Refusal::NoSuchUpload)
     }
 }
 
 impl Upload {
-    fn join(&self, named: &[NamedPart]) -> Result<Bytes, No> {
+    fn join(&self, named: &[NamedPart]) -> Result<Bytes, Refusal> {
         if named.is_empty() {
-            return Err(No::MalformedParts);
+            return Err(Refusal::MalformedParts);
         }
         if named.windows(2).any(|pair| pair[0].number >= pair[1].number) {
-            return Err(No::InvalidPartOrder);
+            return Err(Refusal::InvalidPartOrder);
         }
         let mut whole = Vec::new();
         for (index, part) in named.iter().enumerate() {
-            let body = self.parts.get(&part.number).ok_or(No::InvalidPart)?;
+            let body = self.parts.get(&part.number).ok_or(Refusal::InvalidPart)?;
             if e_tag(body) != part.e_tag {
-                return Err(No::InvalidPart);
+                return Err(Refusal::InvalidPart);
             }
-            check_crc(body, part.crc.as_deref()).map_err(|_| No::InvalidPart)?;
+            check_crc(body, part.crc.as_deref()).map_err(|_| Refusal::InvalidPart)?;
             if index + 1 < named.len() && body.len() < PART_LEN_MIN {
-                return Err(No::EntityTooSmall);
+                return Err(Refusal::EntityTooSmall);
             }
             whole.extend_from_slice(body);
         }

@@ -15,7 +15,7 @@ use s3s::dto::{
 };
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::model::{NamedPart, No, check_crc, e_tag};
+use super::model::{NamedPart, Refusal, check_crc, e_tag};
 use super::{BUCKET, State};
 
 pub(super) struct Requests(pub(super) Arc<State>);
@@ -226,17 +226,17 @@ impl S3 for Requests {
     }
 }
 
-impl From<No> for S3Error {
-    fn from(no: No) -> Self {
+impl From<Refusal> for S3Error {
+    fn from(no: Refusal) -> Self {
         match no {
-            No::BadDigest => s3_error!(BadDigest),
-            No::EntityTooSmall => s3_error!(EntityTooSmall),
-            No::InvalidPart => s3_error!(InvalidPart),
-            No::InvalidPartOrder => s3_error!(InvalidPartOrder),
-            No::MalformedParts => s3_error!(MalformedXML),
-            No::NoSuchKey => s3_error!(NoSuchKey),
-            No::NoSuchUpload => s3_error!(NoSuchUpload),
-            No::Precondition => s3_error!(PreconditionFailed),
+            Refusal::BadDigest => s3_error!(BadDigest),
+            Refusal::EntityTooSmall => s3_error!(EntityTooSmall),
+            Refusal::InvalidPart => s3_error!(InvalidPart),
+            Refusal::InvalidPartOrder => s3_error!(InvalidPartOrder),
+            Refusal::MalformedParts => s3_error!(MalformedXML),
+            Refusal::NoSuchKey => s3_error!(NoSuchKey),
+            Refusal::NoSuchUpload => s3_error!(NoSuchUpload),
+            Refusal::Precondition => s3_error!(PreconditionFailed),
         }
     }
 }
