@@ -4,7 +4,7 @@
 //! here the engine itself is held to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::SystemTime;
 
@@ -103,9 +103,12 @@ fn meet(name: &str, make: impl Fn() -> Scene, first: &Act, second: &Act) -> BTre
             let scene = Arc::new(make());
             let said = Arc::new(Mutex::new(Said::default()));
             let came = Arc::new(AtomicBool::new(false));
+            let requests = Arc::new(AtomicU64::new(0));
             let hook = {
                 let (scene, said, came, second) = (scene.clone(), said.clone(), came.clone(), second.clone());
+                let requests = requests.clone();
                 move |request: &coffer_store::fault::Request<'_>| {
+                    requests.fetch_max(request.step + 1, Ordering::SeqCst);
                     if request.step == step && request.moment == moment && !came.swap(true, Ordering::SeqCst)
                     {
                         second(&scene.world, &scene, &mut said.lock().unwrap()).unwrap();
@@ -117,7 +120,12 @@ fn meet(name: &str, make: impl Fn() -> Scene, first: &Act, second: &Act) -> BTre
             let result = first(&scene.world.over(Arc::new(store)), &scene, &mut own);
             let context = format!("{name}, {moment:?} step {step}");
             if !came.load(Ordering::SeqCst) {
-                break;
+                if step >= requests.load(Ordering::SeqCst) {
+                    break;
+                }
+                // There is no moment after a request that found nothing.
+                result.unwrap();
+                continue;
             }
             let outcome = match &result {
                 Ok(()) => "done".to_owned(),
