@@ -39,4 +39,6 @@ if [ ! -x "$tools/versitygw" ] || [ ! -x "$tools/minio" ]; then
   [ -x "$tools/versitygw" ] || "$go" install -ldflags '-s -w' "$versitygw"
   [ -x "$tools/minio" ] || "$go" install -ldflags '-s -w' "$minio"
 fi
+# What ends the servers when a test dies.
+command -v setpriv >/dev/null || install_packages util-linux
 command -v openssl >/dev/null || install_packages openssl

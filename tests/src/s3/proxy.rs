@@ -9,7 +9,9 @@ mod fault;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ use super::message::Message;
 use fault::{Act, act};
 pub use fault::{Fault, Plan, Step, Times};
 
+/// Below those that kernels choose from (Linux: from 32768).
+const PORTS: Range<u16> = 16_000..32_000;
 /// How long connections are refused, each time.
 pub const REFUSED: Duration = Duration::from_millis(60);
 
@@ -56,7 +60,7 @@ struct State {
 impl Proxy {
     /// Listens on a free port and passes everything on to `server`.
     pub fn start(server: SocketAddr) -> Self {
-        let listener = listen_on_fixed_port();
+        let listener = listen_on_own_port();
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared { server, listener, state: Mutex::default(), changed: Condvar::new() });
         let acceptor = std::thread::spawn({
@@ -163,15 +167,19 @@ impl Shared {
     }
 }
 
-/// Listens on a port that was asked for by number: one that the kernel chose is given back when listening ends.
-fn listen_on_fixed_port() -> TcpListener {
-    for _ in 0..100 {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        if let Ok(listener) = TcpListener::bind(free.expect("listen on loopback")) {
+/// Listens on a port of its own, which it keeps while nobody listens.
+///
+/// One that the kernel chose would be given back then, and one of those that the kernel chooses from would be given to another.
+fn listen_on_own_port() -> TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS.len() {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(number % PORTS.len() as u32).expect("less than their count");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
             return listener;
         }
     }
-    panic!("no port on loopback can be had");
+    panic!("no port of {PORTS:?} can be had on loopback");
 }
 
 fn accept(shared: &Arc<Shared>) {

@@ -15,6 +15,7 @@ use crate::{CancelToken, EngineError, RateLimiter};
 
 /// A pool of sending threads.
 pub(crate) struct Uploader {
+    store: Arc<dyn ObjectStore>,
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -27,6 +28,7 @@ struct Job {
 
 /// One object on its way: its parts, and what is known of them.
 pub(crate) struct ObjectUpload {
+    store: Arc<dyn ObjectStore>,
     key: Key,
     part_len: u64,
     group: Arc<UploadGroup>,
@@ -75,14 +77,15 @@ impl Uploader {
                 .map_err(|error| EngineError::Usage(format!("cannot start a thread: {error}")))
         };
         let threads = (0..threads.max(1)).map(spawn).collect::<Result<_, _>>()?;
-        Ok(Uploader { jobs: Some(sender), threads })
+        Ok(Uploader { store: store.clone(), jobs: Some(sender), threads })
     }
 
     /// Opens an object; nothing is sent yet. `part_len` is the length of all parts but the last.
     pub(crate) fn open(&self, key: Key, part_len: u64, group: &Arc<UploadGroup>) -> Arc<ObjectUpload> {
         group.lock().open += 1;
         let upload = Mutex::new(None);
-        Arc::new(ObjectUpload { key, part_len, group: group.clone(), upload, parts: Mutex::default() })
+        let (store, group, parts) = (self.store.clone(), group.clone(), Mutex::default());
+        Arc::new(ObjectUpload { store, key, part_len, group, upload, parts })
     }
 
     /// Sends part `number`, counted from 1.
@@ -203,12 +206,19 @@ impl ObjectUpload {
         Ok(())
     }
 
-    fn abort(&self, store: &dyn ObjectStore) {
+    fn abort(&self) {
         if let Some(upload) = lock(&self.upload).take()
-            && let Err(error) = store.abort_upload(&upload)
+            && let Err(error) = self.store.abort_upload(&upload)
         {
             tracing::warn!(key = %self.key, %error, "abort upload; prune removes what is left");
         }
+    }
+}
+
+/// Nobody sends parts of it any more: what was not completed never will be.
+impl Drop for ObjectUpload {
+    fn drop(&mut self) {
+        self.abort();
     }
 }
 
@@ -223,14 +233,14 @@ fn send_all(
         let result = if cancel.is_cancelled() {
             Err(EngineError::Cancelled)
         } else if group.has_failed() {
-            job.object.abort(store);
+            job.object.abort();
             continue;
         } else {
             let may_move = limit.map_or(Ok(()), |limit| limit.pass(job.body.len() as u64, cancel));
             may_move.and_then(|()| job.object.send(store, job.number, job.body))
         };
         if let Err(error) = result {
-            job.object.abort(store);
+            job.object.abort();
             group.fail(error);
         }
     }
