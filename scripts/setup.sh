@@ -22,6 +22,7 @@ missing_packages() {
   command -v python3 >/dev/null || printf 'python3 '
   command -v mke2fs >/dev/null || printf 'e2fsprogs '
   command -v losetup >/dev/null || printf 'mount util-linux '
+  command -v fincore >/dev/null || printf 'util-linux-extra '
   [ -e /etc/ssl/certs/ca-certificates.crt ] || printf 'ca-certificates '
 }
 

@@ -151,7 +151,7 @@ pub(crate) struct MemoryOptions {
 /// How volumes are read.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ReadOptions {
-    /// Read engine: auto takes uring where it works and the volume is read around the page cache; uring fails where it does not; pread
+    /// Read engine: auto (uring for scattered blocks where it works, else pread), uring (for everything) or pread
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = values::read_engine)]
     pub(crate) io: EngineWish,
 }

@@ -63,7 +63,7 @@ pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
 pub use source::{BlockSource, ReadEngine, SourceKind};
 pub use target::BlockTarget;
-pub use uring::{Ring, UringError, UringSource};
+pub use uring::{Ring, RingUse, UringError, UringSource};
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
 pub const BUFFER_ALIGN_BYTES: usize = 4096;

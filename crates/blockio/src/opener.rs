@@ -12,15 +12,15 @@ use crate::arena::Arena;
 use crate::error::OpenError;
 use crate::pread::PreadSource;
 use crate::source::BlockSource;
-use crate::uring::{Ring, UringError, UringSource};
+use crate::uring::{Ring, RingUse, UringError, UringSource};
 
 /// Which engine a person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineWish {
-    /// io_uring where it works, for what is read around the page cache; else `pread`.
+    /// io_uring where it works, for scattered blocks of what is read around the page cache; else `pread`.
     #[default]
     Auto,
-    /// io_uring or nothing.
+    /// io_uring for every batch, or nothing.
     Uring,
     /// `pread`.
     Pread,
@@ -62,13 +62,14 @@ impl SourceOpener {
     /// As of [`PreadSource::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Box<dyn BlockSource>, OpenError> {
         let files = PreadSource::open(path)?;
-        match &self.ring {
+        let Some(ring) = &self.ring else { return Ok(Box::new(files)) };
+        let use_for = match self.wish {
+            EngineWish::Uring => RingUse::All,
             // A read that only copies from the page cache is done by the time that another thread could begin it.
-            Some(ring) if files.is_direct() || self.wish == EngineWish::Uring => {
-                Ok(Box::new(UringSource::new(files, Arc::clone(ring))))
-            }
-            _ => Ok(Box::new(files)),
-        }
+            _ if !files.is_direct() => return Ok(Box::new(files)),
+            _ => RingUse::Scattered,
+        };
+        Ok(Box::new(UringSource::new(files, Arc::clone(ring), use_for)))
     }
 }
 

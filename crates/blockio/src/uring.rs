@@ -1,8 +1,9 @@
 //! The io_uring read engine: one plain thread owns one ring, and all sources of the process share it.
 //!
 //! It pays where requests are many: the scattered blocks of a change list go down as one batch, and the next batch of a
-//! worker is read while it hashes and compresses the current one. A single read gains nothing from a detour over
-//! another thread, so [`crate::BlockSource::read_exact_at`] of an io_uring source is `pread`.
+//! worker is on its way meanwhile. A single large read gains nothing from a detour over another thread
+//! (`docs/performance.md` has the figures), so those stay with `pread` unless all are asked for ([`RingUse`]), and
+//! [`crate::BlockSource::read_exact_at`] of an io_uring source always is `pread`.
 //!
 //! # The way of a batch
 //! 1. A worker fills a [`ReadBatch`] with ranges and calls `start_read`. The batch moves through a bounded channel to
@@ -54,7 +55,7 @@ use std::thread::{Builder, JoinHandle};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 pub use error::UringError;
-pub use source::UringSource;
+pub use source::{RingUse, UringSource};
 
 use crate::arena::Arena;
 use crate::handle::Handle;

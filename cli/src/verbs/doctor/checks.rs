@@ -151,7 +151,7 @@ impl Checks {
         let opener = arena
             .and_then(|arena| SourceOpener::new(EngineWish::Uring, &arena).map_err(|error| one_line(&error)));
         let text = match opener {
-            Ok(_) => "io_uring works, so backup --io auto uses it".to_owned(),
+            Ok(_) => "io_uring works; backup --io auto reads scattered blocks with it".to_owned(),
             Err(reason) => format!("pread: {reason}"),
         };
         self.add("read engine", CheckStatus::Ok, text);

@@ -19,7 +19,7 @@ fn engines() -> &'static Engines {
         let arena = Arena::new(64 << 20).unwrap();
         let mut openers = vec![SourceOpener::new(EngineWish::Pread, &arena).unwrap()];
         match SourceOpener::new(EngineWish::Uring, &arena) {
-            Ok(opener) => openers.push(opener),
+            Ok(opener) => openers.extend([opener, SourceOpener::new(EngineWish::Auto, &arena).unwrap()]),
             Err(error) => eprintln!("SKIPPED io_uring: {error}"),
         }
         Engines { arena, openers }
