@@ -19,12 +19,11 @@ pub(crate) const READ_BUFFERS_MAX: usize = 2;
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// What code, stacks, the allocator and small structures take at most.
 const FIXED_BYTES: u64 = 28 << 20;
-/// S3 refuses smaller parts, but for the last of an upload.
-const PART_BYTES_MIN: u64 = 5 << 20;
+/// Lengths of a part, longest first: the first that fits is taken. The longest makes ten requests of a pack of 128 MiB; S3 refuses parts
+/// below the shortest, but for the last of an upload.
+const PART_BYTES: [u64; 3] = [16 << 20, 8 << 20, 5 << 20];
 /// Room behind a part's end for the frame that crosses it.
 pub(crate) const PART_SLACK_BYTES: usize = (1 << 20) + (256 << 10);
-/// Larger parts win nothing (AWS measures 8 MiB as the largest useful size).
-const PART_BYTES_MAX: u64 = 8 << 20;
 /// A range that fits wherever anything runs.
 pub(crate) const RANGE_BYTES: u64 = 8 << 20;
 /// Threads that only wait for a store are cheap, but not free.
@@ -83,7 +82,8 @@ impl Resources {
         let cache_bytes = (memory_bytes / 16).min(32 << 20);
         let arena_bytes = (memory_bytes - FIXED_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
         let mut workers = (cpus * 2).clamp(2, 64);
-        let mut part_len = PART_BYTES_MAX;
+        let mut part_lens = PART_BYTES.into_iter();
+        let mut part_len = part_lens.next().unwrap_or_default();
         // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
         let needed = |workers: usize, part_len: u64| {
             let part = part_len + PART_SLACK_BYTES as u64;
@@ -91,8 +91,8 @@ impl Resources {
             workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
         };
         while needed(workers, part_len) > arena_bytes {
-            if part_len > PART_BYTES_MIN {
-                part_len = PART_BYTES_MIN;
+            if let Some(shorter) = part_lens.next() {
+                part_len = shorter;
             } else if workers > 1 {
                 workers -= 1;
             } else {
@@ -144,7 +144,7 @@ impl Resources {
 mod tests {
     use super::*;
 
-    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 8 << 20, range_bytes: 16 << 20 };
+    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 16 << 20, range_bytes: 16 << 20 };
 
     #[test]
     fn what_is_in_use_at_once_fits_in_the_arena() {
@@ -171,9 +171,10 @@ mod tests {
     fn a_distant_store_gets_more_at_once_where_memory_allows() {
         let large = Resources::within(256 << 20, 2).unwrap();
         assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
-        assert_eq!(large.sending(&S3), Sending { threads: 16, part_len: 8 << 20 });
+        assert_eq!(large.sending(&S3), Sending { threads: 6, part_len: 16 << 20 });
         let small = Resources::within(96 << 20, 2).unwrap();
         assert_eq!(small.reading(&S3).range_bytes, 8 << 20);
+        assert_eq!(small.sending(&S3), Sending { threads: 3, part_len: 5 << 20 });
         assert_eq!(large.sending(&RequestShape::default()), Sending { threads: 4, part_len: 2 << 20 });
     }
 }
