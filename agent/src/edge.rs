@@ -1,0 +1,3 @@
+//! Who may call: certificates, identities, the table of rules, and the listeners.
+
+pub mod identity;

@@ -1,0 +1,8 @@
+//! The node agent: gRPC operations on the volumes of one node, within one budget.
+//!
+//! The edge (`edge`) decides who may call; services turn messages into checked types; operations outlive their callers and are kept in a
+//! journal; the engine does the work on plain threads. It never deletes anything from a repository.
+
+pub mod edge;
+pub mod operations;
+pub mod services;

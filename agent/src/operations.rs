@@ -1,0 +1,1 @@
+//! Work that outlives its callers: journal, queue, budget, runners.

@@ -1,0 +1,1 @@
+//! The gRPC services, each a thin layer over what does the work.

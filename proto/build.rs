@@ -1,0 +1,52 @@
+//! Generates code from the .proto files with protox (no protoc needed), and the closed list of calls from their descriptors.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use prost_types::FileDescriptorSet;
+
+const FILES: [&str; 3] =
+    ["coffer/agent/v1/node.proto", "coffer/agent/v1/operations.proto", "coffer/agent/v1/volumes.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=coffer");
+    let out = env::var("OUT_DIR")?;
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    let descriptors = compiler.file_descriptor_set();
+    fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(Path::new(&out).join("rpc.rs"), calls(&descriptors)?)?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// An enum of all calls of our packages, with their paths.
+fn calls(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
+    let mut found = Vec::new();
+    for file in descriptors.file.iter().filter(|file| file.package().starts_with("coffer.")) {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                found.push((format!("{}{}", service.name(), method.name()), path));
+            }
+        }
+    }
+    let mut text = String::from(
+        "/// A call of Coffer's own services.\n#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum Rpc {\n",
+    );
+    for (name, path) in &found {
+        writeln!(text, "    /// `{path}`\n    {name},")?;
+    }
+    text.push_str("}\n\nimpl Rpc {\n    /// All calls.\n    pub const ALL: &[Rpc] = &[");
+    for (name, _) in &found {
+        write!(text, "Rpc::{name}, ")?;
+    }
+    text.push_str("];\n\n    /// The path of its HTTP/2 request.\n    pub fn path(self) -> &'static str {\n        match self {\n");
+    for (name, path) in &found {
+        writeln!(text, "            Rpc::{name} => \"{path}\",")?;
+    }
+    text.push_str("        }\n    }\n}\n");
+    Ok(text)
+}
