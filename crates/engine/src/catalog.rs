@@ -64,6 +64,8 @@ pub struct Filter {
     pub tags: Vec<(String, String)>,
     /// Also points that are not confirmed.
     pub unconfirmed: bool,
+    /// Only this point.
+    pub point: Option<Id>,
 }
 
 impl Filter {
@@ -88,6 +90,7 @@ impl Filter {
             && label(&self.plan, &point.plan.plan)
             && self.since.is_none_or(|since| point.summary.time >= since)
             && self.until.is_none_or(|until| point.summary.time <= until)
+            && self.point.is_none_or(|wanted| point.id == wanted)
     }
 }
 

@@ -181,6 +181,26 @@ impl EngineError {
         }
     }
 
+    /// Names and numbers that help to find the cause, for JSON and gRPC; never a secret.
+    pub fn context(&self) -> Vec<(&'static str, Fact)> {
+        let text = |value: &dyn std::fmt::Display| Fact::Text(value.to_string());
+        match self {
+            EngineError::Object { key, .. } | EngineError::Store(StoreError::NotFound { key }) => {
+                vec![("key", text(key))]
+            }
+            EngineError::Damaged { volume, key, offset, .. } => {
+                vec![("volume", text(volume)), ("key", text(key)), ("offset", Fact::Number(*offset))]
+            }
+            EngineError::Source { volume, .. }
+            | EngineError::SourceChanged { volume, .. }
+            | EngineError::Target { volume, .. } => vec![("volume", text(volume))],
+            EngineError::Fenced { run, .. } => vec![("run", text(run))],
+            EngineError::Forgotten(point) => vec![("point", text(point))],
+            EngineError::AllVolumesFailed(first) => first.context(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether something stored is damaged or missing, and its source may still be whole.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, EngineError::Damaged { .. } | EngineError::Object { .. })
@@ -190,6 +210,39 @@ impl EngineError {
     pub(crate) fn object(key: &str) -> impl FnOnce(FormatError) -> EngineError + '_ {
         move |source| EngineError::Object { key: key.to_owned(), source }
     }
+}
+
+/// A name or a number of an error's context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A name: an object's key, a volume, an id.
+    Text(String),
+    /// A number: an offset in bytes.
+    Number(u64),
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fact::Text(text) => formatter.write_str(text),
+            Fact::Number(number) => number.fmt(formatter),
+        }
+    }
+}
+
+/// An error and its causes in one line; a cause that its effect quotes already is not said twice.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text.replace(['\n', '\r'], " ")
 }
 
 impl From<StoreError> for EngineError {

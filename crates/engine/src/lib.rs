@@ -24,7 +24,7 @@ mod usage;
 mod verify;
 mod write;
 
-pub use error::{Advice, EngineError};
+pub use error::{Advice, EngineError, Fact, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use limiter::RateLimiter;
 pub use pick::{Intent, OfDay, pick};
