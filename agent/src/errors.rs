@@ -104,7 +104,9 @@ fn stop_text(stop: Stop) -> &'static str {
     match stop {
         Stop::Cancelled => "cancelled by a call of Cancel; start it again with the same key to go on",
         Stop::Deadline => "its time-out passed; start it again with the same key to go on",
-        Stop::Shutdown => "the agent ended before the operation did; start it again with the same key to go on",
+        Stop::Shutdown => {
+            "the agent ended before the operation did; start it again with the same key to go on"
+        }
     }
 }
 
@@ -132,20 +134,22 @@ impl AgentError {
     pub fn kind(&self) -> &'static str {
         match self {
             AgentError::Engine(error) => error.kind(),
-            AgentError::Open { source: OpenError::NotFound { .. }, .. } | AgentError::NotFound(_) => "not-found",
+            AgentError::Open { source: OpenError::NotFound { .. }, .. } | AgentError::NotFound(_) => {
+                "not-found"
+            }
             AgentError::Open { source: OpenError::Busy { .. } | OpenError::Exists { .. }, .. }
             | AgentError::Refused(_) => "refused",
             AgentError::Open { .. } => "open",
             AgentError::Request(_) | AgentError::Usage(_) | AgentError::ReadEngine(_) => "usage",
-            AgentError::Denied(_) => "denied",
+            AgentError::Denied(_) => "permission-denied",
             AgentError::Full(_) => "full",
             AgentError::Draining => "draining",
             AgentError::Journal { .. } => "journal",
             AgentError::Key(_) => "key-file",
             AgentError::Mounted { .. } => "mounted-secret",
             AgentError::Stopped(Stop::Cancelled) => "cancelled",
-            AgentError::Stopped(Stop::Deadline) => "deadline",
-            AgentError::Stopped(Stop::Shutdown) => "interrupted",
+            AgentError::Stopped(Stop::Deadline) => "deadline-passed",
+            AgentError::Stopped(Stop::Shutdown) => "shutting-down",
             AgentError::Bug(_) => "bug",
         }
     }
@@ -227,6 +231,7 @@ impl From<AgentError> for Status {
 fn engine_code(error: &EngineError) -> Code {
     match error {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => Code::Cancelled,
+        EngineError::DeadlinePassed => Code::DeadlineExceeded,
         EngineError::Usage(_) | EngineError::Limit(_) | EngineError::Store(StoreError::Url(_)) => {
             Code::InvalidArgument
         }

@@ -2,8 +2,8 @@
 
 use coffer_proto::agent::v1;
 use coffer_proto::checked::{
-    KeySource, ListOperations, RepositoryAccess, S3Source, StartBackup, StartRestore, StartVerify, TIMEOUT_MAX,
-    WatchOperation,
+    KeySource, ListOperations, RepositoryAccess, S3Source, StartBackup, StartRestore, StartVerify,
+    TIMEOUT_MAX, WatchOperation,
 };
 use proptest::prelude::*;
 use prost::Message;
@@ -39,8 +39,16 @@ fn backup() -> v1::StartBackupRequest {
             ..v1::PointTicket::default()
         }),
         volumes: vec![
-            v1::BackupVolume { name: "db".into(), source: "/dev/vg0/db".into(), ..v1::BackupVolume::default() },
-            v1::BackupVolume { name: "web".into(), source: "disk:1234".into(), ..v1::BackupVolume::default() },
+            v1::BackupVolume {
+                name: "db".into(),
+                source: "/dev/vg0/db".into(),
+                ..v1::BackupVolume::default()
+            },
+            v1::BackupVolume {
+                name: "web".into(),
+                source: "disk:1234".into(),
+                ..v1::BackupVolume::default()
+            },
         ],
         ..v1::StartBackupRequest::default()
     }
@@ -106,10 +114,14 @@ fn what_is_wrong_with_a_backup_is_named() {
     wrong_backup("repository", |it| it.repository = None);
     wrong_backup("repository.url", |it| it.repository.as_mut().unwrap().url = "ftp://4711".into());
     wrong_backup("repository.url", |it| it.repository.as_mut().unwrap().url.clear());
-    wrong_backup("repository.url", |it| it.repository.as_mut().unwrap().url = format!("s3://{}", "x".repeat(3000)));
+    wrong_backup("repository.url", |it| {
+        it.repository.as_mut().unwrap().url = format!("s3://{}", "x".repeat(3000))
+    });
     wrong_backup("repository.s3", |it| it.repository.as_mut().unwrap().url = "file:///x".into());
     wrong_backup("repository.key_name", |it| it.repository.as_mut().unwrap().key_name = "a".into());
-    wrong_backup("repository.credentials_name", |it| it.repository.as_mut().unwrap().credentials_name = "a".into());
+    wrong_backup("repository.credentials_name", |it| {
+        it.repository.as_mut().unwrap().credentials_name = "a".into()
+    });
     wrong_backup("repository.key_name", |it| {
         let repository = it.repository.as_mut().unwrap();
         (repository.key, repository.key_name) = (String::new(), "../x".into());
@@ -191,7 +203,8 @@ fn sameness_is_all_but_the_point_keys_and_credentials() {
     let same = |change: &dyn Fn(&mut v1::StartBackupRequest)| {
         let mut request = backup();
         change(&mut request);
-        StartBackup::try_from(request).unwrap().sameness() == StartBackup::try_from(backup()).unwrap().sameness()
+        StartBackup::try_from(request).unwrap().sameness()
+            == StartBackup::try_from(backup()).unwrap().sameness()
     };
     assert!(same(&|it| it.point.as_mut().unwrap().point = OTHER.into()));
     assert!(same(&|it| it.point.as_mut().unwrap().parent = OTHER.into()));

@@ -17,11 +17,14 @@ fn store(error: StoreError) -> AgentError {
 #[test]
 fn every_error_has_its_code_kind_and_advice() {
     let key = || "t/x".to_owned();
-    let journal = |kind: io::ErrorKind| AgentError::Journal { step: "write", path: "/s".into(), source: kind.into() };
+    let journal =
+        |kind: io::ErrorKind| AgentError::Journal { step: "write", path: "/s".into(), source: kind.into() };
     let open = |source| AgentError::Open { what: "volume db".into(), source };
     let path = || "/dev/x".into();
     let table: Vec<(AgentError, Code, &str, &str)> = vec![
         (EngineError::Cancelled.into(), Code::Cancelled, "cancelled", "retry"),
+        (EngineError::DeadlinePassed.into(), Code::DeadlineExceeded, "deadline-passed", "retry"),
+        (EngineError::ShuttingDown.into(), Code::Unavailable, "shutting-down", "retry"),
         (EngineError::Usage("x".into()).into(), Code::InvalidArgument, "usage", "configure"),
         (EngineError::NotFound("x".into()).into(), Code::NotFound, "not-found", "not-found"),
         (EngineError::Refused("x".into()).into(), Code::FailedPrecondition, "refused", "refused"),
@@ -52,7 +55,12 @@ fn every_error_has_its_code_kind_and_advice() {
             "configure",
         ),
         (store(StoreError::NotFound { key: key() }), Code::NotFound, "store", "not-found"),
-        (store(StoreError::NoSpace { operation: Operation::Put, key: key() }), Code::ResourceExhausted, "store", "configure"),
+        (
+            store(StoreError::NoSpace { operation: Operation::Put, key: key() }),
+            Code::ResourceExhausted,
+            "store",
+            "configure",
+        ),
         (
             store(StoreError::Denied { operation: Operation::Put, key: key(), source: None }),
             Code::PermissionDenied,
@@ -67,19 +75,24 @@ fn every_error_has_its_code_kind_and_advice() {
         ),
         (open(OpenError::NotFound { path: path() }), Code::NotFound, "not-found", "not-found"),
         (open(OpenError::Exists { path: path() }), Code::FailedPrecondition, "refused", "refused"),
-        (open(OpenError::Busy { path: path(), reason: "x".into() }), Code::FailedPrecondition, "refused", "refused"),
+        (
+            open(OpenError::Busy { path: path(), reason: "x".into() }),
+            Code::FailedPrecondition,
+            "refused",
+            "refused",
+        ),
         (open(OpenError::Replaced { path: path() }), Code::Unavailable, "open", "retry"),
         (AgentError::Usage("x".into()), Code::InvalidArgument, "usage", "configure"),
         (AgentError::NotFound("x".into()), Code::NotFound, "not-found", "not-found"),
         (AgentError::Refused("x".into()), Code::FailedPrecondition, "refused", "refused"),
-        (AgentError::Denied("x".into()), Code::PermissionDenied, "denied", "configure"),
+        (AgentError::Denied("x".into()), Code::PermissionDenied, "permission-denied", "configure"),
         (AgentError::Full("x".into()), Code::ResourceExhausted, "full", "retry"),
         (AgentError::Draining, Code::Unavailable, "draining", "retry"),
         (journal(io::ErrorKind::StorageFull), Code::ResourceExhausted, "journal", "configure"),
         (journal(io::ErrorKind::PermissionDenied), Code::FailedPrecondition, "journal", "configure"),
         (AgentError::Stopped(Stop::Cancelled), Code::Cancelled, "cancelled", "retry"),
-        (AgentError::Stopped(Stop::Deadline), Code::DeadlineExceeded, "deadline", "retry"),
-        (AgentError::Stopped(Stop::Shutdown), Code::Unavailable, "interrupted", "retry"),
+        (AgentError::Stopped(Stop::Deadline), Code::DeadlineExceeded, "deadline-passed", "retry"),
+        (AgentError::Stopped(Stop::Shutdown), Code::Unavailable, "shutting-down", "retry"),
         (AgentError::Bug("x".into()), Code::Internal, "bug", "bug"),
     ];
     for (error, code, kind, advice) in table {
@@ -97,7 +110,8 @@ fn every_error_has_its_code_kind_and_advice() {
 
 #[test]
 fn a_status_names_what_was_hit() {
-    let error = EngineError::Damaged { volume: "db".into(), key: "t/x".into(), offset: 7, detail: "tag".into() };
+    let error =
+        EngineError::Damaged { volume: "db".into(), key: "t/x".into(), offset: 7, detail: "tag".into() };
     let status = Status::from(AgentError::from(error));
     let details = status.get_error_details();
     let metadata = &details.error_info().unwrap().metadata;

@@ -16,22 +16,28 @@ pub trait Budget: Send + Sync {
     fn tell_returned(&self, told: Box<dyn Fn() + Send + Sync>);
 }
 
+/// Limits that all operations of a node share; [`RateLimiter::set_rate`] changes them while they hold.
+#[derive(Clone, Default)]
+pub struct Limits {
+    /// Bytes per second read from volumes.
+    pub read: Option<Arc<RateLimiter>>,
+    /// Requests per second to volumes.
+    pub read_operations: Option<Arc<RateLimiter>>,
+    /// Bytes per second sent to stores.
+    pub upload: Option<Arc<RateLimiter>>,
+}
+
 /// All operations of a node share its memory and its limits.
 #[derive(Clone)]
 pub struct NodeBudget {
     resources: NodeResources,
-    read_limit: Option<Arc<RateLimiter>>,
-    upload_limit: Option<Arc<RateLimiter>>,
+    limits: Limits,
 }
 
 impl NodeBudget {
     /// Shares of `resources`, each with the node's common limits.
-    pub fn new(
-        resources: NodeResources,
-        read_limit: Option<Arc<RateLimiter>>,
-        upload_limit: Option<Arc<RateLimiter>>,
-    ) -> Self {
-        NodeBudget { resources, read_limit, upload_limit }
+    pub fn new(resources: NodeResources, limits: Limits) -> Self {
+        NodeBudget { resources, limits }
     }
 }
 
@@ -39,8 +45,9 @@ impl Budget for NodeBudget {
     fn lease(&self, others: usize) -> Result<Option<Resources>, EngineError> {
         let Some(shares) = shares_for(self.resources.free_shares(), others) else { return Ok(None) };
         let Some(mut resources) = self.resources.lease(shares)? else { return Ok(None) };
-        resources.read_limit.clone_from(&self.read_limit);
-        resources.upload_limit.clone_from(&self.upload_limit);
+        resources.read_limit.clone_from(&self.limits.read);
+        resources.read_operations_limit.clone_from(&self.limits.read_operations);
+        resources.upload_limit.clone_from(&self.limits.upload);
         Ok(Some(resources))
     }
 

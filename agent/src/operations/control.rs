@@ -1,9 +1,8 @@
-//! Telling a running operation to stop, and why. The first reason stands.
+//! Telling one attempt of an operation to stop, and why. The first reason stands.
 
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::OnceLock;
 
-use coffer_blockio::Arena;
-use coffer_engine::CancelToken;
+use coffer_engine::{CancelReason, CancelToken};
 
 use crate::errors::Stop;
 
@@ -12,8 +11,6 @@ use crate::errors::Stop;
 pub(super) struct Control {
     token: CancelToken,
     reason: OnceLock<Stop>,
-    /// Whose waiters a stop wakes. Weak: memory goes back when the work lets go of it, whoever still looks at this.
-    arena: Mutex<Weak<Arena>>,
 }
 
 impl Control {
@@ -24,24 +21,16 @@ impl Control {
 
     /// Asks the work to stop soon.
     pub(super) fn stop(&self, reason: Stop) {
-        let _first_one_stays = self.reason.set(reason);
-        self.token.cancel();
-        let arena = self.arena.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(arena) = arena {
-            arena.wake_all();
-        }
+        let reason = *self.reason.get_or_init(|| reason);
+        self.token.cancel_because(match reason {
+            Stop::Cancelled => CancelReason::Caller,
+            Stop::Deadline => CancelReason::Deadline,
+            Stop::Shutdown => CancelReason::ShuttingDown,
+        });
     }
 
     /// Why it was told to stop, if it was.
     pub(super) fn reason(&self) -> Option<Stop> {
         self.reason.get().copied()
-    }
-
-    /// Who waits for memory of this arena is woken by a stop.
-    pub(super) fn wakes(&self, arena: Weak<Arena>) {
-        *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = arena;
-        if let Some(reason) = self.reason() {
-            self.stop(reason);
-        }
     }
 }

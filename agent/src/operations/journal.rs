@@ -144,7 +144,7 @@ impl Journal {
             }
             return None;
         }
-        let id = path.file_stem()?.to_str()?.parse().ok().filter(|_| ending == ENDING)?;
+        let id: Id = path.file_stem()?.to_str()?.parse().ok().filter(|_| ending == ENDING)?;
         let found = match self.files.read(path, LEN_MAX) {
             Ok(bytes) => decode(&bytes, id),
             Err(error) => Found::Damaged(error.to_string()),
@@ -225,3 +225,6 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AgentErr
 fn damaged(path: &Path, what: String) -> AgentError {
     failed("read", path)(io::Error::new(io::ErrorKind::InvalidData, what))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What operations tell metrics. Labels come from closed sets; a meter decides nothing and never blocks.
 
-use super::record::{Kind, State};
+use super::record::{Kind, Requests, State};
 
 /// Bytes that were moved, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +36,8 @@ pub trait Meter: Send + Sync {
     fn sample_mismatches(&self, _count: u64) {}
     /// Work goes on in a lesser way.
     fn fell_back(&self, _why: Fallback) {}
-    /// How many operations wait and run now.
-    fn queue(&self, _waiting: usize, _running: usize) {}
+    /// Requests that one operation made of its store.
+    fn store_requests(&self, _requests: Requests) {}
 }
 
 /// Counts nothing.

@@ -52,6 +52,7 @@ pub struct QueueFull {
 #[derive(Debug)]
 pub struct Queue {
     waiting_max: usize,
+    running_max: usize,
     /// In order of arrival.
     waiting: Vec<Item>,
     running: BTreeMap<Id, Item>,
@@ -60,9 +61,16 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue in which up to `waiting_max` operations wait.
-    pub fn new(waiting_max: usize) -> Self {
-        Queue { waiting_max, waiting: Vec::new(), running: BTreeMap::new(), turns: BTreeMap::new(), turn: 0 }
+    /// A queue in which up to `waiting_max` operations wait and `running_max` run. One may always wait, as every operation does for a moment.
+    pub fn new(waiting_max: usize, running_max: usize) -> Self {
+        Queue {
+            waiting_max: waiting_max.max(1),
+            running_max,
+            waiting: Vec::new(),
+            running: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            turn: 0,
+        }
     }
 
     /// Whether one more may wait.
@@ -81,6 +89,9 @@ impl Queue {
 
     /// The operation that may run now, if memory for one is there.
     pub fn next(&self) -> Option<Id> {
+        if self.running.len() >= self.running_max {
+            return None;
+        }
         self.order().into_iter().find(|place| place.blocked_by.is_none()).map(|place| place.item.id)
     }
 
@@ -123,6 +134,9 @@ impl Queue {
         let text = |(before, place): (usize, Place<'_>)| {
             let text = match place.blocked_by {
                 Some((label, user)) => format!("volume {label} is in use by operation {user}"),
+                None if running >= self.running_max => {
+                    format!("a place: {running} operations run, which is the limit, {before} are before it")
+                }
                 None => format!("memory: {running} operations run, {before} are before it"),
             };
             (place.item.id, text)
@@ -149,7 +163,10 @@ impl Queue {
     }
 
     fn in_use(&self) -> BTreeMap<&str, Id> {
-        let claims = self.running.values().flat_map(|item| item.claims.iter().map(|claim| (claim.name.as_str(), item.id)));
+        let claims = self
+            .running
+            .values()
+            .flat_map(|item| item.claims.iter().map(|claim| (claim.name.as_str(), item.id)));
         claims.collect()
     }
 
@@ -162,7 +179,9 @@ impl Queue {
         while self.turns.len() > TEAMS_MAX {
             let needed: BTreeSet<&Label> = self.waiting.iter().map(|item| &item.team).collect();
             let idle = self.turns.iter().filter(|(team, _)| !needed.contains(team));
-            let Some(oldest) = idle.min_by_key(|(_, turn)| **turn).map(|(team, _)| team.clone()) else { return };
+            let Some(oldest) = idle.min_by_key(|(_, turn)| **turn).map(|(team, _)| team.clone()) else {
+                return;
+            };
             self.turns.remove(&oldest);
         }
     }

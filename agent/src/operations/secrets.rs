@@ -41,7 +41,11 @@ impl Mounted {
     ///
     /// # Errors
     /// [`AgentError::Mounted`].
-    pub fn credentials(&self, team: &Label, source: &S3Source) -> Result<Option<StaticCredentials>, AgentError> {
+    pub fn credentials(
+        &self,
+        team: &Label,
+        source: &S3Source,
+    ) -> Result<Option<StaticCredentials>, AgentError> {
         let keys = match source {
             S3Source::Agent => return Ok(None),
             S3Source::Given(keys) => keys.clone(),
@@ -58,7 +62,13 @@ impl Mounted {
         }))
     }
 
-    fn read(&self, what: &'static str, kind: &str, team: &Label, name: &SecretName) -> Result<SecretText, AgentError> {
+    fn read(
+        &self,
+        what: &'static str,
+        kind: &str,
+        team: &Label,
+        name: &SecretName,
+    ) -> Result<SecretText, AgentError> {
         let wrong = |problem: String| mounted(what, team, name, problem);
         let directory = self.directory.as_deref().ok_or_else(|| {
             wrong("this agent has no credentials_dir; send it with the request, or configure one".into())
@@ -112,7 +122,11 @@ mod tests {
         let (shop, other): (Label, Label) = ("shop".parse().unwrap(), "other".parse().unwrap());
         std::fs::create_dir_all(directory.path().join("shop/s3")).unwrap();
         std::fs::create_dir_all(directory.path().join("shop/keys")).unwrap();
-        std::fs::write(directory.path().join("shop/s3/main"), "access_key_id = AK\nsecret_access_key: S4711=\n").unwrap();
+        std::fs::write(
+            directory.path().join("shop/s3/main"),
+            "access_key_id = AK\nsecret_access_key: S4711=\n",
+        )
+        .unwrap();
         std::fs::write(directory.path().join("shop/keys/bad"), "4711").unwrap();
         let mounted = Mounted::new(Some(directory.path().into()));
         let found = mounted.credentials(&shop, &S3Source::Named(name("main"))).unwrap().unwrap();

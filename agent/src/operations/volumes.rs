@@ -101,13 +101,18 @@ impl RootedVolumes {
     /// The path without links, if it is allowed. The last component need not exist.
     fn place(&self, volume: &VolumeRef) -> Result<PathBuf, AgentError> {
         let VolumeRef::Path(path) = volume else {
-            return Err(AgentError::NotFound(format!("there is no volume {volume}; Volumes.List tells those that are there")));
+            return Err(AgentError::NotFound(format!(
+                "there is no volume {volume}; Volumes.List tells those that are there"
+            )));
         };
         let place = path.canonicalize().or_else(|_| {
-            let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+            let (parent, name) =
+                (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
             parent.canonicalize().map(|parent| parent.join(name))
         });
-        let place = place.map_err(|_| AgentError::NotFound(format!("there is no directory for {volume}; check the path")))?;
+        let place = place.map_err(|_| {
+            AgentError::NotFound(format!("there is no directory for {volume}; check the path"))
+        })?;
         if self.roots.iter().any(|root| place.starts_with(root)) {
             return Ok(place);
         }
@@ -176,7 +181,9 @@ fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64) -> Result<
         return Err(AgentError::Refused(format!("{what} is in use: {user}; unmount or stop what uses it")));
     }
     let how = match (info.kind, wish) {
-        (PathKind::Missing, TargetUse::New | TargetUse::Overwrite | TargetUse::InPlace) => return Ok(How::Create),
+        (PathKind::Missing, TargetUse::New | TargetUse::Overwrite | TargetUse::InPlace) => {
+            return Ok(How::Create);
+        }
         (PathKind::Image | PathKind::Device, TargetUse::New) => {
             return Err(AgentError::Refused(format!(
                 "{what} exists; give OVERWRITE to replace it, or IN_PLACE to write only what differs"
@@ -187,13 +194,17 @@ fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64) -> Result<
         (PathKind::Image, TargetUse::InPlace) if info.size_bytes == 0 => return Ok(How::Empty),
         (PathKind::Device, TargetUse::Overwrite) => How::WriteDevice,
         (PathKind::Image | PathKind::Device, TargetUse::InPlace) => How::Compare,
-        (kind, _) => return Err(AgentError::Usage(format!("{what} is {kind}; give a file or a block device"))),
+        (kind, _) => {
+            return Err(AgentError::Usage(format!("{what} is {kind}; give a file or a block device")));
+        }
     };
     if info.size_bytes >= size_bytes {
         return Ok(how);
     }
     let has = info.size_bytes;
-    Err(AgentError::Refused(format!("{what} is too small: it has {has} bytes, the volume {size_bytes}; give a larger one")))
+    Err(AgentError::Refused(format!(
+        "{what} is too small: it has {has} bytes, the volume {size_bytes}; give a larger one"
+    )))
 }
 
 struct PreparedFile {

@@ -86,7 +86,8 @@ impl TryFrom<v1::StartBackupRequest> for StartBackup {
     fn try_from(given: v1::StartBackupRequest) -> Result<Self, RequestError> {
         let repository = required("repository", given.repository).and_then(RepositoryAccess::try_from)?;
         volume_count(given.volumes.len())?;
-        let volumes = given.volumes.into_iter().enumerate().map(|(index, volume)| self::volume(index, &volume));
+        let volumes =
+            given.volumes.into_iter().enumerate().map(|(index, volume)| self::volume(index, &volume));
         let volumes: Vec<BackupVolume> = volumes.collect::<Result<_, _>>()?;
         distinct("name", volumes.iter().map(|volume| volume.name.as_ref()))?;
         Ok(StartBackup {
@@ -140,7 +141,8 @@ fn block_size(field: &str, bytes: u32) -> Result<Option<BlockSize>, RequestError
     if bytes == 0 {
         return Ok(None);
     }
-    let wrong = |_| RequestError::new(field, format!("is {bytes}: give a power of two from 16384 to 1048576, or 0"));
+    let wrong =
+        |_| RequestError::new(field, format!("is {bytes}: give a power of two from 16384 to 1048576, or 0"));
     BlockSize::new(bytes).map(Some).map_err(wrong)
 }
 
@@ -152,7 +154,9 @@ fn compression(text: &str) -> Result<Compression, RequestError> {
         "zstd" => Some(Compression::Zstd(3)),
         _ => text.strip_prefix("zstd:").and_then(level).map(Compression::Zstd),
     };
-    found.ok_or_else(|| RequestError::new("compression", "is unknown: give lz4, zstd, zstd:1 to zstd:22, or none"))
+    found.ok_or_else(|| {
+        RequestError::new("compression", "is unknown: give lz4, zstd, zstd:1 to zstd:22, or none")
+    })
 }
 
 fn compression_word(compression: Compression) -> String {

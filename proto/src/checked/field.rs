@@ -44,7 +44,10 @@ impl FromStr for IdempotencyKey {
         let problem = if text.is_empty() {
             "is missing: give a key that names this work, so that it is never done twice".to_owned()
         } else {
-            format!("has {} bytes or is not printable ASCII: give 1 to {KEY_LEN_MAX} such characters", text.len())
+            format!(
+                "has {} bytes or is not printable ASCII: give 1 to {KEY_LEN_MAX} such characters",
+                text.len()
+            )
         };
         Err(RequestError::new("idempotency_key", problem))
     }
@@ -92,7 +95,8 @@ pub(super) fn timeout(given: Option<prost_types::Duration>) -> Result<Duration, 
     };
     let seconds = u64::try_from(given.seconds).map_err(|_| wrong())?;
     let nanos = u32::try_from(given.nanos).ok().filter(|nanos| *nanos < 1_000_000_000).ok_or_else(wrong)?;
-    let timeout = Duration::from_secs(seconds.min(TIMEOUT_MAX.as_secs() + 1)) + Duration::from_nanos(nanos.into());
+    let timeout =
+        Duration::from_secs(seconds.min(TIMEOUT_MAX.as_secs() + 1)) + Duration::from_nanos(nanos.into());
     if timeout.is_zero() || timeout > TIMEOUT_MAX { Err(wrong()) } else { Ok(timeout) }
 }
 

@@ -45,7 +45,9 @@ impl TryFrom<v1::ListOperationsRequest> for ListOperations {
         let page_size = match given.page_size {
             0 => PAGE_DEFAULT,
             size @ 1..=PAGE_MAX => size as usize,
-            size => return Err(RequestError::new("page_size", format!("is {size}: give 1 to {PAGE_MAX}, or 0"))),
+            size => {
+                return Err(RequestError::new("page_size", format!("is {size}: give 1 to {PAGE_MAX}, or 0")));
+            }
         };
         let key = &given.idempotency_key;
         Ok(ListOperations {
@@ -89,7 +91,9 @@ fn state(number: i32) -> Result<Option<OperationState>, RequestError> {
         Ok(v1::OperationState::Failed) => OperationState::Failed,
         Ok(v1::OperationState::Cancelled) => OperationState::Cancelled,
         Ok(v1::OperationState::Interrupted) => OperationState::Interrupted,
-        Err(_) => return Err(RequestError::new("state", format!("is {number}, which is no state of an operation"))),
+        Err(_) => {
+            return Err(RequestError::new("state", format!("is {number}, which is no state of an operation")));
+        }
     }))
 }
 

@@ -96,7 +96,10 @@ impl TryFrom<v1::Repository> for RepositoryAccess {
         let key = key_source(key, &given.key_name)?;
         let s3 = s3_source(s3, &given.credentials_name)?;
         if s3 != S3Source::Agent && url.starts_with("file:") {
-            return Err(RequestError::new("repository.s3", "is of no use with a file:// repository: leave it out"));
+            return Err(RequestError::new(
+                "repository.s3",
+                "is of no use with a file:// repository: leave it out",
+            ));
         }
         Ok(RepositoryAccess { url, key, s3 })
     }
@@ -139,9 +142,10 @@ fn key_source(text: SecretText, name: &str) -> Result<KeySource, RequestError> {
         }
         (false, true) => Ok(KeySource::Text(text)),
         (true, false) => secret_name("repository.key_name", name).map(KeySource::Named),
-        (false, false) => {
-            Err(RequestError::new("repository.key_name", "is given beside `repository.key`: give one of them"))
-        }
+        (false, false) => Err(RequestError::new(
+            "repository.key_name",
+            "is given beside `repository.key`: give one of them",
+        )),
     }
 }
 
@@ -169,7 +173,8 @@ impl S3Keys {
     /// Fails with the field and what is wrong with it; for credentials that come from a file too.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let printable = |text: &SecretText| text.expose().bytes().all(|byte| byte.is_ascii_graphic());
-        let fits = |text: &SecretText, len_max| (1..=len_max).contains(&text.expose().len()) && printable(text);
+        let fits =
+            |text: &SecretText, len_max| (1..=len_max).contains(&text.expose().len()) && printable(text);
         if !fits(&self.access_key_id, ACCESS_KEY_MAX) {
             return Err(("access_key_id", "is missing, too long or not printable ASCII"));
         }

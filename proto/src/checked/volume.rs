@@ -27,11 +27,13 @@ impl VolumeRef {
             return Self::id(field, text);
         }
         let path = Path::new(text);
-        let straight = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let straight =
+            path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         // `components` leaves single dots in the middle out.
         let dots = text.split('/').any(|part| part == "." || part == "..");
         if text.len() > PATH_LEN_MAX || text.contains('\0') || dots || !straight {
-            let problem = "is no plain path: give an absolute path without `.` and `..`, of at most 4095 bytes";
+            let problem =
+                "is no plain path: give an absolute path without `.` and `..`, of at most 4095 bytes";
             return Err(RequestError::new(field, problem));
         }
         // Several slashes in a row mean one, and a path has one text.

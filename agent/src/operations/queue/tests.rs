@@ -10,7 +10,12 @@ fn id(number: u64) -> Id {
 
 fn item(number: u64, team: &str, is_restore: bool, claims: &[&str]) -> Item {
     let claim = |name: &&str| Claim { name: (*name).to_owned(), label: format!("/dev/{name}") };
-    Item { id: id(number), team: team.parse().unwrap(), is_restore, claims: claims.iter().map(claim).collect() }
+    Item {
+        id: id(number),
+        team: team.parse().unwrap(),
+        is_restore,
+        claims: claims.iter().map(claim).collect(),
+    }
 }
 
 fn run_all(queue: &mut Queue) -> Vec<Id> {
@@ -24,8 +29,9 @@ fn run_all(queue: &mut Queue) -> Vec<Id> {
 
 #[test]
 fn restores_first_then_teams_in_turn() {
-    let mut queue = Queue::new(10);
-    let wanted = [(1, "a", false), (2, "a", false), (3, "a", false), (4, "b", false), (5, "c", true), (6, "b", false)];
+    let mut queue = Queue::new(10, 1_000);
+    let wanted =
+        [(1, "a", false), (2, "a", false), (3, "a", false), (4, "b", false), (5, "c", true), (6, "b", false)];
     for (number, team, is_restore) in wanted {
         queue.push(item(number, team, is_restore, &[]));
     }
@@ -34,7 +40,7 @@ fn restores_first_then_teams_in_turn() {
 
 #[test]
 fn a_team_that_comes_back_each_time_does_not_starve_the_others() {
-    let mut queue = Queue::new(10);
+    let mut queue = Queue::new(10, 1_000);
     queue.push(item(1, "a", false, &[]));
     (10..13).for_each(|number| queue.push(item(number, "b", false, &[])));
     let mut order = Vec::new();
@@ -52,7 +58,7 @@ fn a_team_that_comes_back_each_time_does_not_starve_the_others() {
 
 #[test]
 fn who_waits_can_say_for_what() {
-    let mut queue = Queue::new(10);
+    let mut queue = Queue::new(10, 1_000);
     queue.push(item(1, "a", false, &["x"]));
     queue.push(item(2, "a", false, &["y", "x"]));
     queue.push(item(3, "b", false, &[]));
@@ -68,12 +74,25 @@ fn who_waits_can_say_for_what() {
 
 #[test]
 fn the_queue_has_an_end() {
-    let mut queue = Queue::new(1);
+    let mut queue = Queue::new(1, 1_000);
     assert_eq!(queue.check_room(), Ok(()));
     queue.push(item(1, "a", false, &[]));
     assert_eq!(queue.check_room(), Err(QueueFull { waiting: 1 }));
     queue.start(id(1));
     assert_eq!(queue.check_room(), Ok(()), "who runs does not wait");
+}
+
+#[test]
+fn no_more_run_than_may() {
+    let mut queue = Queue::new(0, 1);
+    queue.push(item(1, "a", false, &[]));
+    queue.start(id(1));
+    assert_eq!(queue.check_room(), Ok(()), "one may always wait");
+    queue.push(item(2, "a", true, &[]));
+    assert_eq!(queue.next(), None);
+    assert_eq!(queue.waits_for()[&id(2)], "a place: 1 operations run, which is the limit, 0 are before it");
+    queue.remove(id(1));
+    assert_eq!(queue.next(), Some(id(2)));
 }
 
 /// Something that happens to a queue.
@@ -119,7 +138,7 @@ fn check_next(queue: &Queue) {
 proptest! {
     #[test]
     fn whatever_happens_the_rules_hold(steps in proptest::collection::vec(step(), 0..120)) {
-        let mut queue = Queue::new(20);
+        let mut queue = Queue::new(20, 1_000);
         let mut pushed = 0;
         let nth = |ids: Vec<Id>, n: u8| ids.get(usize::from(n) % ids.len().max(1)).copied();
         for step in steps {
