@@ -10,6 +10,9 @@ use prost_types::FileDescriptorSet;
 const FILES: [&str; 3] =
     ["coffer/agent/v1/node.proto", "coffer/agent/v1/operations.proto", "coffer/agent/v1/volumes.proto"];
 
+/// Messages with secrets: `src/redacted.rs` shows them without.
+const SECRET: [&str; 2] = ["coffer.agent.v1.Repository", "coffer.agent.v1.S3Credentials"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=coffer");
     let out = env::var("OUT_DIR")?;
@@ -18,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = compiler.file_descriptor_set();
     fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     fs::write(Path::new(&out).join("rpc.rs"), calls(&descriptors)?)?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure().skip_debug(SECRET).compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -4,5 +4,6 @@
 //! journal; the engine does the work on plain threads. It never deletes anything from a repository.
 
 pub mod edge;
+pub mod errors;
 pub mod operations;
 pub mod services;

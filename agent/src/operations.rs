@@ -1,1 +1,294 @@
 //! Work that outlives its callers: journal, queue, budget, runners.
+//!
+//! [`Operations`] is the whole of it. Starting writes the operation to the journal before anybody is told that it was accepted; an end is written
+//! before anybody is told of it. Work runs on plain threads with its own share of memory, keys and store, and forgets them afterwards. Nothing
+//! here asks who may: services do.
+
+mod backup;
+pub mod budget;
+mod control;
+mod dispatcher;
+pub mod events;
+pub mod files;
+pub mod journal;
+mod live;
+pub mod meter;
+pub mod queue;
+pub mod record;
+mod registry;
+pub mod request;
+mod restore;
+mod runner;
+pub mod secrets;
+mod start;
+pub mod stores;
+pub mod system;
+mod verify;
+pub mod volumes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coffer_engine::{Clock, Entropy};
+use coffer_format::{Id, Label};
+use coffer_proto::checked::ListOperations;
+use tokio::sync::watch;
+
+use self::budget::Budget;
+use self::events::{Events, Line};
+use self::files::Files;
+use self::meter::Meter;
+use self::record::Record;
+use self::registry::Shared;
+use self::request::Request;
+use self::secrets::Mounted;
+use self::stores::Stores;
+use self::volumes::VolumeAccess;
+use crate::errors::{AgentError, Stop};
+
+/// Most streams that watch one operation.
+const WATCHERS_MAX: usize = 64;
+/// How long an interrupted operation is waited for at a drain; what hangs in the kernel longer is left behind.
+const INTERRUPT_WAIT: Duration = Duration::from_secs(5);
+
+/// Limits of the registry.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the journal lies; nobody else writes there.
+    pub state_dir: PathBuf,
+    /// Operations that may run at once, if there is memory for them.
+    pub operations_max: usize,
+    /// Operations that may wait.
+    pub queued_max: usize,
+    /// Ended operations that are kept.
+    pub history_max: usize,
+    /// Days for which they are kept.
+    pub history_days: u32,
+}
+
+/// What operations ask of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Memory and limits.
+    pub budget: Arc<dyn Budget>,
+    /// Volumes of this node.
+    pub volumes: Arc<dyn VolumeAccess>,
+    /// Object stores.
+    pub stores: Arc<dyn Stores>,
+    /// Mounted keys and credentials.
+    pub mounted: Mounted,
+    /// The journal's file system.
+    pub files: Arc<dyn Files>,
+    /// Counters.
+    pub meter: Arc<dyn Meter>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and keys.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Who starts an operation.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// As it is shown.
+    pub name: String,
+    /// Whether it is the team itself, and not the controller for it.
+    pub is_team: bool,
+}
+
+/// Whose operations are seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Viewer {
+    /// All.
+    All,
+    /// Those of one team.
+    Team(Label),
+}
+
+impl Viewer {
+    fn sees(&self, team: &Label) -> bool {
+        match self {
+            Viewer::All => true,
+            Viewer::Team(own) => own == team,
+        }
+    }
+}
+
+/// An operation as it is now.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is known of it, with its present progress.
+    pub record: Record,
+    /// What it waits for, if it does.
+    pub waiting_for: String,
+}
+
+/// A page of operations.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Newest first; without results.
+    pub views: Vec<View>,
+    /// The last one, if more follow.
+    pub next: Option<Id>,
+}
+
+/// Operations that have not ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Wait.
+    pub waiting: usize,
+    /// Backups that run.
+    pub backups: usize,
+    /// Restores that run.
+    pub restores: usize,
+    /// Verifications that run.
+    pub verifications: usize,
+}
+
+/// What came of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Operations that ended by themselves.
+    pub finished: usize,
+    /// Operations that were interrupted.
+    pub interrupted: usize,
+}
+
+/// All operations of this agent; clones share them. Calls may block on the disk: not for threads that must not.
+///
+/// When the last clone is dropped, what runs is interrupted and waited for.
+#[derive(Clone)]
+pub struct Operations(Arc<Owner>);
+
+struct Owner {
+    shared: Arc<Shared>,
+    dispatcher: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Operations {
+    /// Reads the journal, calls interrupted what was under way, and begins to take work.
+    ///
+    /// # Errors
+    /// [`AgentError::Journal`] where the state directory cannot be used.
+    pub fn open(settings: Settings, ports: Ports) -> Result<Operations, AgentError> {
+        let shared = Shared::open(settings, ports)?;
+        let bell = Arc::downgrade(&shared);
+        shared.ports.budget.tell_returned(Box::new(move || {
+            if let Some(shared) = bell.upgrade() {
+                shared.bell.ring();
+            }
+        }));
+        let dispatcher = dispatcher::spawn(shared.clone())?;
+        Ok(Operations(Arc::new(Owner { shared, dispatcher: Some(dispatcher) })))
+    }
+
+    /// Starts work, or returns the operation that an earlier call with this key started.
+    ///
+    /// # Errors
+    /// [`AgentError::Usage`] where the key stands for another request, [`AgentError::Refused`] for a point that was used,
+    /// [`AgentError::Full`], [`AgentError::Draining`], [`AgentError::Journal`], and what the volumes' rules say.
+    pub fn start(&self, caller: &Caller, request: Request) -> Result<View, AgentError> {
+        start::start(&self.0.shared, caller, request)
+    }
+
+    /// One operation, with its result.
+    ///
+    /// # Errors
+    /// [`AgentError::NotFound`], also where the viewer may not see it; [`AgentError::Journal`] where its result cannot be read.
+    pub fn get(&self, viewer: &Viewer, id: Id) -> Result<View, AgentError> {
+        self.0.shared.view(viewer, id)
+    }
+
+    /// Operations, newest first, without results.
+    pub fn list(&self, viewer: &Viewer, wanted: &ListOperations) -> Page {
+        self.0.shared.list(viewer, wanted)
+    }
+
+    /// Listens to an operation.
+    ///
+    /// # Errors
+    /// As of [`Operations::get`]; [`AgentError::Full`] where too many watch it.
+    pub fn watch(&self, viewer: &Viewer, id: Id) -> Result<Watch, AgentError> {
+        let events = self.0.shared.events(viewer, id)?;
+        if events.listeners() >= WATCHERS_MAX {
+            return Err(AgentError::Full(format!(
+                "operation {id} is watched by {WATCHERS_MAX} streams already; close some, or ask with Get"
+            )));
+        }
+        Ok(Watch { bell: events.listen(), events, operations: self.clone(), viewer: viewer.clone(), id })
+    }
+
+    /// Asks an operation to stop; returns it as it is then.
+    ///
+    /// # Errors
+    /// As of [`Operations::get`].
+    pub fn cancel(&self, viewer: &Viewer, id: Id) -> Result<View, AgentError> {
+        self.0.shared.view(viewer, id)?;
+        self.0.shared.stop(id, Stop::Cancelled);
+        self.0.shared.view(viewer, id)
+    }
+
+    /// Takes no more work; waits for what runs, then interrupts it. What waits is interrupted at once: start it elsewhere or later.
+    pub fn drain(&self, grace: Duration) -> Drained {
+        let shared = &self.0.shared;
+        let waiting = shared.close();
+        let all: Vec<Id> = waiting.iter().copied().chain(shared.running()).collect();
+        waiting.iter().for_each(|id| shared.stop(*id, Stop::Shutdown));
+        shared.wait_idle(Instant::now() + grace);
+        shared.running().iter().for_each(|id| shared.stop(*id, Stop::Shutdown));
+        shared.wait_idle(Instant::now() + INTERRUPT_WAIT);
+        let interrupted = shared.interrupted_of(&all);
+        Drained { finished: all.len() - interrupted, interrupted }
+    }
+
+    /// Whether work is refused.
+    pub fn is_draining(&self) -> bool {
+        self.0.shared.is_draining()
+    }
+
+    /// Operations that wait and that run.
+    pub fn counts(&self) -> Counts {
+        self.0.shared.counts()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let waiting = self.shared.close();
+        waiting.into_iter().chain(self.shared.running()).for_each(|id| self.shared.stop(id, Stop::Shutdown));
+        self.shared.wait_idle(Instant::now() + INTERRUPT_WAIT);
+        self.shared.bell.hang_up();
+        if let Some(dispatcher) = self.dispatcher.take() {
+            // It panicked: that was said where it happened, and there is nothing to wait for.
+            let _panicked = dispatcher.join();
+        }
+    }
+}
+
+/// Listens to one operation. Dropping it changes nothing.
+pub struct Watch {
+    bell: watch::Receiver<u64>,
+    events: Arc<Events>,
+    operations: Operations,
+    viewer: Viewer,
+    id: Id,
+}
+
+impl Watch {
+    /// The operation now, and its log lines after number `known`. Changes before this call are not told again by [`Watch::changed`].
+    ///
+    /// # Errors
+    /// As of [`Operations::get`].
+    pub fn now(&mut self, known: u64) -> Result<(View, Vec<Line>), AgentError> {
+        self.bell.borrow_and_update();
+        // The state first: an ended operation has all its lines.
+        let view = self.operations.get(&self.viewer, self.id)?;
+        Ok((view, self.events.lines_after(known)))
+    }
+
+    /// Waits for a change after the last [`Watch::now`]; false when the operation is forgotten.
+    pub async fn changed(&mut self) -> bool {
+        self.bell.changed().await.is_ok()
+    }
+}

@@ -1,1 +1,4 @@
 //! The gRPC services, each a thin layer over what does the work.
+
+mod message;
+pub mod operations;

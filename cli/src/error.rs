@@ -2,13 +2,13 @@
 //!
 //! An error's text is one line for a person. It must never carry a secret of a key file.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use coffer_blockio::OpenError;
-use coffer_engine::{Advice, EngineError};
+pub(crate) use coffer_engine::one_line;
+use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
 use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
@@ -187,21 +187,6 @@ impl CliError {
     }
 }
 
-/// An error and its causes in one line; a cause that its effect quotes already is not said twice.
-pub(crate) fn one_line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text.replace(['\n', '\r'], " ")
-}
-
 fn status_of(advice: Advice) -> ExitStatus {
     match advice {
         Advice::Retry | Advice::Fenced | Advice::Bug => ExitStatus::Failed,
@@ -256,25 +241,11 @@ fn store_next_step(error: &StoreError) -> Option<&'static str> {
 }
 
 fn engine_context(error: &EngineError) -> Map<String, Value> {
-    let value = match error {
-        EngineError::Object { key, .. } | EngineError::Store(StoreError::NotFound { key }) => {
-            json!({ "key": key })
-        }
-        EngineError::Damaged { volume, key, offset, .. } => {
-            json!({ "volume": volume, "key": key, "offset": offset })
-        }
-        EngineError::Source { volume, .. }
-        | EngineError::SourceChanged { volume, .. }
-        | EngineError::Target { volume, .. } => json!({ "volume": volume }),
-        EngineError::Fenced { run, .. } => json!({ "run": run }),
-        EngineError::Forgotten(point) => json!({ "point": point }),
-        EngineError::AllVolumesFailed(first) => return engine_context(first),
-        _ => json!({}),
+    let value = |fact| match fact {
+        Fact::Text(text) => json!(text),
+        Fact::Number(number) => json!(number),
     };
-    match value {
-        Value::Object(context) => context,
-        _ => Map::new(),
-    }
+    error.context().into_iter().map(|(name, fact)| (name.to_owned(), value(fact))).collect()
 }
 
 fn open_advice(error: &OpenError) -> Advice {

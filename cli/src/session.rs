@@ -57,7 +57,10 @@ impl Session {
         create: bool,
     ) -> Result<Arc<dyn ObjectStore>, CliError> {
         let cancelled = Some(self.cancellation.token().shared_flag());
-        Ok(coffer_store::open(&self.address(repository)?, OpenOptions { create, cancelled })?)
+        Ok(coffer_store::open(
+            &self.address(repository)?,
+            OpenOptions { create, cancelled, ..OpenOptions::default() },
+        )?)
     }
 
     /// Opens the repository with whatever key the caller has.

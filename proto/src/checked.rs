@@ -1,1 +1,25 @@
-//! Domain types behind the messages.
+//! Domain types behind the messages: whoever has one need not check it again.
+//!
+//! Each request becomes its type by `TryFrom`, once, at the edge. An error names the field and says what to write instead; it never repeats
+//! what may be a secret. Nothing here acts, and no input panics.
+
+mod backup;
+mod field;
+mod lookup;
+mod repository;
+mod restore;
+mod sameness;
+mod secret;
+mod ticket;
+mod verify;
+mod volume;
+
+pub use backup::{BackupVolume, Changes, ReadEngine, StartBackup};
+pub use field::{IdempotencyKey, KEY_LEN_MAX, RequestError, TIMEOUT_MAX, VOLUMES_MAX};
+pub use lookup::{ListOperations, OperationState, WatchOperation, operation_id};
+pub use repository::{KeySource, RepositoryAccess, S3Keys, S3Source, SecretName};
+pub use restore::{RestoreMode, RestoreVolume, StartRestore};
+pub use secret::SecretText;
+pub use ticket::{COORDINATOR_BYTES_MAX, Ticket};
+pub use verify::{PlanFilter, StartVerify};
+pub use volume::VolumeRef;

@@ -4,6 +4,7 @@
 //! message that came from outside. This crate never acts.
 
 pub mod checked;
+mod redacted;
 mod rpc;
 
 pub use rpc::Rpc;

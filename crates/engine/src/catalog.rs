@@ -64,6 +64,8 @@ pub struct Filter {
     pub tags: Vec<(String, String)>,
     /// Also points that are not confirmed.
     pub unconfirmed: bool,
+    /// Only this point.
+    pub point: Option<Id>,
 }
 
 impl Filter {
@@ -88,6 +90,7 @@ impl Filter {
             && label(&self.plan, &point.plan.plan)
             && self.since.is_none_or(|since| point.summary.time >= since)
             && self.until.is_none_or(|until| point.summary.time <= until)
+            && self.point.is_none_or(|wanted| point.id == wanted)
     }
 }
 
@@ -244,8 +247,13 @@ fn retain_by_manifest(
 
 /// Reads and checks a point's manifest: seal, key, and inner consistency.
 pub fn load_manifest(repository: &Repository, point: &PointEntry) -> Result<Signed<Manifest>, EngineError> {
-    let bytes = read_object(repository.store().as_ref(), &point.key, MANIFEST_BYTES_MAX)?;
-    decode_manifest(repository, &point.key, &bytes)
+    load_manifest_at(repository, &point.key)
+}
+
+/// As [`load_manifest`], by its key.
+pub(crate) fn load_manifest_at(repository: &Repository, key: &str) -> Result<Signed<Manifest>, EngineError> {
+    let bytes = read_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
+    decode_manifest(repository, key, &bytes)
 }
 
 /// As [`load_manifest`], from bytes that were read already.

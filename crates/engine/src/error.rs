@@ -65,6 +65,15 @@ pub enum EngineError {
         /// What was found.
         detail: String,
     },
+    /// A volume record that came back from whoever backed the volume up is forged, broken, or of another point.
+    #[error("record of volume {volume}: {source}; nothing was committed")]
+    Record {
+        /// Volume that the record speaks of.
+        volume: String,
+        /// What is wrong with it.
+        #[source]
+        source: FormatError,
+    },
     /// A value cannot be encoded within the limits of the format.
     #[error("limit of the repository format: {0}")]
     Limit(#[source] FormatError),
@@ -123,6 +132,12 @@ pub enum EngineError {
     /// The operation was cancelled by its caller.
     #[error("cancelled")]
     Cancelled,
+    /// The operation took longer than its caller allowed.
+    #[error("stopped: its deadline passed")]
+    DeadlinePassed,
+    /// The process that ran the operation was asked to end.
+    #[error("stopped: the program is shutting down")]
+    ShuttingDown,
     /// A mistake in this program.
     #[error("internal error: {0}; please report it")]
     Bug(String),
@@ -133,7 +148,9 @@ impl EngineError {
     pub fn advice(&self) -> Advice {
         match self {
             EngineError::Store(error) => store_advice(error),
-            EngineError::Object { .. } | EngineError::Damaged { .. } => Advice::Corrupt,
+            EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Record { .. } => {
+                Advice::Corrupt
+            }
             EngineError::Limit(_) | EngineError::Usage(_) => Advice::Configure,
             EngineError::Source { .. } | EngineError::SourceChanged { .. } | EngineError::Target { .. } => {
                 Advice::Retry
@@ -142,7 +159,10 @@ impl EngineError {
             EngineError::Refused(_) => Advice::Refused,
             EngineError::Fenced { .. } => Advice::Fenced,
             EngineError::AllVolumesFailed(first) => first.advice(),
-            EngineError::Entropy(_) | EngineError::Cancelled => Advice::Retry,
+            EngineError::Entropy(_)
+            | EngineError::Cancelled
+            | EngineError::DeadlinePassed
+            | EngineError::ShuttingDown => Advice::Retry,
             EngineError::Bug(_) => Advice::Bug,
         }
     }
@@ -153,6 +173,7 @@ impl EngineError {
             EngineError::Store(_) => "store",
             EngineError::Object { .. } => "object-invalid",
             EngineError::Damaged { .. } => "damaged",
+            EngineError::Record { .. } => "record-invalid",
             EngineError::Limit(_) => "limit",
             EngineError::Source { .. } => "source-read",
             EngineError::SourceChanged { .. } => "source-changed",
@@ -165,8 +186,41 @@ impl EngineError {
             EngineError::AllVolumesFailed(first) => first.kind(),
             EngineError::Entropy(_) => "entropy",
             EngineError::Cancelled => "cancelled",
+            EngineError::DeadlinePassed => "deadline-passed",
+            EngineError::ShuttingDown => "shutting-down",
             EngineError::Bug(_) => "bug",
         }
+    }
+
+    /// Names and numbers that help to find the cause, for JSON and gRPC; never a secret.
+    pub fn context(&self) -> Vec<(&'static str, Fact)> {
+        let text = |value: &dyn std::fmt::Display| Fact::Text(value.to_string());
+        match self {
+            EngineError::Object { key, .. } | EngineError::Store(StoreError::NotFound { key }) => {
+                vec![("key", text(key))]
+            }
+            EngineError::Damaged { volume, key, offset, .. } => {
+                vec![("volume", text(volume)), ("key", text(key)), ("offset", Fact::Number(*offset))]
+            }
+            EngineError::Source { volume, .. }
+            | EngineError::SourceChanged { volume, .. }
+            | EngineError::Target { volume, .. } => vec![("volume", text(volume))],
+            EngineError::Fenced { run, .. } => vec![("run", text(run))],
+            EngineError::Forgotten(point) => vec![("point", text(point))],
+            EngineError::AllVolumesFailed(first) => first.context(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the operation was asked to stop, whoever noticed it and whatever the reason.
+    pub fn is_cancellation(&self) -> bool {
+        matches!(
+            self,
+            EngineError::Cancelled
+                | EngineError::DeadlinePassed
+                | EngineError::ShuttingDown
+                | EngineError::Store(StoreError::Cancelled { .. })
+        )
     }
 
     /// Whether something stored is damaged or missing, and its source may still be whole.
@@ -178,6 +232,39 @@ impl EngineError {
     pub(crate) fn object(key: &str) -> impl FnOnce(FormatError) -> EngineError + '_ {
         move |source| EngineError::Object { key: key.to_owned(), source }
     }
+}
+
+/// A name or a number of an error's context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A name: an object's key, a volume, an id.
+    Text(String),
+    /// A number: an offset in bytes.
+    Number(u64),
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fact::Text(text) => formatter.write_str(text),
+            Fact::Number(number) => number.fmt(formatter),
+        }
+    }
+}
+
+/// An error and its causes in one line; a cause that its effect quotes already is not said twice.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text.replace(['\n', '\r'], " ")
 }
 
 impl From<StoreError> for EngineError {

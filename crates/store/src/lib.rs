@@ -16,6 +16,7 @@ pub mod port;
 pub mod url;
 
 mod checks;
+mod credentials;
 
 #[cfg(feature = "file")]
 pub mod file;
@@ -30,6 +31,7 @@ pub mod fault;
 pub mod memory;
 
 pub use counts::RequestCounts;
+pub use credentials::StaticCredentials;
 pub use error::{Advice, StoreError};
 pub use key::Key;
 pub use port::{

@@ -29,6 +29,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 
 use crate::counts::{Counters, RequestCounts};
+use crate::credentials::StaticCredentials;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::port::{
@@ -88,6 +89,14 @@ pub struct S3Store {
     uploads: Mutex<HashMap<String, OpenUpload>>,
     pages: Pages,
     counters: Counters,
+}
+
+/// What the SDK asks for credentials that were given to it.
+pub(crate) fn provider(given: StaticCredentials) -> SharedCredentialsProvider {
+    let token = given.session_token.as_ref().map(|token| token.as_str().to_owned());
+    let (id, secret) = (given.access_key_id.as_str(), given.secret_access_key.as_str());
+    // The SDK's own type wipes what it holds.
+    SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "given"))
 }
 
 /// How long a server that never answered is tried.

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+use crate::credentials::StaticCredentials;
 use crate::error::StoreError;
 use crate::port::ObjectStore;
 
@@ -43,6 +44,8 @@ pub struct OpenOptions {
     pub create: bool,
     /// Once this is true, requests that wait for a server end with [`StoreError::Cancelled`] within a second.
     pub cancelled: Option<Arc<AtomicBool>>,
+    /// Credentials of an `s3://` store; of environment, profile, web identity, container or instance where `None`.
+    pub credentials: Option<StaticCredentials>,
 }
 
 /// Why text is no repository address, or cannot be served.
@@ -152,7 +155,9 @@ pub fn open(url: &RepositoryUrl, options: OpenOptions) -> Result<Arc<dyn ObjectS
 
 #[cfg(feature = "s3")]
 fn open_s3(address: &S3Address, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let tuning = crate::s3::Tuning { cancelled: options.cancelled, ..crate::s3::Tuning::default() };
+    let OpenOptions { create: _, cancelled, credentials } = options;
+    let credentials = credentials.map(crate::s3::provider);
+    let tuning = crate::s3::Tuning { cancelled, credentials, ..crate::s3::Tuning::default() };
     Ok(Arc::new(crate::s3::S3Store::open(address.clone(), tuning)?))
 }
 

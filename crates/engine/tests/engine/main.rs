@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod cancel;
 mod chains;
 mod damage;
 mod faults;
 mod history;
 mod keys;
 mod lists;
+mod node;
 mod parent;
 mod partial;
+mod parts;
 mod power_cut;
 mod prune;
 mod resume;

@@ -1,0 +1,109 @@
+//! Any kind of work, as it was asked for. It holds secrets, and lives as long as its operation waits or runs.
+
+use std::time::Duration;
+
+use coffer_format::{Digest, Id, Label};
+use coffer_proto::checked::{IdempotencyKey, StartBackup, StartRestore, StartVerify, VolumeRef};
+
+use super::record::{Kind, TicketRecord};
+
+/// Work to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Volumes to a point.
+    Backup(StartBackup),
+    /// A point to volumes.
+    Restore(StartRestore),
+    /// Looks at points.
+    Verify(StartVerify),
+}
+
+impl Request {
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Request::Backup(_) => Kind::Backup,
+            Request::Restore(_) => Kind::Restore,
+            Request::Verify(_) => Kind::Verify,
+        }
+    }
+
+    /// The caller's name for it.
+    pub fn key(&self) -> &IdempotencyKey {
+        match self {
+            Request::Backup(it) => &it.idempotency_key,
+            Request::Restore(it) => &it.idempotency_key,
+            Request::Verify(it) => &it.idempotency_key,
+        }
+    }
+
+    /// Equal for requests that ask for the same.
+    pub fn sameness(&self) -> Digest {
+        match self {
+            Request::Backup(it) => it.sameness(),
+            Request::Restore(it) => it.sameness(),
+            Request::Verify(it) => it.sameness(),
+        }
+    }
+
+    /// On whose behalf.
+    pub fn team(&self) -> &Label {
+        match self {
+            Request::Backup(it) => &it.ticket.plan.team,
+            Request::Restore(it) => &it.plan.team,
+            Request::Verify(it) => &it.plans.team,
+        }
+    }
+
+    /// The address of the repository.
+    pub fn url(&self) -> &str {
+        match self {
+            Request::Backup(it) => &it.repository.url,
+            Request::Restore(it) => &it.repository.url,
+            Request::Verify(it) => &it.repository.url,
+        }
+    }
+
+    /// How long it may take, waiting included.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Request::Backup(it) => it.timeout,
+            Request::Restore(it) => it.timeout,
+            Request::Verify(it) => it.timeout,
+        }
+    }
+
+    /// The point that is written.
+    pub fn point(&self) -> Option<Id> {
+        match self {
+            Request::Backup(it) => Some(it.ticket.point),
+            Request::Restore(_) | Request::Verify(_) => None,
+        }
+    }
+
+    /// What is kept of the point that is written.
+    pub fn ticket(&self) -> Option<TicketRecord> {
+        match self {
+            Request::Backup(it) => Some(TicketRecord::from(&it.ticket)),
+            Request::Restore(_) | Request::Verify(_) => None,
+        }
+    }
+
+    /// Names of its volumes in the point.
+    pub fn volume_names(&self) -> Vec<String> {
+        match self {
+            Request::Backup(it) => it.volumes.iter().map(|volume| volume.name.to_string()).collect(),
+            Request::Restore(it) => it.volumes.iter().map(|volume| volume.name.to_string()).collect(),
+            Request::Verify(_) => Vec::new(),
+        }
+    }
+
+    /// The volumes of the node that it reads or writes.
+    pub fn volume_refs(&self) -> Vec<&VolumeRef> {
+        match self {
+            Request::Backup(it) => it.volumes.iter().map(|volume| &volume.source).collect(),
+            Request::Restore(it) => it.volumes.iter().map(|volume| &volume.target).collect(),
+            Request::Verify(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Restores volumes of a point to devices or files of this node. Everything that speaks against a target is said before any is changed.
+
+use std::path::PathBuf;
+
+use coffer_engine::catalog::{Filter, PointEntry, find_point, load_manifest};
+use coffer_engine::{EngineError, Repository, RestoreRequest, run_restore};
+use coffer_proto::checked::{RestoreMode, RestoreVolume, StartRestore, VolumeRef};
+use coffer_store::RepositoryUrl;
+
+use super::queue::Claim;
+use super::record::{RestoreOutcome, RestoredVolume};
+use super::runner::Run;
+use super::stores;
+use super::volumes::{PreparedTarget, TargetRef, TargetUse};
+use crate::errors::AgentError;
+
+pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcome, AgentError> {
+    let repository = run.open_repository(&request.repository, &request.plan.team)?;
+    repository.recovery_key(&request.plan.team)?;
+    refuse_inside(&stores::address(&request.repository.url)?, &request.volumes)?;
+    let point = find_point(&repository, &Filter::plan(&request.plan), request.point)?;
+    let prepared = prepare(run, &repository, &point, &request.volumes)?;
+    let volumes = open(run, &request.volumes, prepared)?;
+    let wanted = RestoreRequest { point: &point, volumes, progress: run.progress };
+    let report = run_restore(&repository, run.resources, &wanted)?;
+    let volumes = report.volumes.into_iter().map(|volume| RestoredVolume {
+        name: volume.name.to_string(),
+        target: volume.target,
+        size: volume.size,
+        fetched: volume.fetched,
+        written: volume.written,
+        skipped: volume.skipped,
+        zeroed: volume.zeroed,
+    });
+    Ok(RestoreOutcome { volumes: volumes.collect(), requests: repository.store().requests().into() })
+}
+
+/// Holds every target, with the size that its volume has in the point.
+fn prepare(
+    run: &Run<'_>,
+    repository: &Repository,
+    point: &PointEntry,
+    volumes: &[RestoreVolume],
+) -> Result<Vec<Box<dyn PreparedTarget>>, AgentError> {
+    let manifest = load_manifest(repository, point)?.payload;
+    let mut prepared = Vec::new();
+    for volume in volumes {
+        let record =
+            manifest.volume_records().find(|record| record.name == volume.name).ok_or_else(|| {
+                let names: Vec<String> =
+                    manifest.volume_records().map(|record| record.name.to_string()).collect();
+                let names = names.join(", ");
+                EngineError::NotFound(format!(
+                    "point {} has no volume {}; it has {names}",
+                    point.id, volume.name
+                ))
+            })?;
+        let target = TargetRef { name: &volume.name, target: &volume.target, size_bytes: record.size };
+        let wish = wish(run, volume)?;
+        prepared.push(run.shared.ports.volumes.prepare_target(run.behalf, &target, wish)?);
+    }
+    Ok(prepared)
+}
+
+/// What may be done with a target: what the request says, and going on in one that an earlier attempt began to write.
+fn wish(run: &Run<'_>, volume: &RestoreVolume) -> Result<TargetUse, AgentError> {
+    let begun = run.targets_begun.get(volume.name.as_ref());
+    let is_ours = match begun {
+        None => false,
+        Some(begun) => *begun == identity(&run.shared.ports.volumes.claims(run.behalf, &volume.target)?),
+    };
+    Ok(match volume.mode {
+        _ if is_ours => {
+            run.info(format!(
+                "volume {} goes on in {}, which an earlier attempt began",
+                volume.name, volume.target
+            ));
+            TargetUse::InPlace
+        }
+        RestoreMode::New => TargetUse::New,
+        RestoreMode::Overwrite => TargetUse::Overwrite,
+        RestoreMode::InPlace => TargetUse::InPlace,
+    })
+}
+
+/// Makes or empties the targets, and remembers each before a byte of the point is written to it.
+fn open(
+    run: &Run<'_>,
+    volumes: &[RestoreVolume],
+    prepared: Vec<Box<dyn PreparedTarget>>,
+) -> Result<Vec<coffer_engine::RestoreVolume>, AgentError> {
+    let mut opened = Vec::new();
+    for (volume, target) in volumes.iter().zip(prepared) {
+        let (target, mode) = target.open()?;
+        let is = identity(&run.shared.ports.volumes.claims(run.behalf, &volume.target)?);
+        run.shared.remember_target(run.id, volume.name.as_ref(), is)?;
+        run.info(format!("restores volume {} to {}", volume.name, volume.target));
+        opened.push(coffer_engine::RestoreVolume {
+            name: volume.name.clone(),
+            target: Some(target),
+            label: volume.target.to_string(),
+            mode,
+            write_all_zeroes: false,
+        });
+    }
+    Ok(opened)
+}
+
+/// What a target is, so that another one of the same name is told apart.
+fn identity(claims: &[Claim]) -> String {
+    let names: Vec<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
+    names.join(" ")
+}
+
+/// Refuses targets inside of the repository's own directory.
+fn refuse_inside(url: &RepositoryUrl, volumes: &[RestoreVolume]) -> Result<(), AgentError> {
+    let RepositoryUrl::File { root } = url else { return Ok(()) };
+    let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
+    let root = real(root);
+    for volume in volumes {
+        let VolumeRef::Path(path) = &volume.target else { continue };
+        if real(path).starts_with(&root)
+            || path.parent().is_some_and(|parent| real(parent).starts_with(&root))
+        {
+            return Err(AgentError::Refused(format!(
+                "volume {}: its target {} lies in the repository itself; choose another place",
+                volume.name,
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl super::registry::Shared {
+    /// Notes in the journal that an operation made or took this target.
+    fn remember_target(&self, id: coffer_format::Id, volume: &str, is: String) -> Result<(), AgentError> {
+        let record = {
+            let mut inner = self.lock();
+            let Some(entry) = inner.entries.get_mut(&id) else { return Ok(()) };
+            if entry.record.targets_begun.get(volume) == Some(&is) {
+                return Ok(());
+            }
+            entry.record.targets_begun.insert(volume.to_owned(), is);
+            entry.record.revision += 1;
+            entry.present()
+        };
+        self.journal.save(&record)
+    }
+}

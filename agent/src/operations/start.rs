@@ -1,0 +1,195 @@
+//! Starting an operation: one key, one piece of work. It is in the journal before its caller is told that it was accepted.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use coffer_format::Id;
+
+use super::control::Control;
+use super::events::{Events, Level};
+use super::live::LiveProgress;
+use super::queue::{Claim, Item};
+use super::record::{Kind, Progress, Record, State};
+use super::registry::{Entry, Inner, Live, Shared};
+use super::request::Request;
+use super::runner::Job;
+use super::volumes::Behalf;
+use super::{Caller, View};
+use crate::errors::AgentError;
+
+/// What a key stands for.
+enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// This work, which waits, runs or is done.
+    Same(Id),
+    /// This work, which did not come to its end.
+    Again(Box<Record>),
+}
+
+pub(super) fn start(shared: &Arc<Shared>, caller: &Caller, request: Request) -> Result<View, AgentError> {
+    // The lock goes with each of these statements: what follows takes it again.
+    let found = known(&shared.lock(), &request)?;
+    if let Known::Same(id) = found {
+        return shared.view(&super::Viewer::All, id);
+    }
+    let behalf = Behalf { team: request.team().clone(), by_team: caller.is_team };
+    // Looking at volumes may take a while: nobody waits for it who starts something else.
+    let claims = claims(shared, &behalf, &request)?;
+    let id = {
+        let _one_at_a_time = shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known(&shared.lock(), &request)?;
+        match found {
+            Known::Same(id) => id,
+            Known::Nothing => accept(shared, caller, behalf, claims, request, None)?,
+            Known::Again(record) => accept(shared, caller, behalf, claims, request, Some(*record))?,
+        }
+    };
+    shared.forget_surplus();
+    shared.bell.ring();
+    shared.view(&super::Viewer::All, id)
+}
+
+fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {
+    let name = (request.team().clone(), request.key().to_string());
+    let Some(entry) = inner.keys.get(&name).and_then(|id| inner.entries.get(id)) else {
+        return Ok(Known::Nothing);
+    };
+    let record = &entry.record;
+    if record.kind != request.kind() || record.sameness != request.sameness() {
+        return Err(AgentError::Usage(format!(
+            "idempotency key `{}` stands for another request (operation {}, a {}); give this request a key of its own",
+            record.key,
+            record.id,
+            record.kind.as_str()
+        )));
+    }
+    if entry.live.is_none() && record.state.can_restart() {
+        return Ok(Known::Again(Box::new(record.clone())));
+    }
+    Ok(Known::Same(record.id))
+}
+
+fn claims(shared: &Shared, behalf: &Behalf, request: &Request) -> Result<Vec<Claim>, AgentError> {
+    let mut claims = Vec::new();
+    for volume in request.volume_refs() {
+        claims.extend(shared.ports.volumes.claims(behalf, volume)?);
+    }
+    Ok(claims)
+}
+
+/// Writes the operation down and lets it wait.
+fn accept(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    behalf: Behalf,
+    claims: Vec<Claim>,
+    request: Request,
+    earlier: Option<Record>,
+) -> Result<Id, AgentError> {
+    check_room(&shared.lock(), &request, earlier.as_ref().map(|record| record.id))?;
+    let mut record = match earlier {
+        None => fresh(shared, &request)?,
+        Some(earlier) => again(earlier, &request),
+    };
+    caller.name.clone_into(&mut record.caller);
+    let events = shared.lock().entries.get(&record.id).map(|entry| entry.events.clone());
+    let events = events.unwrap_or_else(|| Events::after(record.log_sequence));
+    record.log_sequence = events.newest();
+    shared.journal.save(&record)?;
+
+    let (id, kind, attempt) = (record.id, record.kind, record.attempt);
+    let progress = LiveProgress::new(kind, events.clone(), shared.ports.meter.clone());
+    let deadline = Instant::now() + request.timeout();
+    let item = Item { id, team: record.team.clone(), is_restore: kind == Kind::Restore, claims };
+    let live = Live {
+        control: Arc::new(Control::default()),
+        progress: Arc::new(progress),
+        job: Some(Job { request, behalf }),
+        deadline,
+        ending: false,
+    };
+    {
+        let mut inner = shared.lock();
+        inner.keys.insert((record.team.clone(), record.key.clone()), id);
+        inner.entries.insert(id, Entry { record, events: events.clone(), live: Some(live), unsaved: false });
+        inner.queue.push(item);
+    }
+    let text = format!("accepted a {} from {}, attempt {attempt}", kind.as_str(), caller.name);
+    events.log(shared.ports.clock.now(), Level::Info, text);
+    Ok(id)
+}
+
+fn check_room(inner: &Inner, request: &Request, own: Option<Id>) -> Result<(), AgentError> {
+    if inner.draining {
+        return Err(AgentError::Draining);
+    }
+    if let Some(point) = request.point() {
+        check_point(inner, point, own)?;
+    }
+    inner.queue.check_room().map_err(|full| {
+        AgentError::Full(format!(
+            "{} operations wait already, which is the limit of this agent; start it later",
+            full.waiting
+        ))
+    })
+}
+
+/// Objects are named by their point, and no name is used twice.
+fn check_point(inner: &Inner, point: Id, own: Option<Id>) -> Result<(), AgentError> {
+    let uses = |entry: &&Entry| {
+        let record = &entry.record;
+        let names = record.ticket.as_ref().is_some_and(|ticket| ticket.point == point);
+        record.points_used.contains(&point) || (names && own != Some(record.id))
+    };
+    match inner.entries.values().find(uses) {
+        None => Ok(()),
+        Some(entry) => Err(AgentError::Refused(format!(
+            "point {point} was used by operation {} before, and no object is written twice: open a new point, and start this with its ticket",
+            entry.record.id
+        ))),
+    }
+}
+
+fn fresh(shared: &Shared, request: &Request) -> Result<Record, AgentError> {
+    let environment = shared.environment(&Control::default());
+    let id = environment.new_id()?;
+    Ok(Record {
+        id,
+        kind: request.kind(),
+        state: State::Queued,
+        key: request.key().to_string(),
+        sameness: request.sameness(),
+        team: request.team().clone(),
+        caller: String::new(),
+        created: environment.clock.now(),
+        started: None,
+        ended: None,
+        attempt: 1,
+        volumes: request.volume_names(),
+        ticket: request.ticket(),
+        points_used: Vec::new(),
+        targets_begun: std::collections::BTreeMap::new(),
+        progress: Progress::default(),
+        log_sequence: 0,
+        failure: None,
+        outcome: None,
+        revision: 1,
+    })
+}
+
+/// The next attempt, with the ticket that came this time.
+fn again(earlier: Record, request: &Request) -> Record {
+    Record {
+        state: State::Queued,
+        started: None,
+        ended: None,
+        attempt: earlier.attempt.saturating_add(1),
+        ticket: request.ticket(),
+        progress: Progress::default(),
+        failure: None,
+        outcome: None,
+        revision: earlier.revision + 1,
+        ..earlier
+    }
+}

@@ -1,0 +1,9 @@
+//! The operations of the agent over its library: a real gRPC server on loopback, real files, no TLS.
+
+mod child;
+mod flows;
+mod history;
+mod limits;
+mod stopping;
+mod stores;
+mod world;
