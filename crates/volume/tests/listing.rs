@@ -190,7 +190,7 @@ fn raw_block_volumes_lead_to_their_device_and_kubelets_hold_is_no_volume() {
 
     let block = listing.find("pv.pv-block").unwrap();
     assert_eq!((block.path.clone(), block.engine), (tree.roots.dev.join("loop5"), Engine::LocalPvDevice));
-    assert_eq!(uses(block), ["a block device of pod uid-1"]);
+    assert_eq!(uses(block), ["used by pod uid-1"]);
     let csi = listing.find("pv.pv-csi").unwrap();
     assert_eq!((csi.path.clone(), csi.engine), (tree.roots.dev.join("vdc"), Engine::Longhorn));
     assert_eq!(listing.find("disk.virtio-c"), Some(csi));
