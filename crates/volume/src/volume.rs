@@ -69,7 +69,7 @@ pub enum Use {
     },
     /// It is swap.
     Swap,
-    /// A pod has it as a block device.
+    /// A pod has it as a block device, or as what cannot be seen from here.
     Pod {
         /// `namespace/name` of the pod, or its uid.
         pod: String,
@@ -95,7 +95,7 @@ impl fmt::Display for Use {
             Self::Held { by } => write!(formatter, "held by {by}"),
             Self::Partition { name } => write!(formatter, "partition {name} is in use"),
             Self::Swap => formatter.write_str("in use as swap"),
-            Self::Pod { pod } => write!(formatter, "a block device of pod {pod}"),
+            Self::Pod { pod } => write!(formatter, "used by pod {pod}"),
             Self::Loop { name } => write!(formatter, "shown as {name}"),
         }
     }

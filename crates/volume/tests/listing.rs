@@ -64,7 +64,7 @@ fn a_disk_is_named_by_its_hardware_and_described_from_sysfs() {
 
 #[test]
 fn partitions_know_their_disk_and_its_queue_and_use_spreads_to_the_disk() {
-    let mut tree = Tree::new();
+    let tree = Tree::new();
     tree.disk("nvme0n1", "259:0", 4096, &[]);
     tree.partition("nvme0n1", "nvme0n1p1", "259:1", 1024);
     tree.partition("nvme0n1", "nvme0n1p2", "259:2", 1024);
@@ -89,7 +89,7 @@ fn partitions_know_their_disk_and_its_queue_and_use_spreads_to_the_disk() {
 
 #[test]
 fn device_mapper_and_zfs_are_told_and_named_without_udev() {
-    let mut tree = Tree::new();
+    let tree = Tree::new();
     tree.disk("dm-3", "253:3", 2048, &[("dm/name", "vg-data"), ("dm/uuid", "LVM-abc")]);
     tree.disk("dm-4", "253:4", 2048, &[("dm/name", "crypt"), ("dm/uuid", "CRYPT-LUKS2-1")]);
     tree.disk("zd0", "230:0", 2048, &[]);
@@ -190,7 +190,7 @@ fn raw_block_volumes_lead_to_their_device_and_kubelets_hold_is_no_volume() {
 
     let block = listing.find("pv.pv-block").unwrap();
     assert_eq!((block.path.clone(), block.engine), (tree.roots.dev.join("loop5"), Engine::LocalPvDevice));
-    assert_eq!(uses(block), ["a block device of pod uid-1"]);
+    assert_eq!(uses(block), ["used by pod uid-1"]);
     let csi = listing.find("pv.pv-csi").unwrap();
     assert_eq!((csi.path.clone(), csi.engine), (tree.roots.dev.join("vdc"), Engine::Longhorn));
     assert_eq!(listing.find("disk.virtio-c"), Some(csi));
@@ -209,7 +209,7 @@ fn raw_block_volumes_lead_to_their_device_and_kubelets_hold_is_no_volume() {
 
 #[test]
 fn volumes_of_a_pods_own_have_no_persistent_name_and_secrets_are_left_out() {
-    let mut tree = Tree::new();
+    let tree = Tree::new();
     let pod = "var/lib/kubelet/pods/uid-1/volumes";
     for plugin in ["secret", "configmap", "projected", "empty-dir", "downward-api"] {
         fs::create_dir_all(tree.root().join(format!("{pod}/kubernetes.io~{plugin}/x"))).unwrap();
@@ -229,14 +229,17 @@ fn volumes_of_a_pods_own_have_no_persistent_name_and_secrets_are_left_out() {
 
 #[test]
 fn one_volume_of_two_pods_is_listed_once() {
-    let mut tree = Tree::new();
+    let tree = Tree::new();
     tree.disk("vdb", "254:16", 2048, &[]);
     tree.csi_mount("uid-1", "pvc-1", "x.example", "254:16", "/");
     tree.csi_mount("uid-2", "pvc-1", "x.example", "254:16", "/");
+    let csi = "volumes/kubernetes.io~csi";
+    let place = format!("var/lib/kubelet/pods/uid-3/{csi}/pvc-1/vol_data.json");
+    tree.write(place, vol_data("pvc-1", "x.example", "Persistent"));
     let listing = tree.list();
     assert_eq!(ids(&listing), ["pv.pvc-1"]);
     let pods: Vec<_> = listing.volumes[0].claims.iter().map(|claim| claim.pod_uid.as_str()).collect();
-    assert_eq!(pods, ["uid-1", "uid-2"]);
+    assert_eq!(pods, ["uid-1", "uid-2", "uid-3"], "the third is not mounted yet");
 }
 
 #[test]
@@ -261,6 +264,17 @@ fn what_vanishes_is_left_out_and_what_makes_no_sense_is_told() {
     let sde = listing.find("dev.sde").unwrap();
     assert_eq!(sde.device.as_ref().unwrap().is_read_only, None);
     assert!(sde.problems[0].contains("/ro cannot be read"), "{:?}", sde.problems);
+}
+
+#[test]
+fn volumes_of_the_same_name_in_two_pods_are_two() {
+    let tree = Tree::new();
+    for uid in ["uid-1", "uid-2"] {
+        let place = format!("var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/cache/vol_data.json");
+        tree.write(place, vol_data("cache", "x.example", "Ephemeral"));
+    }
+    let listing = tree.list();
+    assert_eq!(listing.volumes.len(), 2, "{:?}", ids(&listing));
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn kubelets_mounts_and_nodes_lead_to_their_devices() {
     assert!(block.uses.contains(&Use::Pod { pod: "uid-1".into() }), "{:?}", block.uses);
 
     // The bind mount of the node is crossed by the gate, and judged like the node below /dev.
-    let devices = gate(&[&map.parent().unwrap().to_path_buf()], &[(DeviceClass::Loop, Access::Read)]);
+    let devices = gate(&[map.parent().unwrap()], &[(DeviceClass::Loop, Access::Read)]);
     let opened = devices.open_volume(&map, Access::Read).unwrap();
     let Opened::Device(known) = &opened.what else { panic!("{:?}", opened.what) };
     assert_eq!(known.name, kernel_name(&raw));

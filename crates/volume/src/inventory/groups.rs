@@ -41,8 +41,8 @@ pub(super) struct Groups {
     pub(super) devices: HashMap<String, Vec<Claim>>,
     pub(super) directories: BTreeMap<Spot, Directory>,
     pub(super) images: Vec<Entry>,
-    /// By plugin and the name that kubelet has for the volume.
-    pub(super) unseen: BTreeMap<(String, String), Unseen>,
+    /// By what makes them one volume: the persistent volume, or else the pod and its own name for it.
+    pub(super) unseen: BTreeMap<(Option<String>, String), Unseen>,
 }
 
 impl Groups {
@@ -51,6 +51,7 @@ impl Groups {
         for claim in &survey.claims {
             groups.claim(locate(roots, reader, survey, claim), claim.clone());
         }
+        groups.join_unseen();
         for entry in &survey.entries {
             groups.entry(roots, survey, entry.clone());
         }
@@ -62,11 +63,34 @@ impl Groups {
             Behind::Device(name) => self.devices.entry(name).or_default().push(claim),
             Behind::Directory(spot) => self.directories.entry(spot).or_default().claims.push(claim),
             Behind::Unseen(why) => {
-                let key = (claim.plugin.clone(), claim.name.clone());
+                let key = match &claim.persistent_volume {
+                    Some(volume) => (None, volume.clone()),
+                    None => (Some(claim.pod_uid.clone()), claim.name.clone()),
+                };
                 let unseen = self.unseen.entry(key).or_insert(Unseen { claims: Vec::new(), why });
                 unseen.claims.push(claim);
             }
         }
+    }
+
+    /// What one pod uses out of sight may be seen where another pod uses it.
+    fn join_unseen(&mut self) {
+        for (key, unseen) in std::mem::take(&mut self.unseen) {
+            let volume = unseen.claims.first().and_then(|claim| claim.persistent_volume.clone());
+            match volume.and_then(|volume| self.claims_of(&volume)) {
+                Some(claims) => claims.extend(unseen.claims),
+                None => {
+                    self.unseen.insert(key, unseen);
+                }
+            }
+        }
+    }
+
+    fn claims_of(&mut self, persistent_volume: &str) -> Option<&mut Vec<Claim>> {
+        let directories = self.directories.values_mut().map(|directory| &mut directory.claims);
+        let mut all = self.devices.values_mut().chain(directories);
+        let is_of = |claim: &Claim| claim.persistent_volume.as_deref() == Some(persistent_volume);
+        all.find(|claims| claims.iter().any(is_of))
     }
 
     fn entry(&mut self, roots: &Roots, survey: &Survey, entry: Entry) {

@@ -3,7 +3,8 @@
 //! Device nodes are left out: making them takes root, and their names say enough.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,6 @@ use tempfile::TempDir;
 pub(crate) struct Tree {
     directory: TempDir,
     pub(crate) roots: Roots,
-    mountinfo: Vec<u8>,
 }
 
 impl Tree {
@@ -32,7 +32,7 @@ impl Tree {
             directories: Vec::new(),
         };
         fs::create_dir_all(roots.sys.join("class/block")).unwrap();
-        let tree = Self { directory, roots, mountinfo: Vec::new() };
+        let tree = Self { directory, roots };
         tree.write("proc/self/mountinfo", "");
         tree.write("proc/swaps", "Filename\t\t\tType\n");
         tree
@@ -85,16 +85,15 @@ impl Tree {
         );
     }
 
-    pub(crate) fn mount(&mut self, number: &str, root: &str, point: &str, file_system: &str, source: &str) {
+    pub(crate) fn mount(&self, number: &str, root: &str, point: &str, file_system: &str, source: &str) {
         let line =
             format!("40 22 {number} {root} {point} rw,relatime shared:1 - {file_system} {source} rw\n");
-        self.mountinfo.extend(line.as_bytes());
-        let table = self.mountinfo.clone();
-        self.write("proc/self/mountinfo", table);
+        let mut table = OpenOptions::new().append(true).open(&self.roots.mountinfo).unwrap();
+        table.write_all(line.as_bytes()).unwrap();
     }
 
     /// A CSI volume with a file system, mounted from `number`, its directory `root`.
-    pub(crate) fn csi_mount(&mut self, uid: &str, pv: &str, driver: &str, number: &str, root: &str) {
+    pub(crate) fn csi_mount(&self, uid: &str, pv: &str, driver: &str, number: &str, root: &str) {
         let directory = format!("var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/{pv}");
         self.write(format!("{directory}/vol_data.json"), vol_data(pv, driver, "Persistent"));
         fs::create_dir_all(self.root().join(&directory).join("mount")).unwrap();
