@@ -1,4 +1,4 @@
-//! Rules of ownership over volumes of a made-up node.
+//! Rules of ownership over paths of a made-up node.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ fn team(name: &str, roots: &[&str], volumes: &[&str]) -> Team {
 
 #[test]
 fn a_path_belongs_to_the_one_team_in_whose_directories_it_lies() {
-    let teams =
-        Teams::new(&[team("shop", &["/srv/shop"], &["/srv/common/a.img"]), team("bank", &["/srv/bank"], &[])]);
+    let shop = team("shop", &["/srv/shop"], &["/srv/common/a.img"]);
+    let teams = Teams::new(&[shop, team("bank", &["/srv/bank"], &[])]);
     let owner = |path: &str| teams.owner_of_path(Path::new(path)).map(ToString::to_string);
     assert_eq!(owner("/srv/shop/db.img").as_deref(), Some("shop"));
     assert_eq!(owner("/srv/bank/x/db.img").as_deref(), Some("bank"));
