@@ -10,6 +10,7 @@
 //! - [`ReadBatch`]: ranges of a source that are read into one buffer, ahead of their use where the engine can.
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
+//! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
 //!
 //! # Who owns a buffer
 //! 1. A [`Buf`] is the permit for its bytes of the budget and travels with the data: reader, encoder, upload. It
@@ -43,6 +44,7 @@ mod kernel;
 mod mapping;
 mod open;
 mod opener;
+mod place;
 mod pread;
 mod read_batch;
 mod source;
@@ -55,9 +57,9 @@ mod zero;
 
 pub use arena::Arena;
 pub use buf::Buf;
-pub use describe::{PathInfo, PathKind, describe_path};
+pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
-pub use file_target::FileTarget;
+pub use file_target::{FileTarget, NewFile};
 pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
