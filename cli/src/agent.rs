@@ -23,7 +23,7 @@ mod split;
 mod ticket;
 mod watch;
 
-pub(crate) use self::backup::{Made, Part, Wanted, run as run_backup};
+pub(crate) use self::backup::{Part, Wanted, run as run_backup};
 pub(crate) use self::connect::{Agent, Agents};
 pub(crate) use self::failure::{AgentError, plain};
 pub(crate) use self::given::contradiction;

@@ -10,6 +10,8 @@ use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::node_client::NodeClient;
 use coffer_proto::agent::v1::operations_client::OperationsClient;
 use coffer_proto::agent::v1::volumes_client::VolumesClient;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::runtime::Runtime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Response, Status};
@@ -64,13 +66,7 @@ impl Agents {
         for link in links {
             all.push(runtime.block_on(unless(&cancel, link))?.map_err(|error| EngineError::Bug(error.to_string()))?);
         }
-        let mut nodes = BTreeSet::new();
-        if let Some(twice) = all.iter().find(|agent: &&Agent| !nodes.insert(&agent.node)) {
-            return Err(CliError::Usage(format!(
-                "two agents are of node {}; give each once, or names of their own: NODE=ADDR",
-                twice.node
-            )));
-        }
+        check_names(&all)?;
         Ok(Agents { runtime, all, cancel })
     }
 
@@ -127,6 +123,16 @@ impl Agent {
     /// An error of ours about this agent.
     pub(super) fn error(&self, kind: &str, advice: Advice, message: impl Into<String>) -> AgentError {
         AgentError::new(&self.node, kind, advice, message)
+    }
+}
+
+fn check_names(agents: &[Agent]) -> Result<(), CliError> {
+    let mut nodes = BTreeSet::new();
+    match agents.iter().map(|agent| agent.node.as_str()).find(|node| !nodes.insert(*node)) {
+        None => Ok(()),
+        Some(twice) => Err(CliError::Usage(format!(
+            "two agents are of node {twice}; give each once, or names of their own: NODE=ADDR"
+        ))),
     }
 }
 
@@ -196,16 +202,36 @@ fn tls(options: &AgentOptions) -> Result<ClientTlsConfig, CliError> {
             "--agent https://…: whom is the agent's certificate from? give --agent-ca FILE".into(),
         ));
     };
-    let mut tls = ClientTlsConfig::new().timeout(CONNECT_MAX).ca_certificate(Certificate::from_pem(read(ca)?));
+    let authority = Certificate::from_pem(certificates(ca)?);
+    let mut tls = ClientTlsConfig::new().timeout(CONNECT_MAX).ca_certificate(authority);
     if let Some(name) = &options.agent_server_name {
         tls = tls.domain_name(name);
     }
     match (&options.agent_cert, &options.agent_key) {
-        (Some(certificate), Some(key)) => Ok(tls.identity(Identity::from_pem(read(certificate)?, read(key)?))),
+        (Some(certificate), Some(key)) => {
+            Ok(tls.identity(Identity::from_pem(certificates(certificate)?, private_key(key)?)))
+        }
         (None, None) => Ok(tls),
         (Some(_), None) => Err(CliError::Usage("--agent-cert is given without --agent-key; give both".into())),
         (None, Some(_)) => Err(CliError::Usage("--agent-key is given without --agent-cert; give both".into())),
     }
+}
+
+/// A PEM file with certificates.
+fn certificates(path: &Path) -> Result<Vec<u8>, CliError> {
+    let pem = read(path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    if all.is_ok_and(|all| !all.is_empty()) { Ok(pem) } else { Err(no_pem(path, "certificate")) }
+}
+
+/// A PEM file with a private key. Nothing of it is ever told.
+fn private_key(path: &Path) -> Result<Vec<u8>, CliError> {
+    let pem = read(path)?;
+    if PrivateKeyDer::from_pem_slice(&pem).is_ok() { Ok(pem) } else { Err(no_pem(path, "private key")) }
+}
+
+fn no_pem(path: &Path, what: &str) -> CliError {
+    CliError::Usage(format!("{} holds no {what} in PEM form; check the file", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {

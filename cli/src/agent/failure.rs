@@ -139,7 +139,7 @@ fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
             return is_certificate(tls).then(|| tls.clone());
         }
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
             None => error.source(),
         };
     }

@@ -42,7 +42,7 @@ pub(crate) fn placed(name: &VolumeName, place: &Path, nodes: &[&str]) -> Result<
         return Err(format!("volume {name}: a path on a node has no control characters"));
     }
     // `NODE:ID` without a name before it: the word was taken for a name as a whole.
-    let is_unnamed = name.as_ref() as &str == text && source != text;
+    let is_unnamed = name.to_string() == text && source != text;
     let name = if is_unnamed { source.parse().map_err(|_| unnamed(text))? } else { name.clone() };
     Ok(Placed { agent, name, place: source.to_owned() })
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use coffer_proto::agent::v1;
 
+use crate::agent::Agent;
 use crate::documents::agent::node::{NodeDocument, NodesDocument};
 use crate::error::{CliError, ExitStatus};
 use crate::session::Session;
@@ -20,7 +21,7 @@ pub(crate) struct NodeArguments {}
 
 pub(crate) fn run(session: &Session, _arguments: &NodeArguments) -> Result<ExitStatus, CliError> {
     let agents = session.connect()?;
-    let found = each(&agents, async |agent| {
+    let found = each(&agents, async |agent: &Agent| {
         agent.answer(agent.info()?.info(v1::InfoRequest {})).await
     })?;
     let nodes = found.done.iter().map(|(_, info)| NodeDocument::from(info));

@@ -111,7 +111,7 @@ fn list(session: &Session, agents: &Agents, arguments: &ListArguments) -> Result
         idempotency_key: arguments.idempotency_key.clone(),
         state: state.into(),
     };
-    let found = each(agents, async |agent| pages(agent, request.clone()).await)?;
+    let found = each(agents, async |agent: &Agent| pages(agent, request.clone()).await)?;
     let rows = found.done.iter().flat_map(|(node, operations)| {
         operations.iter().map(move |operation| OperationDocument::new(node, operation))
     });

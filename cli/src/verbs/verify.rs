@@ -21,9 +21,10 @@ Examples:
   coffer verify --repo file:///srv/backup --key writer.key --expect-head 01jd3k5x6v8q2m4n7p9r0s1t2w
 
 Without a key: listings, lengths and digests. With a writer key: signatures, maps and trailers too. With the recovery key and
---read-data: every block. With --agent one node's agent does it, with the key given here or one of its own (--agent-key-name):
-  coffer verify --agent https://node-1:9443 --repo s3://bucket/p --key recovery.key --plan web --read-data
- Damaged packs are noted in the repository, and the next backup stores their blocks again.";
+--read-data: every block. Damaged packs are noted in the repository, and the next backup stores their blocks again.
+
+With --agent one node's agent does it, with the key given here or one of its own (--agent-key-name), for a team's plans:
+  coffer verify --agent https://node-1:9443 --repo s3://bucket/p --key recovery.key --plan web --read-data";
 
 /// Options of `verify`.
 #[derive(Args, Debug)]

@@ -36,7 +36,7 @@ pub(crate) struct VolumesArguments {
 
 pub(crate) fn run(session: &Session, arguments: &VolumesArguments) -> Result<ExitStatus, CliError> {
     let agents = session.connect()?;
-    let found = each(&agents, async |agent| list(agent, arguments).await)?;
+    let found = each(&agents, async |agent: &Agent| list(agent, arguments).await)?;
     let rows = found.done.into_iter().flat_map(|(node, volumes)| {
         volumes.iter().map(|volume| VolumeRow::new(&node, volume)).collect::<Vec<_>>()
     });

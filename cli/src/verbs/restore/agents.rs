@@ -68,7 +68,7 @@ fn jobs(
             volumes,
             timeout: None,
         });
-        Ok(Job { agent, start })
+        Ok::<_, CliError>(Job { agent, start })
     };
     volumes.into_iter().map(job).collect()
 }
