@@ -111,6 +111,17 @@ pub fn open_point(repository: &Repository, request: &PointRequest) -> Result<Ope
     })
 }
 
+/// The report of the point that an earlier call with the request's idempotency key made, if there is one. Changes nothing.
+///
+/// Whoever adopts a point that somebody else opened asks this first.
+pub fn find_made(
+    repository: &Repository,
+    request: &PointRequest,
+) -> Result<Option<BackupReport>, EngineError> {
+    repository.secrets(&request.plan.team)?;
+    find_repeated(repository, request, &list_points(repository, &Filter::plan(&request.plan))?)
+}
+
 pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Opened, EngineError> {
     repository.secrets(&request.plan.team)?;
     check_names(request.volumes.iter())?;
