@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Makes a pod that runs one command with the rights of an agent, out of the agent's own manifest, so that what is tried is what is shipped.
+The manifest's ConfigMaps come with it.
 
-    one_shot.py MANIFEST.json --name NAME [--change KEY=JSON…] [--env NAME=VALUE…] [--block CLAIM=/dev/path…] -- COMMAND…
+    one_shot.py MANIFEST.json --name NAME [--change KEY=JSON…] [--env NAME=VALUE…] [--host NAME=ADDRESS…] [--block CLAIM=/dev/path…] -- COMMAND…
 
 MANIFEST.json is the list that `kubectl create --dry-run=client -o json` prints. `--change` replaces a field of the container's or (with `pod.`) the
-pod's security context: what the manifests claim to need is shown by taking it away. The secret `keys` appears in /keys.
+pod's security context: what the manifests claim to need is shown by taking it away. The secret `keys` appears in /keys. `--host` puts a name
+into the pod's /etc/hosts, so that a name is resolved by a program that is linked statically.
 """
 
 import argparse
@@ -40,6 +42,7 @@ def pod(workload, options):
         claim, path = word.split("=", 1)
         spec["volumes"].append({"name": claim, "persistentVolumeClaim": {"claimName": claim}})
         container["volumeDevices"].append({"name": claim, "devicePath": path})
+    spec["hostAliases"] = [{"hostnames": [name], "ip": ip} for name, ip in (word.split("=", 1) for word in options.host)]
     for word in options.change:
         key, value = word.split("=", 1)
         where = spec.setdefault("securityContext", {}) if key.startswith("pod.") else container["securityContext"]
@@ -54,13 +57,16 @@ def main():
     parser.add_argument("--name", required=True)
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
+    parser.add_argument("--host", action="append", default=[])
     parser.add_argument("--block", action="append", default=[])
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    workloads = [found for found in documents(options.manifest.read()) if found["kind"] in ("DaemonSet", "Deployment")]
+    found = list(documents(options.manifest.read()))
+    workloads = [one for one in found if one["kind"] in ("DaemonSet", "Deployment")]
     if len(workloads) != 1:
         sys.exit(f"one_shot.py: one DaemonSet or Deployment is expected in the manifest, {len(workloads)} found")
-    json.dump(pod(workloads[0], options), sys.stdout)
+    items = [one for one in found if one["kind"] == "ConfigMap"] + [pod(workloads[0], options)]
+    json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout)
 
 
 if __name__ == "__main__":

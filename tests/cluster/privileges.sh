@@ -4,19 +4,20 @@
 
 # one_shot MANIFEST NAME [OPTION…] -- COMMAND…: runs a pod to its end; its words are then in $state/NAME.log. Fails as the command does.
 one_shot() {
-  local manifest=$1 pod=$2 phase=
+  local manifest=$1 pod=$2 exit_code
   shift 2
   kube create --dry-run=client -o json -f "deploy/agent/$manifest" >"$state/manifest.json"
-  "$cluster/one_shot.py" "$state/manifest.json" --name "$pod" --env "AWS_ACCESS_KEY_ID=$access_key" --env "AWS_SECRET_ACCESS_KEY=$secret_key" "$@" |
+  "$cluster/one_shot.py" "$state/manifest.json" --name "$pod" --env "AWS_ACCESS_KEY_ID=$access_key" --env "AWS_SECRET_ACCESS_KEY=$secret_key" \
+    --host "store.test=$control_ip" "$@" |
     kube apply -f - >/dev/null
   if ! kube -n coffer-system wait "pod/$pod" --timeout=120s --for=jsonpath='{.status.containerStatuses[0].state.terminated}' >/dev/null; then
     kube -n coffer-system describe "pod/$pod" >&2
     die "the pod $pod did not end"
   fi
   kube -n coffer-system logs "$pod" >"$state/$pod.log" 2>&1
-  phase=$(kube -n coffer-system get pod "$pod" -o jsonpath='{.status.phase}')
+  exit_code=$(kube -n coffer-system get pod "$pod" -o jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}')
   kube -n coffer-system delete pod "$pod" --now >/dev/null
-  [ "$phase" = Succeeded ]
+  [ "$exit_code" = 0 ]
 }
 
 succeeds() { # MANIFEST NAME …
@@ -38,15 +39,17 @@ claim() { # CLAIM DEVICE
 }
 
 privileges() {
-  local source target other backup restore all='{"add":["ALL"]}'
+  local source target other named backup restore all='{"add":["ALL"]}'
   source=$(new_device raw-source 64) target=$(new_device raw-target 64) other=$(new_device raw-other 64)
   head -c 48M /dev/urandom | dd of="$source" bs=1M oflag=direct iflag=fullblock status=none
   head -c 64M /dev/urandom | dd of="$target" bs=1M oflag=direct iflag=fullblock status=none
   keep_bytes "$source" raw
   claim raw-source "$source"
   claim raw-target "$target"
-  backup=(coffer backup --repo "$repository" --key /keys/writer.key --cluster smoke --namespace raw --json --plan)
-  restore=(coffer restore --repo "$repository" --key /keys/recovery.key --cluster smoke --namespace raw --pick latest --overwrite --plan)
+  # By name, not by address: what is linked statically has to find it in /etc/hosts.
+  named=${repository/$control_ip/store.test}
+  backup=(coffer backup --repo "$named" --key /keys/writer.key --cluster smoke --namespace raw --json --plan)
+  restore=(coffer restore --repo "$named" --key /keys/recovery.key --cluster smoke --namespace raw --pick latest --overwrite --plan)
 
   local handed=(--block raw-source=/dev/volumes/source --block raw-target=/dev/volumes/target)
   succeeds raw-volumes.yaml raw-backup-pread "${handed[@]}" -- "${backup[@]}" pread --io pread source=/dev/volumes/source
