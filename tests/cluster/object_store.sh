@@ -9,7 +9,8 @@ s3_pid=
 s3_start() {
   local address=$control_ip:7070
   mkdir -p "$state/s3/objects/bucket" "$state/s3/iam"
-  ROOT_ACCESS_KEY=$access_key ROOT_SECRET_KEY=$secret_key outside setpriv --pdeathsig KILL \
+  # Not through `outside`: a function in the background is a shell of its own, and the server's parent has to be this one.
+  ROOT_ACCESS_KEY=$access_key ROOT_SECRET_KEY=$secret_key nsenter --net="/run/netns/$name-control" -- setpriv --pdeathsig KILL \
     versitygw --port "$address" --region us-east-1 --keep-alive --quiet --iam-dir "$state/s3/iam" posix "$state/s3/objects" \
     >"$state/log/s3.log" 2>&1 &
   s3_pid=$!

@@ -31,7 +31,7 @@ def pod(workload, options):
         container.pop(probe, None)
     container |= {"command": options.command[:1], "args": options.command[1:]}
     container.setdefault("env", []).extend(dict(zip(("name", "value"), word.split("=", 1), strict=True)) for word in options.env)
-    spec["volumes"].append({"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o444}})
+    spec["volumes"].append({"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o440}})
     container["volumeMounts"].append({"name": "keys", "mountPath": "/keys", "readOnly": True})
     if options.block:
         # Instead of the claim that the manifest names as an example.
