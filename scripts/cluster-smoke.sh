@@ -76,9 +76,9 @@ workload() {
   kube -n shop rollout status statefulset/app --timeout=120s
 }
 
-# app COMMAND: what the workload does.
+# app COMMANDS: what the workload does.
 app() {
-  kube -n shop exec app-0 -- sh -c "$1"
+  kube -n shop exec app-0 -- sh -ec "$1"
 }
 
 # quiet NAME: holds the file system still and remembers what both devices hold; go_on lets it go.
@@ -100,13 +100,13 @@ through_the_agent() {
   done
 
   step 'full backup of the Block volume and of the local volume'"'"'s device'
-  app 'head -c 100000000 /dev/urandom >/local/f; head -c 30000000 /dev/urandom | dd of=/dev/data bs=1M conv=fsync; echo x >/hostpath/f; sync'
+  app 'head -c 100000000 /dev/urandom >/local/f; head -c 30000000 /dev/urandom | dd of=/dev/data bs=64k conv=fsync 2>/dev/null; echo x >/hostpath/f; sync'
   quiet 1
   first=$(agent_backup full smoke-1 -- "block=$block" "local=$local")
   go_on
 
   step 'the pod writes on; an incremental, in the middle of which the agent is killed'
-  app 'head -c 40000000 /dev/urandom >/local/g; rm /local/f; head -c 40000000 /dev/urandom | dd of=/dev/data bs=1M seek=100 conv=fsync; sync'
+  app 'head -c 40000000 /dev/urandom >/local/g; rm /local/f; head -c 40000000 /dev/urandom | dd of=/dev/data bs=64k seek=1600 conv=fsync 2>/dev/null; sync'
   quiet 2
   agent_backup incremental smoke-2 --limit-upload 2MiB -- "block=$block" "local=$local" >"$state/killed.out" 2>&1 &
   local killed=$!
