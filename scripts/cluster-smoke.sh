@@ -33,7 +33,6 @@ finish() {
   if [ "${KEEP:-}" = yes ]; then
     printf 'the cluster stays; tests/cluster/down.sh ends it\n' >&2
   else
-    jobs -p | xargs -r kill 2>/dev/null
     s3_stop
     "$cluster/down.sh"
   fi

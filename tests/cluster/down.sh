@@ -5,8 +5,14 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 [ -d "$state" ] || [ -e "/run/netns/$name-node" ] || exit 0
 mkdir -p "$state"
+# A frozen file system outlives its mounts and keeps its device: what a run that died held still is let go first.
+! alive "$state/node.pid" || on_node fsfreeze --unfreeze /mnt/local 2>/dev/null || true
 halt "$state/node.pid"
 halt "$state/control.pid"
+# What was run outside, and lost its parent. Whoever is in these namespaces came through us.
+for namespace in "$name-control" "$name-node"; do
+  [ ! -e "/run/netns/$namespace" ] || ip netns pids "$namespace" | xargs -r kill -9 2>/dev/null
+done
 
 # Loop devices outlive the node: those over a file of the cluster, and those that the kubelet puts over such a device for a local Block volume.
 # They are known by device and inode numbers, as names were seen from another mount namespace.
