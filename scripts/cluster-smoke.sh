@@ -107,17 +107,17 @@ through_the_agent() {
   step 'the pod writes on; an incremental, in the middle of which the agent is killed'
   app 'head -c 40000000 /dev/urandom >/local/g; rm /local/f; head -c 40000000 /dev/urandom | dd of=/dev/data bs=64k seek=1600 conv=fsync 2>/dev/null; sync'
   quiet 2
-  agent_backup incremental smoke-2 --limit-upload 2MiB -- "block=$block" "local=$local" >"$state/killed.out" 2>&1 &
+  agent_backup incremental smoke-2 -- "block=$block" "local=$local" >"$state/killed.out" 2>&1 &
   local killed=$!
   wait_for 60 agent_is_at_work
   agent_kill
   if wait "$killed"; then
     die "the backup ended before the agent was killed, or did not notice: $(cat "$state/killed.out")"
   fi
-  second=$(agent_backup incremental smoke-2 --limit-upload 2MiB -- "block=$block" "local=$local")
+  second=$(agent_backup incremental smoke-2 -- "block=$block" "local=$local")
   go_on
   # Asked again, it is the same backup and not another.
-  [ "$(agent_backup incremental smoke-2 --limit-upload 2MiB -- "block=$block" "local=$local")" = "$second" ] || die "the same key made another point"
+  [ "$(agent_backup incremental smoke-2 -- "block=$block" "local=$local")" = "$second" ] || die "the same key made another point"
 
   step 'both points come back to new devices'
   local point number block_target local_target

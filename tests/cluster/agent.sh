@@ -3,7 +3,7 @@
 # Every command that goes through the agent is in this file.
 
 # Who calls: the URI in the client's certificate (deploy/README.md).
-caller=spiffe://coffer.dev/controller
+caller=spiffe://coffer.dev/coffer/controller
 agent_namespace=coffer-system
 agent_selector=app.kubernetes.io/name=coffer-agent
 
@@ -30,7 +30,10 @@ agent_deploy() {
   kube apply -f deploy/agent/namespace.yaml >/dev/null
   kube -n "$agent_namespace" create secret generic coffer-agent-tls --from-file="tls.crt=$state/agent-tls/tls.crt" \
     --from-file="tls.key=$state/agent-tls/tls.key" --from-file="ca.crt=$state/agent-tls/ca.crt" >/dev/null
-  kube apply -k deploy/agent >/dev/null
+  # As shipped, but slow: what is killed in the middle has a middle.
+  cp -r deploy/agent "$state/deploy"
+  printf '\n    [limits]\n    upload_bytes_per_second = "8MiB"\n' >>"$state/deploy/config.yaml"
+  kube apply -k "$state/deploy" >/dev/null
 }
 
 agent_ready() {
@@ -48,7 +51,7 @@ agent_pod() {
 # agent COMMAND…: `coffer` from outside, through the agent.
 agent() {
   outside "$coffer" --agent "https://$(agent_pod status.podIP):9443" --agent-ca "$state/agent-tls/ca.crt" \
-    --agent-cert "$state/agent-tls/client.crt" --agent-key "$state/agent-tls/client.key" "$@"
+    --agent-cert "$state/agent-tls/client.crt" --agent-key "$state/agent-tls/client.key" --agent-patience 10 "$@"
 }
 
 # agent_lists PV POD: one volume of the node names both.
@@ -88,7 +91,7 @@ agent_restore() {
 
 # Whether an operation of this agent is at work and has read something.
 agent_is_at_work() {
-  agent operations --json | grep -qi '"state": *"running"'
+  agent operations list --json | grep -qi '"state": *"running"'
 }
 
 # The pod is gone at once, as with its node's power, and the DaemonSet makes another.
