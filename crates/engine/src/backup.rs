@@ -1,4 +1,7 @@
 //! Makes a recovery point: decides the type, backs each volume up, commits.
+//!
+//! [`run_backup`] does all of it. A point of volumes on several nodes is made in three steps: a coordinator calls [`open_point`], each node
+//! [`back_up_volumes`] with the point's ticket, and the coordinator [`commit_point`] with all records that came back.
 
 mod block_pass;
 mod changed_ranges;
@@ -10,20 +13,27 @@ mod list_checks;
 mod listed_segment;
 mod loads;
 mod opening;
+mod point;
 mod read_runs;
 mod reading;
+mod records;
+mod report;
 mod request;
 mod resume;
 mod run;
 mod sample;
 mod segments;
+mod ticket;
 mod volume;
+mod volumes;
 
 pub use changed_ranges::{ChangedRanges, LIST_RANGES_MAX, RangeMerger};
 pub use choose::{TypeChoice, TypeWish, choose_type};
 pub(crate) use commit::read_chain_key;
+pub use point::{OpenPoint, Opening, PointRequest, PointTicket, open_point};
 pub use request::{
     BackupReport, BackupRequest, ChangeLists, ChangeSource, Progress, VolumeReport, VolumeSource,
 };
-pub use run::run_backup;
+pub use run::{commit_point, run_backup};
 pub use sample::SAMPLE_BLOCKS_MAX;
+pub use volumes::{VolumesDone, VolumesRequest, back_up_volumes};

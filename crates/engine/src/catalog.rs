@@ -244,8 +244,13 @@ fn retain_by_manifest(
 
 /// Reads and checks a point's manifest: seal, key, and inner consistency.
 pub fn load_manifest(repository: &Repository, point: &PointEntry) -> Result<Signed<Manifest>, EngineError> {
-    let bytes = read_object(repository.store().as_ref(), &point.key, MANIFEST_BYTES_MAX)?;
-    decode_manifest(repository, &point.key, &bytes)
+    load_manifest_at(repository, &point.key)
+}
+
+/// As [`load_manifest`], by its key.
+pub(crate) fn load_manifest_at(repository: &Repository, key: &str) -> Result<Signed<Manifest>, EngineError> {
+    let bytes = read_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
+    decode_manifest(repository, key, &bytes)
 }
 
 /// As [`load_manifest`], from bytes that were read already.

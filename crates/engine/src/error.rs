@@ -65,6 +65,15 @@ pub enum EngineError {
         /// What was found.
         detail: String,
     },
+    /// A volume record that came back from whoever backed the volume up is forged, broken, or of another point.
+    #[error("record of volume {volume}: {source}; nothing was committed")]
+    Record {
+        /// Volume that the record speaks of.
+        volume: String,
+        /// What is wrong with it.
+        #[source]
+        source: FormatError,
+    },
     /// A value cannot be encoded within the limits of the format.
     #[error("limit of the repository format: {0}")]
     Limit(#[source] FormatError),
@@ -133,7 +142,9 @@ impl EngineError {
     pub fn advice(&self) -> Advice {
         match self {
             EngineError::Store(error) => store_advice(error),
-            EngineError::Object { .. } | EngineError::Damaged { .. } => Advice::Corrupt,
+            EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Record { .. } => {
+                Advice::Corrupt
+            }
             EngineError::Limit(_) | EngineError::Usage(_) => Advice::Configure,
             EngineError::Source { .. } | EngineError::SourceChanged { .. } | EngineError::Target { .. } => {
                 Advice::Retry
@@ -153,6 +164,7 @@ impl EngineError {
             EngineError::Store(_) => "store",
             EngineError::Object { .. } => "object-invalid",
             EngineError::Damaged { .. } => "damaged",
+            EngineError::Record { .. } => "record-invalid",
             EngineError::Limit(_) => "limit",
             EngineError::Source { .. } => "source-read",
             EngineError::SourceChanged { .. } => "source-changed",

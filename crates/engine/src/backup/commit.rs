@@ -7,13 +7,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointType, Recipient,
-    Signed, Timestamp, VolumeRecord, generate_chain_pair, object_key, seal_chain_key,
+    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState, PointType,
+    Recipient, Signed, VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
 };
 
-use super::choose::TypeChoice;
-use super::request::BackupRequest;
-use super::run::point_state;
+use super::point::{OpenPoint, PointRequest, PointTicket};
+use super::records::Gathered;
 use crate::catalog::decode_manifest;
 use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, read_object, store_key};
 use crate::{EngineError, Repository};
@@ -23,19 +22,6 @@ pub(crate) struct OpenChain {
     pub(crate) id: Id,
     /// Pack keys are sealed to it; `None` where nothing is encrypted.
     pub(crate) public: Option<ChainPublicKey>,
-}
-
-/// What a manifest is made of.
-pub(crate) struct Commit<'a> {
-    pub(crate) run: Id,
-    pub(crate) sequence: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) started: Timestamp,
-    pub(crate) choice: &'a TypeChoice,
-    pub(crate) chain: Id,
-    /// Unfinished runs whose packs or chain key are used, oldest first.
-    pub(crate) taken_over: Vec<Id>,
-    pub(crate) volumes: Vec<Signed<VolumeRecord>>,
 }
 
 /// Opens a chain: makes its key pair, seals the private half to the recovery key, and forgets it.
@@ -110,15 +96,16 @@ pub(crate) fn read_chain_key(
 }
 
 /// Writes the manifest and makes sure that the point stands.
-pub(crate) fn commit(
+pub(super) fn commit(
     repository: &Repository,
-    request: &BackupRequest,
-    commit: Commit<'_>,
+    request: &PointRequest,
+    point: &OpenPoint,
+    gathered: Gathered,
 ) -> Result<Manifest, EngineError> {
-    let manifest = build_manifest(repository, request, commit)?;
+    let manifest = build_manifest(repository, request, point, gathered);
     manifest.check().map_err(EngineError::Limit)?;
     let key = manifest.key();
-    let signed = repository.signer(&request.plan.team)?.sign(&manifest);
+    let signed = repository.signer(&manifest.team)?.sign(&manifest);
     let bytes = Bytes::from(signed.encode());
     repository.environment().cancel.check()?;
     let store = repository.store().as_ref();
@@ -174,39 +161,45 @@ fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineErro
 
 fn build_manifest(
     repository: &Repository,
-    request: &BackupRequest,
-    commit: Commit<'_>,
-) -> Result<Manifest, EngineError> {
-    let sum =
-        |field: fn(&VolumeRecord) -> u64| commit.volumes.iter().map(|volume| field(&volume.payload)).sum();
-    let parent = commit.choice.parent.as_ref();
-    Ok(Manifest {
+    request: &PointRequest,
+    point: &OpenPoint,
+    gathered: Gathered,
+) -> Manifest {
+    let Gathered { records, taken_over, .. } = gathered;
+    let sum = |field: fn(&VolumeRecord) -> u64| records.iter().map(|volume| field(&volume.payload)).sum();
+    let PointTicket { plan, point: id, chain, parent } = point.ticket.clone();
+    Manifest {
         format: 1,
         repository: repository.id(),
-        team: request.plan.team.clone(),
-        cluster: request.plan.cluster.clone(),
-        namespace: request.plan.namespace.clone(),
-        plan: request.plan.plan.clone(),
-        chain: commit.chain,
-        point: commit.run,
-        sequence: commit.sequence,
-        parent: parent.map(|parent| parent.id),
-        state: point_state(&commit.volumes),
+        team: plan.team,
+        cluster: plan.cluster,
+        namespace: plan.namespace,
+        plan: plan.plan,
+        chain,
+        point: id,
+        sequence: point.sequence,
+        parent,
+        state: point_state(&records),
         point_type: if parent.is_some() { PointType::Incremental } else { PointType::Full },
-        reason: commit.choice.reason.into(),
-        time: commit.time,
-        started: commit.started,
-        completed: repository.environment().clock.now().max(commit.started),
+        reason: point.reason.into(),
+        time: point.time,
+        started: point.started,
+        completed: repository.environment().clock.now().max(point.started),
         size: sum(|record| record.size),
         changed: sum(|record| record.changed),
         stored: sum(|record| record.stored),
-        taken_over: commit.taken_over,
+        taken_over: taken_over.into_iter().collect(),
         idempotency_key: request.idempotency_key.clone(),
         description: request.description.clone(),
         tags: request.tags.clone(),
         writer: request.writer.clone(),
-        volumes: commit.volumes,
-    })
+        volumes: records,
+    }
+}
+
+fn point_state(volumes: &[Signed<VolumeRecord>]) -> PointState {
+    let failed = volumes.iter().any(|volume| volume.payload.state == VolumeState::Failed);
+    if failed { PointState::Partial } else { PointState::Available }
 }
 
 /// Packs of a volume's lineage in which verify found damage: (point that wrote it, number).

@@ -25,18 +25,16 @@ const CHAINS_MAX: usize = 4;
 pub(crate) struct Leftovers {
     /// Unfinished runs of the chain, oldest first.
     pub(crate) runs: Vec<Id>,
-    /// The chain, where it is one that only unfinished runs have. Its key belongs to the run that opened it, so that run counts as taken over
-    /// whether its packs are used or not.
-    pub(crate) adopted_chain: Option<Id>,
 }
 
-/// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of.
-pub(crate) fn of_chain(repository: &Repository, plan: &PlanId, chain: Id, newest: Id) -> Leftovers {
-    let look = Look { repository, plan };
+/// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of. `own`, whose
+/// other volumes another node may be at, is none of them.
+pub(crate) fn of_chain(repository: &Repository, plan: &PlanId, chain: Id, newest: Id, own: Id) -> Leftovers {
+    let look = Look { repository, plan, own };
     let runs = look
         .ids(&object_key::chain_prefix(plan, &chain), Some(newest))
         .and_then(|ids| look.usable(&chain, &ids));
-    Leftovers { runs: or_nothing(runs), adopted_chain: None }
+    Leftovers { runs: or_nothing(runs) }
 }
 
 /// Looks for a chain that only unfinished runs have and that began after the newest complete point, for a full to go on with.
@@ -44,10 +42,24 @@ pub(crate) fn chain_to_adopt(
     repository: &Repository,
     plan: &PlanId,
     newest: Option<Id>,
+    own: Id,
 ) -> Option<(OpenChain, Leftovers)> {
-    let look = Look { repository, plan };
+    let look = Look { repository, plan, own };
     let chains = or_nothing(look.ids(&object_key::data_prefix(plan), newest));
     chains.iter().rev().take(CHAINS_MAX).find_map(|chain| or_nothing(look.adopt(*chain)))
+}
+
+/// The chain, which the opener of point `own` chose to go on with, if that can still be done.
+///
+/// # Errors
+/// Other than above: whoever chose the chain counts on it.
+pub(crate) fn adopted(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+    own: Id,
+) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
+    Look { repository, plan, own }.adopt(chain)
 }
 
 /// One WARN, and the backup goes on without.
@@ -61,6 +73,8 @@ fn or_nothing<T: Default>(found: Result<T, EngineError>) -> T {
 struct Look<'a> {
     repository: &'a Repository,
     plan: &'a PlanId,
+    /// The point that is being made.
+    own: Id,
 }
 
 impl Look<'_> {
@@ -86,7 +100,7 @@ impl Look<'_> {
     /// The newest of `ids` that packs may be taken over from, oldest first.
     fn usable(&self, chain: &Id, ids: &[Id]) -> Result<Vec<Id>, EngineError> {
         let mut usable = Vec::new();
-        for id in ids.iter().rev() {
+        for id in ids.iter().rev().filter(|id| **id != self.own) {
             if usable.len() == RUNS_MAX {
                 break;
             }
@@ -121,7 +135,7 @@ impl Look<'_> {
         let Some(open) = self.open(chain)? else { return Ok(None) };
         ids.sort_unstable();
         let runs = self.usable(&chain, &ids)?;
-        let adopted = Leftovers { runs, adopted_chain: Some(chain) };
+        let adopted = Leftovers { runs };
         Ok((!adopted.runs.is_empty()).then_some((open, adopted)))
     }
 

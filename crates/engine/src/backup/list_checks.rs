@@ -1,19 +1,20 @@
 //! What must be true of lists of changes before anything is done by them. Pure.
 
-use super::choose::TypeChoice;
-use super::request::{BackupRequest, ChangeLists};
+use coffer_format::Id;
+
+use super::request::{ChangeLists, VolumeSource};
 use super::sample::SAMPLE_BLOCKS_MAX;
 use crate::EngineError;
 
 /// Lists are of volumes of the request and within them.
-pub(crate) fn check_lists(request: &BackupRequest, lists: &ChangeLists) -> Result<(), EngineError> {
+pub(crate) fn check_lists(volumes: &[VolumeSource], lists: &ChangeLists) -> Result<(), EngineError> {
     if let Some(sample) = lists.sample.filter(|sample| *sample > SAMPLE_BLOCKS_MAX) {
         return Err(EngineError::Usage(format!(
             "--sample {sample} is more than {SAMPLE_BLOCKS_MAX}; to read everything use --changes hash"
         )));
     }
     for (name, list) in &lists.volumes {
-        let volume = request.volumes.iter().find(|volume| volume.name == *name);
+        let volume = volumes.iter().find(|volume| volume.name == *name);
         let volume = volume.ok_or_else(|| {
             EngineError::Usage(format!(
                 "there is a list of changes for volume {name}, which is not backed up"
@@ -31,14 +32,13 @@ pub(crate) fn check_lists(request: &BackupRequest, lists: &ChangeLists) -> Resul
 }
 
 /// A list tells what changed since one point; on another it would leave changes out. A full reads everything, and needs none.
-pub(crate) fn check_list_base(request: &BackupRequest, choice: &TypeChoice) -> Result<(), EngineError> {
-    let (Some(lists), Some(parent)) = (&request.lists, &choice.parent) else { return Ok(()) };
-    if lists.base == parent.id {
+pub(crate) fn check_list_base(base: Option<Id>, parent: Option<Id>) -> Result<(), EngineError> {
+    let (Some(base), Some(parent)) = (base, parent) else { return Ok(()) };
+    if base == parent {
         return Ok(());
     }
     Err(EngineError::Refused(format!(
-        "--list-base {}: this run builds on point {}, and what changed between the two would be missing; give the changes since {}, \
-         or leave the list out",
-        lists.base, parent.id, parent.id
+        "--list-base {base}: this run builds on point {parent}, and what changed between the two would be missing; give the changes since {parent}, \
+         or leave the list out"
     )))
 }

@@ -1,16 +1,15 @@
 //! What a run builds on: its parent and the parent's chain, a chain that only unfinished runs have, or a chain of its own.
 
-use coffer_format::{Id, Manifest, Reason};
+use coffer_format::{Id, Manifest, PlanId, Reason};
 
 use super::choose::TypeChoice;
 use super::commit::{self, OpenChain};
 use super::leftovers::{self, Leftovers};
-use super::request::BackupRequest;
 use crate::catalog::load_manifest;
 use crate::{EngineError, Repository};
 
 /// What a run builds on.
-pub(super) struct Opened {
+pub(super) struct Basis {
     pub(super) parent: Option<Manifest>,
     pub(super) chain: OpenChain,
     pub(super) leftovers: Leftovers,
@@ -20,14 +19,14 @@ pub(super) struct Opened {
 /// complete point.
 pub(super) fn open_chain(
     repository: &Repository,
-    request: &BackupRequest,
+    plan: &PlanId,
     mut choice: TypeChoice,
     run: Id,
     newest: Option<Id>,
-) -> Result<(TypeChoice, Opened), EngineError> {
+) -> Result<(Reason, Basis), EngineError> {
     // Rule parent_not_ending: what builds on it could only be fenced.
     if let Some(parent) = choice.parent.take() {
-        if !commit::is_ending(repository, &request.plan.team, &parent.id)? {
+        if !commit::is_ending(repository, &plan.team, &parent.id)? {
             choice.parent = Some(parent);
         } else if matches!(choice.reason, Reason::AskedIncremental(_)) {
             return Err(EngineError::Refused(format!(
@@ -41,12 +40,12 @@ pub(super) fn open_chain(
     }
     if let Some(parent) = &choice.parent {
         let opened = load_manifest(repository, parent).and_then(|manifest| {
-            Ok((commit::continue_chain(repository, &request.plan, manifest.payload.chain)?, manifest))
+            Ok((commit::continue_chain(repository, plan, manifest.payload.chain)?, manifest))
         });
         match opened {
             Ok((chain, manifest)) => {
-                let leftovers = leftovers::of_chain(repository, &request.plan, chain.id, parent.id);
-                return Ok((choice, Opened { parent: Some(manifest.payload), chain, leftovers }));
+                let leftovers = leftovers::of_chain(repository, plan, chain.id, parent.id, run);
+                return Ok((choice.reason, Basis { parent: Some(manifest.payload), chain, leftovers }));
             }
             Err(error) if can_start_anew(&error, &choice) => {
                 tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
@@ -62,12 +61,12 @@ pub(super) fn open_chain(
             Err(error) => return Err(error),
         }
     }
-    if let Some((chain, leftovers)) = leftovers::chain_to_adopt(repository, &request.plan, newest) {
+    if let Some((chain, leftovers)) = leftovers::chain_to_adopt(repository, plan, newest, run) {
         tracing::info!(chain = %chain.id, runs = leftovers.runs.len(), "going on with the chain of an unfinished run");
-        return Ok((choice, Opened { parent: None, chain, leftovers }));
+        return Ok((choice.reason, Basis { parent: None, chain, leftovers }));
     }
-    let chain = commit::new_chain(repository, &request.plan, run)?;
-    Ok((choice, Opened { parent: None, chain, leftovers: Leftovers::default() }))
+    let chain = commit::new_chain(repository, plan, run)?;
+    Ok((choice.reason, Basis { parent: None, chain, leftovers: Leftovers::default() }))
 }
 
 fn can_start_anew(error: &EngineError, choice: &TypeChoice) -> bool {

@@ -10,6 +10,7 @@ mod keys;
 mod lists;
 mod parent;
 mod partial;
+mod parts;
 mod power_cut;
 mod prune;
 mod resume;

@@ -1,0 +1,357 @@
+//! Backs up volumes of an open point: one node's part, or all of it. Ends with signed records; nothing counts before somebody commits them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coffer_format::{
+    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumePath, VolumeRecord, VolumeState,
+};
+
+use super::commit;
+use super::list_checks::{check_list_base, check_lists};
+use super::opening::Basis;
+use super::point::{PointTicket, check_names};
+use super::reading::{ListedVolume, Reading};
+use super::records::failed_record;
+use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
+use super::ticket::{check_untouched, read_basis};
+use super::volume::{VolumeDone, VolumeRun};
+use crate::read::volume_map::VolumeMap;
+use crate::write::object_writer::ObjectSink;
+use crate::write::uploader::Uploader;
+use crate::{EngineError, Repository, Resources};
+
+/// Points of a lineage; a volume that has more gets a new base.
+const LINEAGE_MAX: usize = 256;
+
+/// Volumes of an open point to back up.
+pub struct VolumesRequest<'a> {
+    /// The open point.
+    pub ticket: &'a PointTicket,
+    /// The volumes: 1 to 256, each name once.
+    pub volumes: &'a [VolumeSource],
+    /// Where changes come from, for volumes without a list or whose list cannot be used.
+    pub changes: ChangeSource,
+    /// Lists of changes since the ticket's parent, of these volumes only.
+    pub lists: Option<&'a ChangeLists>,
+    /// Block size for volumes without a base; by size where `None`.
+    pub block_size: Option<BlockSize>,
+    /// Compression of new blocks.
+    pub compression: Compression,
+    /// Told of progress from many threads.
+    pub progress: &'a dyn Progress,
+}
+
+/// Volumes that were backed up, for whoever commits their point.
+///
+/// It can be taken apart, sent ([`Signed::encode`] and [`Signed::decode`] make bytes of a record and check them again), and put together: the
+/// commit believes nothing of it but what the seals vouch for.
+#[derive(Debug, Default)]
+pub struct VolumesDone {
+    /// A signed record of each volume, of failed ones too.
+    pub records: Vec<Signed<VolumeRecord>>,
+    /// Unfinished runs of whose packs these volumes use some, for reports: the commit finds them in the records.
+    pub taken_over: BTreeSet<Id>,
+    /// Objects that were written.
+    pub objects: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Stored bytes of packs taken over.
+    pub resumed_bytes: u64,
+    /// Why the first failed volume failed. It does not travel: the records tell it in words.
+    pub error: Option<EngineError>,
+}
+
+/// Backs up some or all volumes of an open point and signs a record of each. All objects are stored for good when this returns.
+///
+/// A volume whose source fails gets a failed record and hurts no other. The same ticket is never used twice for one volume: what a run that
+/// was cut off stored is taken over by the next point that is opened.
+///
+/// # Errors
+/// [`EngineError::Fenced`] where the ticket's parent, chain or own point is being ended or gone: open a new point. [`EngineError::Refused`]
+/// where the parent is of another chain or not complete, or lists of changes begin at another point.
+pub fn back_up_volumes(
+    repository: &Repository,
+    resources: &Resources,
+    request: &VolumesRequest<'_>,
+) -> Result<VolumesDone, EngineError> {
+    repository.secrets(&request.ticket.plan.team)?;
+    check_volumes(request.volumes, request.lists)?;
+    check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
+    let basis = read_basis(repository, request.ticket)?;
+    request
+        .volumes
+        .iter()
+        .try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
+    back_up(repository, resources, request, &basis)
+}
+
+/// As [`back_up_volumes`], on what was read of the bucket already.
+pub(super) fn back_up(
+    repository: &Repository,
+    resources: &Resources,
+    request: &VolumesRequest<'_>,
+    basis: &Basis,
+) -> Result<VolumesDone, EngineError> {
+    Run { repository, resources, request, ticket: request.ticket, basis }.volumes()
+}
+
+/// What can be told of the volumes without looking at the bucket.
+pub(super) fn check_volumes(
+    volumes: &[VolumeSource],
+    lists: Option<&ChangeLists>,
+) -> Result<(), EngineError> {
+    check_names(volumes.iter().map(|volume| &volume.name))?;
+    lists.map_or(Ok(()), |lists| check_lists(volumes, lists))
+}
+
+struct Run<'a> {
+    repository: &'a Repository,
+    resources: &'a Resources,
+    request: &'a VolumesRequest<'a>,
+    ticket: &'a PointTicket,
+    basis: &'a Basis,
+}
+
+impl Run<'_> {
+    fn volumes(&self) -> Result<VolumesDone, EngineError> {
+        let environment = self.repository.environment();
+        let sending = self.resources.sending(&self.repository.store().shape());
+        let uploader = Uploader::new(
+            self.repository.store(),
+            sending.threads,
+            self.resources.upload_limit.as_ref(),
+            &environment.cancel,
+        )?;
+        let sink = ObjectSink {
+            uploader: Arc::new(uploader),
+            arena: self.resources.arena.clone(),
+            part_len: usize::try_from(sending.part_len)
+                .map_err(|_| EngineError::Bug("part length".into()))?,
+        };
+        let signer = self.repository.signer(&self.ticket.plan.team)?;
+        let mut all = VolumesDone::default();
+        for volume in self.request.volumes {
+            environment.cancel.check()?;
+            let record = match self.volume(volume, &sink) {
+                Ok((record, done)) => {
+                    all.add(&done);
+                    record
+                }
+                Err(error) if fails_only_the_volume(&error) => {
+                    tracing::error!(volume = %volume.name, %error, "volume failed");
+                    let record = self.failed_record(volume, &error);
+                    all.error.get_or_insert(error);
+                    record
+                }
+                Err(error) => return Err(error),
+            };
+            all.records.push(signer.sign(&record));
+        }
+        Ok(all)
+    }
+
+    fn volume(
+        &self,
+        volume: &VolumeSource,
+        sink: &ObjectSink,
+    ) -> Result<(VolumeRecord, VolumeDone), EngineError> {
+        let source = match &volume.source {
+            Ok(source) => source.as_ref(),
+            Err(error) => {
+                return Err(EngineError::SourceChanged {
+                    volume: volume.name.to_string(),
+                    detail: plain(error),
+                });
+            }
+        };
+        let (base, type_reason) = self.base(volume)?;
+        let block_size = match &base {
+            Some(base) => base.block_size(),
+            None => self.request.block_size.unwrap_or_else(|| BlockSize::default_for(source.size_bytes())),
+        };
+        let use_holes = match self.request.changes {
+            ChangeSource::Hash => false,
+            ChangeSource::Auto => source.knows_holes(),
+            ChangeSource::Fiemap if source.knows_holes() => true,
+            ChangeSource::Fiemap => {
+                return Err(EngineError::Usage(format!(
+                    "--changes fiemap: volume {} is on something that does not tell its holes; use --changes auto",
+                    volume.name
+                )));
+            }
+        };
+        self.request.progress.volume(volume.name.as_ref(), source.size_bytes());
+        let reading = self.reading(volume, source, base.as_deref(), use_holes)?;
+        let type_reason = match &reading.note {
+            Some(note) => format!("{type_reason}; {note}"),
+            None => type_reason,
+        };
+        let run = VolumeRun {
+            repository: self.repository,
+            resources: self.resources,
+            sink: sink.clone(),
+            path: VolumePath {
+                plan: self.ticket.plan.clone(),
+                chain: self.ticket.chain,
+                point: self.ticket.point,
+                volume: volume.name.clone(),
+            },
+            source,
+            base,
+            chain: self.basis.chain.public,
+            block_size,
+            compression: self.request.compression,
+            reading: &reading,
+            leftovers: &self.basis.leftovers.runs,
+            progress: self.request.progress,
+        };
+        let done = run.run()?;
+        Ok((self.record(volume, source.kind(), block_size, reading, type_reason, &done), done))
+    }
+
+    /// What is read of a volume: by its list, if there is one that can be used.
+    fn reading(
+        &self,
+        volume: &VolumeSource,
+        source: &dyn coffer_blockio::BlockSource,
+        base: Option<&VolumeMap>,
+        use_holes: bool,
+    ) -> Result<Reading, EngineError> {
+        let lists = self.request.lists;
+        let Some((lists, list)) = lists.and_then(|lists| Some((lists, lists.volumes.get(&volume.name)?)))
+        else {
+            return Ok(Reading::all(use_holes));
+        };
+        let secrets = self.repository.secrets(&self.ticket.plan.team)?;
+        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let (repository, resources) = (self.repository, self.resources);
+        ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
+    }
+
+    /// The parent's map of the same volume, or why there is none.
+    fn base(&self, volume: &VolumeSource) -> Result<(Option<Arc<VolumeMap>>, String), EngineError> {
+        let Some(parent) = &self.basis.parent else { return Ok((None, "first of its chain".into())) };
+        let Some(record) =
+            parent.volumes.iter().map(|v| &v.payload).find(|record| record.name == volume.name)
+        else {
+            return Ok((None, "the parent point does not have this volume".into()));
+        };
+        if record.lineage.len() >= LINEAGE_MAX {
+            return Ok((None, format!("its lineage holds {LINEAGE_MAX} points")));
+        }
+        if let Some(asked) = self.request.block_size
+            && asked != record.block_size
+        {
+            return Err(EngineError::Usage(format!(
+                "--block-size {}: volume {} has {} in this chain; the block size changes only with a new chain (--type full)",
+                asked.bytes(),
+                volume.name,
+                record.block_size.bytes()
+            )));
+        }
+        match VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2) {
+            Ok(mut map) => {
+                let damaged = commit::damaged_packs(self.repository, &self.ticket.plan.team, record)?;
+                let reason = match damaged.len() {
+                    0 => "continues the parent point".to_owned(),
+                    count => format!(
+                        "continues the parent point; blocks of {count} damaged packs are stored again"
+                    ),
+                };
+                map.set_damaged(damaged);
+                Ok((Some(Arc::new(map)), reason))
+            }
+            Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
+                Ok((None, format!("the parent's map cannot be read: {}", plain(&error))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(
+        &self,
+        volume: &VolumeSource,
+        kind: coffer_blockio::SourceKind,
+        block_size: BlockSize,
+        reading: Reading,
+        type_reason: String,
+        done: &VolumeDone,
+    ) -> VolumeRecord {
+        let kind = match kind {
+            coffer_blockio::SourceKind::Device => coffer_format::VolumeKind::Device,
+            coffer_blockio::SourceKind::Image => coffer_format::VolumeKind::Image,
+        };
+        let mut lineage = self.base_lineage(volume, done);
+        lineage.extend(done.taken.iter().map(|(run, taken)| LineageEntry {
+            point: *run,
+            packs: taken.packs.end(),
+            bytes: taken.bytes,
+            taken: Some(taken.packs.clone()),
+        }));
+        let own =
+            LineageEntry { point: self.ticket.point, packs: done.map.packs, bytes: done.stored, taken: None };
+        lineage.push(own);
+        VolumeRecord {
+            kind,
+            state: VolumeState::Available,
+            point_type: done.point_type,
+            type_reason,
+            size: done.size,
+            block_size,
+            lineage,
+            root: Some(coffer_format::RootRef {
+                offset: done.map.root_offset,
+                length: done.map.root_len,
+                digest: done.map.root_digest,
+            }),
+            read: done.read,
+            changed: done.changed,
+            blocks_changed: done.blocks_changed,
+            stored: done.stored,
+            metadata: done.metadata,
+            changes: reading.changes,
+            sampled_blocks: reading.sampled_blocks,
+            sample_mismatches: reading.sample_mismatches,
+            error: None,
+            ..self.failed_record(volume, &EngineError::Cancelled)
+        }
+    }
+
+    fn base_lineage(&self, volume: &VolumeSource, done: &VolumeDone) -> Vec<LineageEntry> {
+        if done.base_lineage.is_empty() {
+            return Vec::new();
+        }
+        let parent = self.basis.parent.as_ref();
+        let record = parent.and_then(|parent| parent.volume_records().find(|r| r.name == volume.name));
+        record.map(|record| record.lineage.clone()).unwrap_or_default()
+    }
+
+    fn failed_record(&self, volume: &VolumeSource, error: &EngineError) -> VolumeRecord {
+        VolumeRecord {
+            size: volume.source.as_ref().map_or(0, |source| source.size_bytes()),
+            block_size: self.request.block_size.unwrap_or_else(|| BlockSize::default_for(0)),
+            ..failed_record(self.repository, self.ticket, &volume.name, plain(error))
+        }
+    }
+}
+
+impl VolumesDone {
+    fn add(&mut self, done: &VolumeDone) {
+        self.objects += done.objects;
+        self.bytes += done.stored;
+        for (run, taken) in done.taken.iter().filter(|(_, taken)| !taken.packs.is_empty()) {
+            self.taken_over.insert(*run);
+            self.resumed_bytes += taken.bytes;
+        }
+    }
+}
+
+fn fails_only_the_volume(error: &EngineError) -> bool {
+    matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
+}
+
+/// The whole chain of causes in one line.
+fn plain(error: &EngineError) -> String {
+    error.to_string()
+}
