@@ -26,8 +26,19 @@ const SMALL_MAX_BYTES: usize = 64 * 1024;
 /// that holds buffers while it waits for another may wait for itself; see the crate's documentation.
 #[derive(Debug)]
 pub struct Arena {
+    // Fields are dropped in this order: the permit goes when the memory is the kernel's again.
     mapping: Mapping,
     state: Mutex<State>,
+    _permit: Permit,
+}
+
+/// Whatever the arena was allowed by; nobody looks into it.
+struct Permit(Option<Box<dyn Send + Sync>>);
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Permit" } else { "None" })
+    }
 }
 
 #[derive(Debug)]
@@ -50,6 +61,22 @@ impl Arena {
     /// # Errors
     /// [`ArenaError::Budget`] below 4 KiB, [`ArenaError::Map`] if the system refuses the address space.
     pub fn new(budget_bytes: usize) -> Result<Arc<Self>, ArenaError> {
+        Self::with_permit(budget_bytes, Permit(None))
+    }
+
+    /// As [`Arena::new`], and drops `permit` once the arena and its last buffer are gone and their memory went back to the kernel:
+    /// a share of a larger budget that must not be given to anybody else before.
+    ///
+    /// # Errors
+    /// As [`Arena::new`]; the permit is dropped then.
+    pub fn new_with_permit(
+        budget_bytes: usize,
+        permit: Box<dyn Send + Sync>,
+    ) -> Result<Arc<Self>, ArenaError> {
+        Self::with_permit(budget_bytes, Permit(Some(permit)))
+    }
+
+    fn with_permit(budget_bytes: usize, permit: Permit) -> Result<Arc<Self>, ArenaError> {
         let len_bytes = budget_bytes - budget_bytes % BUFFER_ALIGN_BYTES;
         if len_bytes == 0 {
             return Err(ArenaError::Budget { budget_bytes });
@@ -57,7 +84,7 @@ impl Arena {
         let mapping = Mapping::new(len_bytes).map_err(|source| ArenaError::Map { budget_bytes, source })?;
         let free = FreeRanges::new(len_bytes);
         let state = State { free, waiting: VecDeque::new(), in_use_bytes: 0, peak_bytes: 0 };
-        Ok(Arc::new(Self { mapping, state: Mutex::new(state) }))
+        Ok(Arc::new(Self { mapping, state: Mutex::new(state), _permit: permit }))
     }
 
     /// A buffer of `len_bytes` bytes; blocks until there is room and everybody who came earlier was served.

@@ -224,3 +224,27 @@ fn churn(arena: &Arc<Arena>, thread_number: u8, rounds: usize) {
         }
     }
 }
+
+/// Tells that it was dropped.
+struct Told(Arc<AtomicUsize>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_permit_is_given_back_after_the_last_buffer() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let arena = Arena::new_with_permit(GRANULE, Box::new(Told(told.clone()))).unwrap();
+    let buf = arena.alloc(100).unwrap();
+    let bytes = Bytes::from_owner(arena.alloc(7).unwrap()).slice(1..3);
+    drop(arena);
+    drop(buf);
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+    drop(bytes);
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    assert!(Arena::new_with_permit(0, Box::new(Told(told.clone()))).is_err());
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+}

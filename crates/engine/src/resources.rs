@@ -17,8 +17,10 @@ pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 pub(crate) const READ_BUFFERS_MAX: usize = 2;
 /// Least memory an operation can be given, bytes.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
-/// What code, stacks, the allocator and small structures take at most.
-const FIXED_BYTES: u64 = 28 << 20;
+/// What code, the process's own threads and the allocator take at most.
+pub(crate) const PROCESS_BYTES: u64 = 20 << 20;
+/// What stacks, connections and small structures of one operation take at most.
+pub(crate) const OPERATION_BYTES: u64 = 8 << 20;
 /// S3 refuses smaller parts, but for the last of an upload.
 const PART_BYTES_MIN: u64 = 5 << 20;
 /// Room behind a part's end for the frame that crosses it.
@@ -80,30 +82,28 @@ impl Resources {
                 "--memory {memory_bytes} is too little: at least {MEMORY_BYTES_MIN} bytes (64MiB) are needed"
             )));
         }
-        let cache_bytes = (memory_bytes / 16).min(32 << 20);
-        let arena_bytes = (memory_bytes - FIXED_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
-        let mut workers = (cpus * 2).clamp(2, 64);
-        let mut part_len = PART_BYTES_MAX;
-        // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
-        let needed = |workers: usize, part_len: u64| {
-            let part = part_len + PART_SLACK_BYTES as u64;
-            let workers = workers as u64;
-            workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
+        Self::carve(memory_bytes - PROCESS_BYTES, cpus, None)
+    }
+
+    /// Shares out what one operation may take, `share_bytes`, which holds [`OPERATION_BYTES`], caches and the arena. `permit` is dropped
+    /// when the arena's memory is the kernel's again.
+    pub(crate) fn carve(
+        share_bytes: u64,
+        cpus: usize,
+        permit: Option<Box<dyn Send + Sync>>,
+    ) -> Result<Resources, EngineError> {
+        let cache_bytes = (share_bytes / 16).min(32 << 20);
+        let arena_bytes = (share_bytes - OPERATION_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
+        let (workers, part_len) = fit(arena_bytes, (cpus * 2).clamp(2, 64))
+            .ok_or_else(|| EngineError::Bug("the least memory does not hold one worker".into()))?;
+        let len = usize::try_from(arena_bytes).map_err(|_| EngineError::Bug("arena size".into()))?;
+        let arena = match permit {
+            Some(permit) => Arena::new_with_permit(len, permit),
+            None => Arena::new(len),
         };
-        while needed(workers, part_len) > arena_bytes {
-            if part_len > PART_BYTES_MIN {
-                part_len = PART_BYTES_MIN;
-            } else if workers > 1 {
-                workers -= 1;
-            } else {
-                return Err(EngineError::Bug("the least memory does not hold one worker".into()));
-            }
-        }
-        let arena =
-            Arena::new(usize::try_from(arena_bytes).map_err(|_| EngineError::Bug("arena size".into()))?)
-                .map_err(|error| {
-                    EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
-                })?;
+        let arena = arena.map_err(|error| {
+            EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
+        })?;
         let (read_limit, upload_limit) = (None, None);
         Ok(Resources {
             arena,
@@ -140,8 +140,29 @@ impl Resources {
     }
 }
 
+/// The most workers, up to `workers`, and the longest parts that fit in an arena; fewer workers rather than none.
+fn fit(arena_bytes: u64, mut workers: usize) -> Option<(usize, u64)> {
+    let mut part_len = PART_BYTES_MAX;
+    // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
+    let needed = |workers: usize, part_len: u64| {
+        let part = part_len + PART_SLACK_BYTES as u64;
+        let workers = workers as u64;
+        workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
+    };
+    while needed(workers, part_len) > arena_bytes {
+        if part_len > PART_BYTES_MIN {
+            part_len = PART_BYTES_MIN;
+        } else if workers > 1 {
+            workers -= 1;
+        } else {
+            return None;
+        }
+    }
+    Some((workers, part_len))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 8 << 20, range_bytes: 16 << 20 };
@@ -151,20 +172,25 @@ mod tests {
         for memory in (64..=512).step_by(16).map(|mib| mib << 20) {
             for cpus in [1, 2, 8, 64] {
                 let resources = Resources::within(memory, cpus).unwrap();
-                let arena = resources.arena.budget_bytes() as u64;
-                for shape in [S3, RequestShape::default()] {
-                    let Reading { threads, range_bytes } = resources.reading(&shape);
-                    assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "{memory} {cpus} {shape:?}");
-                    let Sending { threads, part_len } = resources.sending(&shape);
-                    let part = part_len + PART_SLACK_BYTES as u64;
-                    let kept = resources.workers as u64 * ((2 << 20) + part) + part;
-                    assert!(
-                        threads == 1 || threads as u64 * part + kept <= arena,
-                        "{memory} {cpus} {shape:?}"
-                    );
-                }
+                assert_fits(&resources, &format!("{memory} {cpus}"));
             }
         }
+    }
+
+    /// What each kind of operation holds at once fits, so that nobody waits for memory that only others who wait could give back.
+    pub(crate) fn assert_fits(resources: &Resources, context: &str) {
+        let (arena, workers) = (resources.arena.budget_bytes() as u64, resources.workers as u64);
+        for shape in [S3, RequestShape::default()] {
+            let Reading { threads, range_bytes } = resources.reading(&shape);
+            assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "restore {context} {shape:?}");
+            let Sending { threads, part_len } = resources.sending(&shape);
+            let part = part_len + PART_SLACK_BYTES as u64;
+            let kept = workers * ((2 << 20) + part) + part;
+            assert!(kept + part <= arena, "backup {context} {shape:?}");
+            assert!(threads == 1 || threads as u64 * part + kept <= arena, "backup {context} {shape:?}");
+        }
+        assert!(workers * (RANGE_BYTES + (1 << 20)) <= arena, "verify {context}");
+        assert!((16 << 20) + RANGE_BYTES <= arena, "restore to a stream {context}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod faults;
 mod history;
 mod keys;
 mod lists;
+mod node;
 mod parent;
 mod partial;
 mod parts;
