@@ -132,6 +132,12 @@ pub enum EngineError {
     /// The operation was cancelled by its caller.
     #[error("cancelled")]
     Cancelled,
+    /// The operation took longer than its caller allowed.
+    #[error("stopped: its deadline passed")]
+    DeadlinePassed,
+    /// The process that ran the operation was asked to end.
+    #[error("stopped: the program is shutting down")]
+    ShuttingDown,
     /// A mistake in this program.
     #[error("internal error: {0}; please report it")]
     Bug(String),
@@ -153,7 +159,10 @@ impl EngineError {
             EngineError::Refused(_) => Advice::Refused,
             EngineError::Fenced { .. } => Advice::Fenced,
             EngineError::AllVolumesFailed(first) => first.advice(),
-            EngineError::Entropy(_) | EngineError::Cancelled => Advice::Retry,
+            EngineError::Entropy(_)
+            | EngineError::Cancelled
+            | EngineError::DeadlinePassed
+            | EngineError::ShuttingDown => Advice::Retry,
             EngineError::Bug(_) => Advice::Bug,
         }
     }
@@ -177,8 +186,21 @@ impl EngineError {
             EngineError::AllVolumesFailed(first) => first.kind(),
             EngineError::Entropy(_) => "entropy",
             EngineError::Cancelled => "cancelled",
+            EngineError::DeadlinePassed => "deadline-passed",
+            EngineError::ShuttingDown => "shutting-down",
             EngineError::Bug(_) => "bug",
         }
+    }
+
+    /// Whether the operation was asked to stop, whoever noticed it and whatever the reason.
+    pub fn is_cancellation(&self) -> bool {
+        matches!(
+            self,
+            EngineError::Cancelled
+                | EngineError::DeadlinePassed
+                | EngineError::ShuttingDown
+                | EngineError::Store(StoreError::Cancelled { .. })
+        )
     }
 
     /// Whether something stored is damaged or missing, and its source may still be whole.

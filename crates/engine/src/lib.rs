@@ -30,7 +30,7 @@ pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use limiter::RateLimiter;
 pub use node::{NodeResources, shares_for};
 pub use pick::{Intent, OfDay, pick};
-pub use ports::{CancelToken, Clock, Entropy, Environment};
+pub use ports::{CancelReason, CancelToken, Clock, Entropy, Environment};
 pub use prune::{PruneReport, PruneRequest, run_prune};
 pub use repository::{Access, Repository, SaveKey};
 pub use resources::{MEMORY_BYTES_MIN, Resources};

@@ -2,9 +2,10 @@
 //!
 //! The engine never reads a clock or a random source in any other way, so that a simulation can drive it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use coffer_blockio::Arena;
 use coffer_format::{Id, Timestamp};
 
 use crate::EngineError;
@@ -63,33 +64,97 @@ impl Environment {
     }
 }
 
-/// A flag that every long loop looks at; clones share it.
+/// Why an operation was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// Its caller does not want it any more.
+    Caller,
+    /// It took longer than its caller allowed.
+    Deadline,
+    /// The process is going to end.
+    ShuttingDown,
+}
+
+/// A flag that every long loop looks at, with the reason why it was set; clones share it.
 #[derive(Clone, Default, Debug)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(Arc<Cancel>);
+
+#[derive(Default, Debug)]
+struct Cancel {
+    flag: Arc<AtomicBool>,
+    /// A [`CancelReason`]; 0 is the caller's wish too.
+    reason: AtomicU8,
+    /// Where threads of the operation may wait for memory.
+    arenas: Mutex<Vec<Weak<Arena>>>,
+}
 
 impl CancelToken {
-    /// Asks every holder to stop soon.
+    /// Asks every holder to stop soon, because the caller wants it.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.cancel_because(CancelReason::Caller);
     }
 
-    /// Whether [`CancelToken::cancel`] was called.
+    /// Asks every holder to stop soon. Of several reasons the first counts.
+    pub fn cancel_because(&self, reason: CancelReason) {
+        let code = match reason {
+            CancelReason::Caller => 1,
+            CancelReason::Deadline => 2,
+            CancelReason::ShuttingDown => 3,
+        };
+        let _first_one_stays = self.0.reason.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
+        self.0.flag.store(true, Ordering::SeqCst);
+        let arenas: Vec<Arc<Arena>> = self.arenas().iter().filter_map(Weak::upgrade).collect();
+        arenas.iter().for_each(|arena| arena.wake_all());
+    }
+
+    /// Whether the flag is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.flag.load(Ordering::Relaxed)
     }
 
-    /// Fails with [`EngineError::Cancelled`] once the flag is set.
+    /// Fails once the flag is set.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`], [`EngineError::DeadlinePassed`] or [`EngineError::ShuttingDown`], by the reason.
     pub fn check(&self) -> Result<(), EngineError> {
-        if self.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() { Err(self.error()) } else { Ok(()) }
     }
 
     /// The flag itself, for whoever outlives the borrow of a token, such as a store.
     pub fn shared_flag(&self) -> Arc<AtomicBool> {
-        self.0.clone()
+        self.0.flag.clone()
     }
 
     /// The flag itself, for waits that take one.
     pub fn flag(&self) -> &AtomicBool {
-        &self.0
+        &self.0.flag
+    }
+
+    /// Makes a cancel wake whoever waits for memory of `arena`.
+    pub(crate) fn wakes(&self, arena: &Arc<Arena>) {
+        let mut arenas = self.arenas();
+        arenas.retain(|known| known.strong_count() > 0 && known.as_ptr() != Arc::as_ptr(arena));
+        arenas.push(Arc::downgrade(arena));
+    }
+
+    /// The error that says why.
+    pub(crate) fn error(&self) -> EngineError {
+        match self.0.reason.load(Ordering::SeqCst) {
+            2 => EngineError::DeadlinePassed,
+            3 => EngineError::ShuttingDown,
+            _ => EngineError::Cancelled,
+        }
+    }
+
+    /// The result of an operation; where it was cancelled, with the reason why. Stores and threads know only that it was.
+    pub(crate) fn explain<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        match result {
+            Err(error) if error.is_cancellation() && self.is_cancelled() => Err(self.error()),
+            result => result,
+        }
+    }
+
+    fn arenas(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Arena>>> {
+        self.0.arenas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,7 +52,13 @@ struct Free {
 type FreeByOwner = BTreeMap<(Id, Id), Free>;
 
 /// Prunes every plan of the chosen teams.
+///
+/// Stopped in the middle it leaves what any other death of a prune leaves: the next one goes on.
 pub fn run_prune(repository: &Repository, request: &PruneRequest) -> Result<PruneReport, EngineError> {
+    repository.environment().cancel.explain(prune_teams(repository, request))
+}
+
+fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneReport, EngineError> {
     let teams = match request.team.as_ref().or(repository.team()) {
         Some(team) => vec![team.clone()],
         None => list_teams(repository.store().as_ref())?,
@@ -64,6 +70,7 @@ pub fn run_prune(repository: &Repository, request: &PruneRequest) -> Result<Prun
             plans.entry(point.plan).or_default();
         }
         for (plan, objects) in &plans {
+            repository.environment().cancel.check()?;
             let run = PlanPrune { repository, request, plan, objects };
             run.prune(&mut report)?;
         }
@@ -153,6 +160,7 @@ impl PlanPrune<'_> {
         self.take_back(&mut free, &survey.names());
         // Rule ended_before_delete: whoever names one of these from now on is void.
         for ((chain, owner), free) in &free {
+            self.repository.environment().cancel.check()?;
             self.put_ended(*chain, *owner, run, free)?;
         }
         for ((chain, owner), free) in &free {
@@ -230,6 +238,7 @@ impl PlanPrune<'_> {
                 | coffer_format::DataObject::Pack { point, .. } => point,
                 coffer_format::DataObject::ChainKey(_) => continue,
             };
+            self.repository.environment().cancel.check()?;
             if survey.standing.contains_key(&owner) || self.may_end(&owner, newest) {
                 self.repository.store().abort_upload(&upload.upload)?;
                 report.uploads_aborted += 1;
@@ -299,6 +308,7 @@ fn drop_leftovers(
     let now = repository.environment().clock.now().unix_ms();
     let mut keys = Vec::new();
     for object in coffer_store::list_all(store, &object_key::all_pins_prefix(team))? {
+        repository.environment().cancel.check()?;
         let Some(bytes) = find_object(store, object.key.as_str(), DOCUMENT_BYTES_MAX)? else { continue };
         if is_stale(&bytes, now) {
             keys.push(object.key);

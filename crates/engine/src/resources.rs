@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use coffer_blockio::Arena;
+use coffer_blockio::{Arena, Buf};
 use coffer_format::PACK_BYTES_MAX;
 use coffer_store::RequestShape;
 
-use crate::{EngineError, RateLimiter};
+use crate::{CancelToken, EngineError, RateLimiter};
 
 /// Largest single read from a volume, bytes.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
@@ -68,8 +68,10 @@ pub struct Resources {
     pub pack_bytes: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
-    /// Bytes per second that backups read from volumes.
+    /// Bytes per second that backups read from volumes, samples among them.
     pub read_limit: Option<Arc<RateLimiter>>,
+    /// Reads per second that backups make of volumes; neighbouring blocks that are read at once are one.
+    pub read_operations_limit: Option<Arc<RateLimiter>>,
     /// Bytes per second that backups send to the store.
     pub upload_limit: Option<Arc<RateLimiter>>,
 }
@@ -104,7 +106,6 @@ impl Resources {
         let arena = arena.map_err(|error| {
             EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
         })?;
-        let (read_limit, upload_limit) = (None, None);
         Ok(Resources {
             arena,
             workers,
@@ -112,9 +113,28 @@ impl Resources {
             part_len,
             pack_bytes: PACK_BYTES_MAX,
             cache_bytes,
-            read_limit,
-            upload_limit,
+            read_limit: None,
+            read_operations_limit: None,
+            upload_limit: None,
         })
+    }
+
+    /// Makes a cancel wake whoever waits for memory of these resources. Every operation calls it before its first buffer.
+    pub(crate) fn begin(&self, cancel: &CancelToken) {
+        cancel.wakes(&self.arena);
+    }
+
+    /// Waits until a volume may be read `reads` times for `bytes` together.
+    pub(crate) fn may_read(&self, reads: u64, bytes: u64, cancel: &CancelToken) -> Result<(), EngineError> {
+        if let Some(limit) = &self.read_operations_limit {
+            limit.pass(reads, cancel)?;
+        }
+        self.read_limit.as_ref().map_or(Ok(()), |limit| limit.pass(bytes, cancel))
+    }
+
+    /// A buffer of the arena; the wait for it ends with a cancel.
+    pub(crate) fn alloc(&self, len: usize, cancel: &CancelToken) -> Result<Buf, EngineError> {
+        alloc(&self.arena, len, cancel)
     }
 
     /// How a run sends to a store of this shape: each worker keeps its buffers, the rest of the arena is on its way.
@@ -138,6 +158,13 @@ impl Resources {
         let range_bytes = if fits { shape.range_bytes } else { shape.range_bytes.min(RANGE_BYTES) };
         Reading { threads: threads(range_bytes).clamp(1, wanted), range_bytes }
     }
+}
+
+/// A buffer of `len` bytes; the wait for it ends with a cancel.
+pub(crate) fn alloc(arena: &Arc<Arena>, len: usize, cancel: &CancelToken) -> Result<Buf, EngineError> {
+    let buffer = arena.alloc_cancellable(len, cancel.flag());
+    let buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
+    buffer.ok_or_else(|| cancel.error())
 }
 
 /// The most workers, up to `workers`, and the longest parts that fit in an arena; fewer workers rather than none.

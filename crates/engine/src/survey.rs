@@ -58,6 +58,7 @@ impl<'a> Survey<'a> {
         let mut moved = false;
         let mut todo: BTreeSet<Id> = self.known.difference(&self.gone).copied().collect();
         while let Some(id) = todo.pop_first() {
+            self.repository.environment().cancel.check()?;
             match self.manifest(&id)? {
                 Some(manifest) => {
                     let lineages = manifest.volume_records().flat_map(|record| record.lineage.iter());

@@ -24,6 +24,16 @@ pub fn run_verify(
     resources: &Resources,
     request: &VerifyRequest,
 ) -> Result<VerifyReport, EngineError> {
+    let cancel = &repository.environment().cancel;
+    resources.begin(cancel);
+    cancel.explain(verify_teams(repository, resources, request))
+}
+
+fn verify_teams(
+    repository: &Repository,
+    resources: &Resources,
+    request: &VerifyRequest,
+) -> Result<VerifyReport, EngineError> {
     let teams: Vec<Label> = match request.filter.team.as_ref().or(repository.team()) {
         Some(team) => vec![team.clone()],
         None => list_teams(repository.store().as_ref())?,

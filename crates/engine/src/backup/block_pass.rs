@@ -15,7 +15,7 @@ use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::extents::extent_of;
 use crate::read::volume_map::VolumeMap;
 use crate::write::pack_writer::PackWriter;
-use crate::{CancelToken, EngineError, RateLimiter};
+use crate::{CancelToken, EngineError, Resources};
 
 /// What all threads of one volume share.
 pub(crate) struct PassContext<'a> {
@@ -30,7 +30,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) own_index: u16,
     pub(crate) counts: &'a PassCounts,
     pub(crate) cancel: &'a CancelToken,
-    pub(crate) read_limit: Option<&'a RateLimiter>,
+    pub(crate) resources: &'a Resources,
 }
 
 /// Figures that grow while a volume is read.

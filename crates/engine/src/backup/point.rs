@@ -105,7 +105,7 @@ pub(super) enum Opened {
 /// [`EngineError::Refused`] where lists of changes begin at another point than the one that is built on, or an incremental was asked for and
 /// cannot be made; [`EngineError::Usage`] where the request contradicts itself.
 pub fn open_point(repository: &Repository, request: &PointRequest) -> Result<Opening, EngineError> {
-    Ok(match open(repository, request)? {
+    Ok(match repository.environment().cancel.explain(open(repository, request))? {
         Opened::New(point, _) => Opening::New(point),
         Opened::Repeated(report) => Opening::Repeated(report),
     })
@@ -175,6 +175,7 @@ fn find_repeated(
 ) -> Result<Option<BackupReport>, EngineError> {
     let Some(key) = &request.idempotency_key else { return Ok(None) };
     for point in points.iter().rev() {
+        repository.environment().cancel.check()?;
         let manifest = load_manifest(repository, point)?;
         if manifest.payload.idempotency_key.as_ref() == Some(key) {
             let mut report = report(repository, &manifest.payload, &Written::default());

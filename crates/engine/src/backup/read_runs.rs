@@ -63,10 +63,8 @@ impl BlockPass<'_> {
                     .push(offset, self.len_of(run))
                     .ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
             }
-            if let Some(limit) = self.context.read_limit {
-                let bytes: usize = load.iter().map(|run| self.len_of(run)).sum();
-                limit.pass(bytes as u64, self.context.cancel)?;
-            }
+            let bytes: usize = load.iter().map(|run| self.len_of(run)).sum();
+            self.context.resources.may_read(load.len() as u64, bytes as u64, self.context.cancel)?;
             started.push_back((load, self.context.source.start_read(batch)));
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::sample::{SampleCheck, Sampled, draw_sample, sample_size, unchanged_bl
 use super::segments::to_blocks;
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
-use crate::{EngineError, Repository, Resources};
+use crate::{CancelToken, EngineError, Repository, Resources};
 
 /// What is read, and how that came about.
 pub(crate) struct Reading {
@@ -64,7 +64,8 @@ impl ListedVolume<'_> {
             return Ok(Reading::all_because(use_holes, note));
         };
         let size = self.source.size_bytes();
-        let reads = blocks_to_read(self.list, base, size)?;
+        let cancel = &self.repository.environment().cancel;
+        let reads = blocks_to_read(self.list, base, size, cancel)?;
         let block_count = base.block_size().block_count(size).map_err(EngineError::Limit)?;
         let sampled = self.sample(base, &reads, block_count)?;
         // Holes are not believed either: something is wrong here.
@@ -120,7 +121,12 @@ impl ListedVolume<'_> {
 
 /// The blocks that a list names, and those that are read whatever it says: what is new since the base, a last block whose length
 /// changed, and what the base is known to have lost.
-fn blocks_to_read(list: &ChangedRanges, base: &VolumeMap, size: u64) -> Result<Vec<Range<u32>>, EngineError> {
+fn blocks_to_read(
+    list: &ChangedRanges,
+    base: &VolumeMap,
+    size: u64,
+    cancel: &CancelToken,
+) -> Result<Vec<Range<u32>>, EngineError> {
     let block_size = base.block_size();
     let block_count = block_size.block_count(size).map_err(EngineError::Limit)?;
     let common = base.block_count.min(block_count);
@@ -129,7 +135,7 @@ fn blocks_to_read(list: &ChangedRanges, base: &VolumeMap, size: u64) -> Result<V
     let block_bytes = u64::from(block_size.bytes());
     let mut runs = to_blocks(list.ranges(), block_bytes);
     runs.push(kept_end..block_count);
-    runs.extend(to_blocks(lost_blocks(base)?.ranges(), block_bytes));
+    runs.extend(to_blocks(lost_blocks(base, cancel)?.ranges(), block_bytes));
     runs.iter_mut().for_each(|run| run.end = run.end.min(block_count));
     runs.retain(|run| !run.is_empty());
     join(&mut runs);
@@ -137,10 +143,11 @@ fn blocks_to_read(list: &ChangedRanges, base: &VolumeMap, size: u64) -> Result<V
 }
 
 /// Blocks that are in damaged packs or on pages that cannot be read.
-fn lost_blocks(base: &VolumeMap) -> Result<ChangedRanges, EngineError> {
+fn lost_blocks(base: &VolumeMap, cancel: &CancelToken) -> Result<ChangedRanges, EngineError> {
     let mut lost = Lost { base, merger: RangeMerger::new(LIST_RANGES_MAX) };
     let leaves = base.block_count.div_ceil(LEAF_BLOCKS);
     for first_leaf in (0..leaves).step_by(NODE_LEAVES as usize) {
+        cancel.check()?;
         match base.node(first_leaf / NODE_LEAVES) {
             Ok(None) => {}
             // Leaves are only looked at where damage is known: they are many.

@@ -22,6 +22,14 @@ pub fn run_backup(
     resources: &Resources,
     request: &BackupRequest,
 ) -> Result<BackupReport, EngineError> {
+    repository.environment().cancel.explain(back_up_and_commit(repository, resources, request))
+}
+
+fn back_up_and_commit(
+    repository: &Repository,
+    resources: &Resources,
+    request: &BackupRequest,
+) -> Result<BackupReport, EngineError> {
     check_volumes(&request.volumes, request.lists.as_ref())?;
     let wanted = point_request(request);
     let (point, basis) = match open(repository, &wanted)? {
@@ -53,6 +61,15 @@ pub fn run_backup(
 /// request: nothing was committed. [`EngineError::Fenced`] where the point, its parent or a run that was taken over is being ended.
 /// [`EngineError::AllVolumesFailed`] where no volume is there.
 pub fn commit_point(
+    repository: &Repository,
+    request: &PointRequest,
+    point: &OpenPoint,
+    done: Vec<VolumesDone>,
+) -> Result<BackupReport, EngineError> {
+    repository.environment().cancel.explain(commit_checked(repository, request, point, done))
+}
+
+fn commit_checked(
     repository: &Repository,
     request: &PointRequest,
     point: &OpenPoint,

@@ -145,8 +145,7 @@ impl SampleCheck<'_> {
 
     fn work(&self, blocks: &[u32], tally: &Tally) -> Result<(), EngineError> {
         let len = self.base.block_size().bytes() as usize;
-        let buffer = self.resources.arena.alloc(len);
-        let mut buffer = buffer.map_err(|error| EngineError::Bug(error.to_string()))?;
+        let mut buffer = self.resources.alloc(len, &self.environment.cancel)?;
         while let Some(block) = blocks.get(tally.next.fetch_add(1, Ordering::Relaxed)) {
             self.environment.cancel.check()?;
             match self.is_unchanged(*block, &mut buffer[..self.base.block_len(*block)]) {
@@ -167,6 +166,7 @@ impl SampleCheck<'_> {
     fn is_unchanged(&self, block: u32, buffer: &mut [u8]) -> Result<bool, EngineError> {
         let states = self.base.blocks(self.trailers, block, 1)?;
         let offset = u64::from(block) * u64::from(self.base.block_size().bytes());
+        self.resources.may_read(1, buffer.len() as u64, &self.environment.cancel)?;
         let read = self.source.read_exact_at(offset, buffer);
         read.map_err(|source| EngineError::Source { volume: self.volume.to_owned(), source })?;
         let state = states.first().ok_or_else(|| EngineError::Bug("no state of a block".into()))?;

@@ -111,7 +111,7 @@ impl VolumeRun<'_> {
             own_index: map.own_index(),
             counts: &counts,
             cancel: &self.repository.environment().cancel,
-            read_limit: self.resources.read_limit.as_deref(),
+            resources: self.resources,
         };
         let written = self.pass(&context, &pack_context, map, block_count);
         let written = written
@@ -191,6 +191,7 @@ impl VolumeRun<'_> {
     ) -> Result<(), EngineError> {
         let mut pass: Option<BlockPass<'_>> = None;
         while let Some((number, piece)) = line.next_piece(context.volume)? {
+            context.cancel.check()?;
             let done = match piece {
                 Piece::ZeroLeaves { first, count } => PieceDone::ZeroLeaves { first, count },
                 Piece::BaseLeaves { first, count } => PieceDone::BaseLeaves { first, count },
@@ -218,8 +219,8 @@ impl VolumeRun<'_> {
     fn read_buffers(&self) -> Result<Vec<Buf>, EngineError> {
         let len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
         let count = if self.source.reads_ahead() { READ_BUFFERS_MAX } else { 1 };
-        let alloc = |_| self.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
-        (0..count).map(alloc).collect()
+        let cancel = &self.repository.environment().cancel;
+        (0..count).map(|_| self.resources.alloc(len, cancel)).collect()
     }
 
     /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.
@@ -289,6 +290,7 @@ impl VolumeRun<'_> {
     fn base_leaves(&self, map: &mut MapWriter, first: u32, count: u32) -> Result<(), EngineError> {
         let base = self.base.as_ref().ok_or_else(|| EngineError::Bug("leaves of no base".into()))?;
         for index in first..first + count {
+            self.repository.environment().cancel.check()?;
             map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page))?;
         }
         Ok(())
@@ -303,6 +305,7 @@ impl VolumeRun<'_> {
         count: u32,
     ) -> Result<(), EngineError> {
         for index in first..first + count {
+            context.cancel.check()?;
             if let Some(base) = &self.base
                 // A damaged leaf of the base has no say in the new point, which is all zero here.
                 && let Ok(Some(old)) = base.leaf(index)

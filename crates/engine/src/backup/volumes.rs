@@ -78,12 +78,13 @@ pub fn back_up_volumes(
     repository.secrets(&request.ticket.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
-    let basis = read_basis(repository, request.ticket)?;
-    request
-        .volumes
-        .iter()
-        .try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
-    back_up(repository, resources, request, &basis)
+    let done = || {
+        let basis = read_basis(repository, request.ticket)?;
+        let mut volumes = request.volumes.iter();
+        volumes.try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
+        back_up(repository, resources, request, &basis)
+    };
+    repository.environment().cancel.explain(done())
 }
 
 /// As [`back_up_volumes`], on what was read of the bucket already.
@@ -116,6 +117,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn volumes(&self) -> Result<VolumesDone, EngineError> {
         let environment = self.repository.environment();
+        self.resources.begin(&environment.cancel);
         let sending = self.resources.sending(&self.repository.store().shape());
         let uploader = Uploader::new(
             self.repository.store(),
@@ -128,6 +130,7 @@ impl Run<'_> {
             arena: self.resources.arena.clone(),
             part_len: usize::try_from(sending.part_len)
                 .map_err(|_| EngineError::Bug("part length".into()))?,
+            cancel: environment.cancel.clone(),
         };
         let signer = self.repository.signer(&self.ticket.plan.team)?;
         let mut all = VolumesDone::default();

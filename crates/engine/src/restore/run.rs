@@ -86,6 +86,8 @@ pub fn run_restore(
     resources: &Resources,
     request: &RestoreRequest<'_>,
 ) -> Result<RestoreReport, EngineError> {
+    let cancel = &repository.environment().cancel;
+    resources.begin(cancel);
     let pin = put_pin(repository, request.point)?;
     // The manifest is read after the pin was put: forget either sees the pin, or the manifest is gone now (`pin_then_read`).
     let result = restore_all(repository, resources, request);
@@ -94,7 +96,7 @@ pub fn run_restore(
     {
         tracing::warn!(pin, %error, "remove pin; prune removes it later");
     }
-    result.map_err(|error| explain_missing(repository, request.point, error))
+    cancel.explain(result.map_err(|error| explain_missing(repository, request.point, error)))
 }
 
 fn restore_all(

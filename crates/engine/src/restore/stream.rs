@@ -22,8 +22,10 @@ pub fn restore_to_stream(
     volume: &VolumeName,
     out: &mut dyn Write,
 ) -> Result<RestoredVolume, EngineError> {
-    stream(repository, resources, point, volume, out)
-        .map_err(|error| explain_missing(repository, point, error))
+    let cancel = &repository.environment().cancel;
+    resources.begin(cancel);
+    let streamed = stream(repository, resources, point, volume, out);
+    cancel.explain(streamed.map_err(|error| explain_missing(repository, point, error)))
 }
 
 fn stream(
@@ -37,7 +39,8 @@ fn stream(
     let record = find_volume(&manifest, volume)?;
     let map = VolumeMap::open(repository, record, resources.cache_bytes / 2)?;
     let reader = PackReader::open(repository, &map, &manifest.plan_id(), manifest.chain)?;
-    let alloc = |len| resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
+    let cancel = &repository.environment().cancel;
+    let alloc = |len| resources.alloc(len, cancel);
     let mut stride = alloc(STRIDE_BYTES as usize)?;
     let mut range_buffer = alloc(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX))?;
     let block_bytes = map.block_size().bytes();
@@ -53,7 +56,7 @@ fn stream(
     };
     let mut first = 0;
     while first < map.block_count {
-        repository.environment().cancel.check()?;
+        cancel.check()?;
         let count = stride_blocks.min(map.block_count - first);
         let len: usize = (first..first + count).map(|block| map.block_len(block)).sum();
         let bytes = stride.get_mut(..len).ok_or_else(|| EngineError::Bug("stride too long".into()))?;
@@ -67,6 +70,7 @@ fn stream(
             scratch: vec![0; block_bytes as usize],
         };
         for range in plan_ranges(runs, RANGE_BYTES) {
+            cancel.check()?;
             reader.fetch(&range, &mut range_buffer, &mut sink)?;
             report.fetched += range.end - range.start;
         }

@@ -20,8 +20,8 @@ use crate::{EngineError, Repository, Resources};
 
 /// Leaves that are planned together, so that small extents of one pack come in one request.
 const WINDOW_LEAVES: u32 = 16;
-/// Bytes that one call makes zero.
-const ZERO_BYTES_MAX: u32 = 256 << 20;
+/// Bytes that one call makes zero: less than a second's worth even for a disk that has to write them.
+const ZERO_BYTES_MAX: u32 = 64 << 20;
 /// Blocks that one thread compares at once.
 const COMPARE_BLOCKS: u32 = 256;
 
@@ -107,6 +107,7 @@ impl VolumeRestore<'_> {
         let skip_zeroes = fresh && !self.volume.write_all_zeroes;
         let mut window = Window::default();
         for index in 0..leaves {
+            self.repository.environment().cancel.check()?;
             match self.map.leaf(index)? {
                 None => {
                     let first = index * LEAF_BLOCKS;
@@ -156,8 +157,8 @@ impl VolumeRestore<'_> {
 
     fn work(&self, receiver: &Receiver<Work>, target: &dyn BlockTarget) -> Result<(), EngineError> {
         let block_bytes = self.map.block_size().bytes();
-        let alloc =
-            |len| self.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
+        let cancel = &self.repository.environment().cancel;
+        let alloc = |len| self.resources.alloc(len, cancel);
         let mut range_buffer = None;
         let write_buffer = alloc(READ_BYTES_MAX.max(block_bytes as usize))?;
         let mut writer = TargetWriter::new(target, self.name, self.counts, block_bytes, write_buffer);
@@ -166,7 +167,7 @@ impl VolumeRestore<'_> {
             if self.has_failed() {
                 return Ok(());
             }
-            self.repository.environment().cancel.check()?;
+            cancel.check()?;
             let ranges = match work {
                 Work::Zero(range) => {
                     self.zero(target, &range)?;
@@ -187,6 +188,7 @@ impl VolumeRestore<'_> {
                 }
             };
             for range in &ranges {
+                cancel.check()?;
                 let buffer = match &mut range_buffer {
                     Some(buffer) => buffer,
                     none => {

@@ -74,6 +74,7 @@ fn check_each(
     let mut keys = Vec::new();
     for_each_object(repository, prefix, |object| keys.push(object.key.as_str().to_owned()))?;
     for key in keys {
+        repository.environment().cancel.check()?;
         let bytes = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => continue,

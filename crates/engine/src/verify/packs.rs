@@ -161,12 +161,13 @@ impl PackCheck<'_> {
     ) -> Result<(), EngineError> {
         let Some(reader) = &self.reader else { return Ok(()) };
         let opener = reader.opener(task.lineage, task.number)?;
-        let alloc =
-            |len| self.volume.resources.arena.alloc(len).map_err(|error| EngineError::Bug(error.to_string()));
+        let cancel = &self.volume.repository.environment().cancel;
+        let alloc = |len| self.volume.resources.alloc(len, cancel);
         let mut buffer = alloc(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX))?;
         let mut block_buffer = alloc(self.map.block_size().bytes() as usize)?;
         let mut rest = entries;
         while !rest.is_empty() {
+            cancel.check()?;
             let (count, len) = fill(rest, buffer.len());
             let (batch, later) = rest.split_at(count);
             let bytes = &mut buffer[..len];

@@ -25,6 +25,7 @@ pub(crate) fn check_manifests(
     })?;
     let mut manifests = Vec::new();
     for key in keys {
+        repository.environment().cancel.check()?;
         let plan = match object_key::parse_manifest(&key) {
             Ok((plan, _)) => plan,
             Err(error) => {

@@ -136,6 +136,7 @@ impl VolumeCheck<'_> {
         let leaves = map.block_count.div_ceil(LEAF_BLOCKS);
         let mut index = 0;
         while index < leaves {
+            self.repository.environment().cancel.check()?;
             let step = match map.node(index / coffer_format::NODE_LEAVES) {
                 Ok(None) => coffer_format::NODE_LEAVES - index % coffer_format::NODE_LEAVES,
                 Ok(Some((page, _))) => {
@@ -204,6 +205,7 @@ impl VolumeCheck<'_> {
     ) -> Result<(), EngineError> {
         for lineage in 0..u16::try_from(map.lineage().len()).unwrap_or(u16::MAX) {
             for (want, page) in map.table_pages(lineage)? {
+                self.repository.environment().cancel.check()?;
                 let key = map.map_key(page.lineage)?.to_owned();
                 if visited.pages.insert((key.clone(), page.offset))
                     && let Err(error) = map.check_page(want, &page)

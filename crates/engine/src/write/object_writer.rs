@@ -7,8 +7,8 @@ use coffer_blockio::{Arena, Buf};
 use coffer_store::Key;
 
 use super::uploader::{ObjectUpload, UploadGroup, Uploader};
-use crate::EngineError;
-use crate::resources::PART_SLACK_BYTES;
+use crate::resources::{PART_SLACK_BYTES, alloc};
+use crate::{CancelToken, EngineError};
 
 /// Where objects go and what they are made in.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct ObjectSink {
     pub(crate) arena: Arc<Arena>,
     /// Length of all parts but the last.
     pub(crate) part_len: usize,
+    /// Ends the wait for a buffer.
+    pub(crate) cancel: CancelToken,
 }
 
 /// One object being written.
@@ -112,8 +114,6 @@ impl ObjectWriter {
 
 impl ObjectSink {
     fn alloc(&self) -> Result<Buf, EngineError> {
-        self.arena
-            .alloc(self.part_len + PART_SLACK_BYTES)
-            .map_err(|error| EngineError::Bug(error.to_string()))
+        alloc(&self.arena, self.part_len + PART_SLACK_BYTES, &self.cancel)
     }
 }

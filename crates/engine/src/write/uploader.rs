@@ -231,7 +231,7 @@ fn send_all(
     for job in jobs {
         let group = &job.object.group;
         let result = if cancel.is_cancelled() {
-            Err(EngineError::Cancelled)
+            Err(cancel.error())
         } else if group.has_failed() {
             job.object.abort();
             continue;
