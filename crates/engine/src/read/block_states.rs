@@ -169,6 +169,7 @@ impl VolumeMap {
         info: &PackInfo,
         page: u32,
     ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        self.cancel.check()?;
         let key = self.pack_key(lineage, pack)?;
         let (offset, len) = trailer_page_range(info.trailer_offset, info.frames, page);
         let damaged = |detail: String| EngineError::Damaged {
@@ -180,13 +181,15 @@ impl VolumeMap {
         let digest =
             info.page_digests.get(page as usize).ok_or_else(|| damaged("no such trailer page".into()))?;
         let mut stored = vec![0; usize::try_from(len).unwrap_or_default()];
-        get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
-        if Digest::of(&stored) != *digest {
-            return Err(damaged("a trailer page is not what the pack table says".into()));
-        }
         let cipher = self.trailer_cipher(lineage, pack)?;
-        let entries = decode_trailer_page(&cipher, offset, &stored).map_err(EngineError::object(&key))?;
-        Ok(Arc::new(entries))
+        let entries = self.looks.twice(|| {
+            get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
+            if Digest::of(&stored) != *digest {
+                return Err(damaged("a trailer page is not what the pack table says".into()));
+            }
+            decode_trailer_page(&cipher, offset, &stored).map_err(EngineError::object(&key))
+        });
+        Ok(Arc::new(entries?))
     }
 
     fn bad_trailer(&self, run: &FrameRun, info: &PackInfo, block: u32) -> EngineError {
