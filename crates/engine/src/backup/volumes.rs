@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Compression, Id, LineageEntry, PointType, Signed, VolumeName, VolumePath,
-    VolumeRecord, VolumeState,
+    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumePath, VolumeRecord, VolumeState,
 };
 
 use super::commit;
@@ -51,7 +50,7 @@ pub struct VolumesRequest<'a> {
 pub struct VolumesDone {
     /// A signed record of each volume, of failed ones too.
     pub records: Vec<Signed<VolumeRecord>>,
-    /// Unfinished runs of whose packs these volumes use some.
+    /// Unfinished runs of whose packs these volumes use some, for reports: the commit finds them in the records.
     pub taken_over: BTreeSet<Id>,
     /// Objects that were written.
     pub objects: u64,

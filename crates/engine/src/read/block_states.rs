@@ -174,19 +174,22 @@ impl VolumeMap {
     ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
         trailers.page(lineage, pack, page, || {
             let count = trailers.pages_at_once(self.lineage().len());
-            let mut pages = match self.read_trailer_pages(lineage, pack, info, page, count) {
-                // Whatever is wrong further on, this page may be right.
-                Err(EngineError::Damaged { .. }) if count > 1 => {
-                    self.read_trailer_pages(lineage, pack, info, page, 1)?
-                }
-                pages => pages?,
-            }
-            .into_iter();
-            let wanted = pages.next().unwrap_or_else(|| Err(self.no_trailer_page(lineage, pack, info)))?;
-            for (ahead, entries) in (page + 1..).zip(pages) {
+            let (wanted, ahead) = self.looks.twice(|| {
+                let pages = match self.read_trailer_pages(lineage, pack, info, page, count) {
+                    // Whatever is wrong further on, this page may be right.
+                    Err(error) if count > 1 && error.is_damage() => {
+                        self.read_trailer_pages(lineage, pack, info, page, 1)?
+                    }
+                    pages => pages?,
+                };
+                let mut pages = pages.into_iter();
+                let wanted = pages.next().unwrap_or_else(|| Err(self.no_trailer_page(lineage, pack, info)))?;
+                Ok((wanted, pages))
+            })?;
+            for (number, entries) in (page + 1..).zip(ahead) {
                 // One that is not right is met again when it is wanted, if ever.
                 let Ok(entries) = entries else { break };
-                trailers.cache.insert((lineage, pack, ahead), entries);
+                trailers.cache.insert((lineage, pack, number), entries);
             }
             Ok(wanted)
         })
@@ -201,6 +204,7 @@ impl VolumeMap {
         first: u32,
         count: u32,
     ) -> Result<Vec<Result<Arc<Vec<TrailerEntry>>, EngineError>>, EngineError> {
+        self.cancel.check()?;
         let key = self.pack_key(lineage, pack)?;
         let cipher = self.trailer_cipher(lineage, pack)?;
         let digests = info.page_digests.iter().skip(first as usize).take(count as usize);
