@@ -10,6 +10,7 @@
 //! - [`ReadBatch`]: ranges of a source that are read into one buffer, ahead of their use where the engine can.
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
+//! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
 //! # Who owns a buffer
 //! 1. A [`Buf`] is the permit for its bytes of the budget and travels with the data: reader, encoder, upload. It
@@ -49,6 +50,7 @@ mod source;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod thread_priority;
 mod uring;
 mod usage;
 mod zero;
@@ -63,6 +65,7 @@ pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
 pub use source::{BlockSource, ReadEngine, SourceKind};
 pub use target::BlockTarget;
+pub use thread_priority::{IoClass, lower_this_thread};
 pub use uring::{Ring, RingUse, UringError, UringSource};
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
