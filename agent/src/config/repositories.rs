@@ -71,12 +71,11 @@ impl FromStr for RepositoryRule {
         }
         if let Some(query) = text.strip_prefix("s3://?") {
             // Any bucket will do to read the endpoint as every address is read.
-            return match parse(&format!("s3://bucket?{query}"))? {
-                RepositoryUrl::S3(S3Address { endpoint: Some(endpoint), .. }) => {
-                    Ok(RepositoryRule::Server(endpoint))
-                }
-                _ => Err("write \"s3://?endpoint=https://host\", or \"s3://\" for every server".into()),
+            let RepositoryUrl::S3(address) = parse(&format!("s3://bucket?{query}"))? else {
+                return Err("a server speaks S3".into());
             };
+            let hint = "write \"s3://?endpoint=https://host\", or \"s3://\" for every server";
+            return address.endpoint.map(RepositoryRule::Server).ok_or_else(|| hint.to_owned());
         }
         match parse(text)? {
             RepositoryUrl::S3(address) => Ok(RepositoryRule::Bucket(address)),

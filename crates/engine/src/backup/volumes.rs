@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumePath, VolumeRecord, VolumeState,
+    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumeName, VolumePath, VolumeRecord,
+    VolumeState,
 };
 
 use super::commit;
