@@ -251,7 +251,12 @@ mod tests {
     fn a_gauge_shows_where_work_stands_now() {
         let progress = Arc::new(shared(ProgressStyle::Lines));
         let gauge = Gauge(progress.clone());
-        let standing = |done_bytes| Standing { volume: "vdb on n".into(), total_bytes: 1000, done_bytes, ..Standing::default() };
+        let standing = |done_bytes| Standing {
+            volume: "vdb on n".into(),
+            total_bytes: 1000,
+            done_bytes,
+            ..Standing::default()
+        };
         gauge.show(standing(900));
         gauge.show(standing(500));
         assert!(progress.line().contains("volume vdb on n, 500 B of 1000 B (50 %)"), "{}", progress.line());

@@ -34,7 +34,8 @@ fn script(acts: &[Act]) -> Script {
 
 /// Words of a backup through these agents.
 fn words<'w>(agents: &'w str, more: &[&'w str]) -> Vec<&'w str> {
-    let mut words = vec!["backup", "--agent", agents, "--agent-patience", "20", "--repo", "REPO", "--key", "writer.key"];
+    let mut words =
+        vec!["backup", "--agent", agents, "--agent-patience", "20", "--repo", "REPO", "--key", "writer.key"];
     words.extend(["--plan", "web", "--cluster", "host", "--json"]);
     words.extend(more);
     words
@@ -65,7 +66,19 @@ fn a_point_through_one_agent_is_a_point_like_any_other() {
     let agent = FakeAgent::start("n1", Script::default());
     let url = agent.url();
     let volume = format!("db={one}");
-    let more = ["--compression", "zstd:5", "--io", "pread", "--changes", "hash", "--block-size", "32KiB", "--tag", "a=b", &volume];
+    let more = [
+        "--compression",
+        "zstd:5",
+        "--io",
+        "pread",
+        "--changes",
+        "hash",
+        "--block-size",
+        "32KiB",
+        "--tag",
+        "a=b",
+        &volume,
+    ];
     let full = sandbox.run(&words(&url, &more)).ends(0).json();
     Reference(reference()).check("backup", &full, &[]);
     Reference(reference()).check("backup volume", &full["volumes"][0], &[]);
@@ -114,7 +127,8 @@ fn volumes_of_two_nodes_make_one_point() {
     let agents = format!("first={},{}", a.url(), b.url());
     let volumes = [format!("x=b:{two}"), format!("first:{one}")];
     let made = sandbox.run(&words(&agents, &[&volumes[0], &volumes[1]])).ends(0).json();
-    let names: Vec<&str> = made["volumes"].as_array().unwrap().iter().map(|volume| text(volume, "name")).collect();
+    let names: Vec<&str> =
+        made["volumes"].as_array().unwrap().iter().map(|volume| text(volume, "name")).collect();
     assert_eq!(names, ["x", "one.img"]);
     check_restores(&sandbox, text(&made, "point"), &[("x", &two), ("one.img", &one)]);
     let tickets = [&a, &b].map(|agent| agent.asked(|asked| asked.backups[0].point.clone()));
@@ -125,10 +139,14 @@ fn volumes_of_two_nodes_make_one_point() {
 #[test]
 fn an_agent_that_fails_makes_the_point_partial() {
     let (sandbox, one, two) = world();
-    let (a, b) = (FakeAgent::start("a", Script::default()), FakeAgent::start("b", script(&[Act::Fail("source-read", "retry")])));
+    let (a, b) = (
+        FakeAgent::start("a", Script::default()),
+        FakeAgent::start("b", script(&[Act::Fail("source-read", "retry")])),
+    );
     let agents = format!("{},{}", a.named(), b.named());
     let volumes = [format!("x=a:{one}"), format!("y=b:{two}")];
-    let outcome = sandbox.run(&words(&agents, &[&volumes[0], &volumes[1]])).ends(3).says("the disk is  [31mgone");
+    let outcome =
+        sandbox.run(&words(&agents, &[&volumes[0], &volumes[1]])).ends(3).says("the disk is  [31mgone");
     let made = outcome.json();
     assert_eq!(text(&made, "state"), "partial");
     assert!(text(&made["volumes"][1], "error").contains("agent b: "), "{made}");
@@ -137,7 +155,10 @@ fn an_agent_that_fails_makes_the_point_partial() {
     b.act(Act::Fail("damaged", "corrupt"));
     let outcome = sandbox.run(&words(&agents, &[&volumes[1]])).ends(5);
     let error = &outcome.json()["error"];
-    assert_eq!((text(error, "kind"), text(error, "advice"), text(&error["context"], "node")), ("damaged", "corrupt", "b"));
+    assert_eq!(
+        (text(error, "kind"), text(error, "advice"), text(&error["context"], "node")),
+        ("damaged", "corrupt", "b")
+    );
 }
 
 #[test]
@@ -149,7 +170,8 @@ fn an_agent_that_cannot_be_reached_is_an_agent_that_fails() {
     let volumes = [format!("x=a:{one}"), format!("y=b:{two}")];
     let made = sandbox.run(&words(&agents, &[&volumes[0], &volumes[1]])).ends(3).json();
     assert!(text(&made["volumes"][1], "error").contains("cannot connect to http://127.0.0.1"), "{made}");
-    let outcome = sandbox.run(&words(&gone, &[&two])).ends(1).says("check the address, and that the agent runs");
+    let outcome =
+        sandbox.run(&words(&gone, &[&two])).ends(1).says("check the address, and that the agent runs");
     assert_eq!(text(&outcome.json()["error"], "kind"), "agent-unavailable");
 }
 
@@ -187,8 +209,12 @@ fn what_was_interrupted_is_begun_again_under_a_new_point_with_the_same_key() {
     agent.asked(|asked| {
         let keys: Vec<&str> = asked.backups.iter().map(|request| request.idempotency_key.as_str()).collect();
         assert_eq!(keys, ["k", "k", "k"]);
-        let points: Vec<&str> = asked.backups.iter().map(|request| request.point.as_ref().unwrap().point.as_str()).collect();
-        assert!(points[0] != points[1] && points[1] != points[2] && points[2] == text(&made, "point"), "{points:?}");
+        let points: Vec<&str> =
+            asked.backups.iter().map(|request| request.point.as_ref().unwrap().point.as_str()).collect();
+        assert!(
+            points[0] != points[1] && points[1] != points[2] && points[2] == text(&made, "point"),
+            "{points:?}"
+        );
     });
     // Not for ever.
     (0..9).for_each(|_| agent.act(Act::Interrupt));
@@ -212,7 +238,9 @@ fn where_one_part_is_done_and_another_interrupted_both_begin_again() {
     assert_eq!(text(&made, "state"), "available");
     check_restores(&sandbox, text(&made, "point"), &[("x", &one), ("y", &two)]);
     // What had succeeded would be returned for ever under its key.
-    let keys = a.asked(|asked| asked.backups.iter().map(|request| request.idempotency_key.clone()).collect::<Vec<_>>());
+    let keys = a.asked(|asked| {
+        asked.backups.iter().map(|request| request.idempotency_key.clone()).collect::<Vec<_>>()
+    });
     assert_eq!(keys, ["k", "k~2"]);
 }
 
@@ -271,7 +299,9 @@ fn a_point_that_prune_ended_meanwhile_is_not_committed_but_made_anew() {
     let made = sandbox.run(&own).ends(0).json();
     assert_ne!(text(&made, "point"), began);
     check_restores(&sandbox, text(&made, "point"), &[("one.img", &one)]);
-    let keys = agent.asked(|asked| asked.backups.iter().map(|request| request.idempotency_key.clone()).collect::<Vec<_>>());
+    let keys = agent.asked(|asked| {
+        asked.backups.iter().map(|request| request.idempotency_key.clone()).collect::<Vec<_>>()
+    });
     assert_eq!(keys, ["k", "other", "k", "k~2"]);
 }
 
@@ -321,7 +351,10 @@ fn words_that_make_no_sense_through_an_agent_are_refused() {
     check(&["--changes", "list:list.json", "--list-base", "01jd3k5x6v8q2m4n7p9r0s1t2w", &one], "--list-base");
     check(&["--idempotency-key", "a~2", &one], "other than ~");
     check(&["--changes", "list:list.json", &one], "list");
-    sandbox.run(&["backup", "--agent", "http://10.0.0.1:1", "--repo", "REPO", "--plan", "p", &one]).ends(2).says("https://HOST:PORT");
+    sandbox
+        .run(&["backup", "--agent", "http://10.0.0.1:1", "--repo", "REPO", "--plan", "p", &one])
+        .ends(2)
+        .says("https://HOST:PORT");
     sandbox.run(&["points", "--agent", "unix:/nowhere", "--repo", "REPO"]).ends(2).says("leave --agent out");
     let https = ["volumes", "--agent", "https://127.0.0.1:1"];
     sandbox.run(&https).ends(2).says("--agent-ca FILE");

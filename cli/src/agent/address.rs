@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use tonic::transport::Uri;
 
-const HINT: &str = "write https://HOST:PORT, http://127.0.0.1:PORT or unix:/PATH, with NODE= before it to name the node";
+const HINT: &str =
+    "write https://HOST:PORT, http://127.0.0.1:PORT or unix:/PATH, with NODE= before it to name the node";
 
 /// Where an agent listens, and what its node is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +66,14 @@ fn place(address: &str) -> Result<Place, String> {
         return if is_absolute { Ok(Place::Socket(format!("unix:{path}"))) } else { Err(HINT.into()) };
     }
     let uri: Uri = address.parse().map_err(|_| HINT.to_owned())?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(HINT.into()) };
-    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
-    let Some(port) = authority.port_u16().filter(|port| *port > 0 && is_bare) else { return Err(HINT.into()) };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(HINT.into());
+    };
+    let is_bare =
+        matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+    let Some(port) = authority.port_u16().filter(|port| *port > 0 && is_bare) else {
+        return Err(HINT.into());
+    };
     let clean = format!("{scheme}://{}:{port}", authority.host());
     match scheme {
         "https" => Ok(Place::Tls(clean)),
@@ -105,7 +111,9 @@ mod tests {
 
     #[test]
     fn what_would_carry_keys_in_the_clear_is_refused() {
-        for wrong in ["http://node-1:9443", "http://10.0.0.1:9443", "http://localhost:1", "a=http://0.0.0.0:1"] {
+        for wrong in
+            ["http://node-1:9443", "http://10.0.0.1:9443", "http://localhost:1", "a=http://0.0.0.0:1"]
+        {
             let error = wrong.parse::<AgentAddress>().unwrap_err();
             assert!(error.contains("https://HOST:PORT"), "{wrong}: {error}");
         }
@@ -114,8 +122,20 @@ mod tests {
     #[test]
     fn other_words_are_refused_with_what_to_write() {
         for wrong in [
-            "", "node-1", "node-1:9443", "https://node-1", "https://node-1:0", "https://a:1/path", "https://a:1?x=y",
-            "https://user:secret@a:1", "unix:", "unix:relative", "unix:/", "ftp://a:1", "=https://a:1", "a b=https://a:1",
+            "",
+            "node-1",
+            "node-1:9443",
+            "https://node-1",
+            "https://node-1:0",
+            "https://a:1/path",
+            "https://a:1?x=y",
+            "https://user:secret@a:1",
+            "unix:",
+            "unix:relative",
+            "unix:/",
+            "ftp://a:1",
+            "=https://a:1",
+            "a b=https://a:1",
         ] {
             assert!(wrong.parse::<AgentAddress>().is_err(), "{wrong}");
         }

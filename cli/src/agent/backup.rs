@@ -155,7 +155,9 @@ impl Coordinator<'_> {
             for part in &self.wanted.parts {
                 let operation = self.find(part, &key)?;
                 found.push(operation.as_ref().map(|operation| self.standing(operation)).transpose()?);
-                running.extend(operation.filter(|operation| !has_ended(operation)).map(|found| (part.agent, found.id)));
+                running.extend(
+                    operation.filter(|operation| !has_ended(operation)).map(|found| (part.agent, found.id)),
+                );
             }
             all.push(found);
         }
@@ -281,7 +283,8 @@ impl Coordinator<'_> {
     }
 
     fn first_error(&self, answers: Vec<Answer>) -> CliError {
-        let results = self.wanted.parts.iter().zip(answers).map(|(part, answer)| result(self.node(part), answer));
+        let results =
+            self.wanted.parts.iter().zip(answers).map(|(part, answer)| result(self.node(part), answer));
         let mut errors: Vec<AgentError> = results.filter_map(Result::err).collect();
         // What ended by itself tells more than what was stopped for its sake.
         errors.sort_by_key(|error| error.kind == "cancelled");
@@ -321,13 +324,16 @@ impl Coordinator<'_> {
 fn how(answer: &Answer, point: &OpenPoint) -> Ended {
     match answer {
         Ok(operation) => {
-            let own = operation.point.as_ref().is_some_and(|ticket| ticket.point == point.ticket.point.to_string());
+            let own =
+                operation.point.as_ref().is_some_and(|ticket| ticket.point == point.ticket.point.to_string());
             match operation.state() {
                 OperationState::Succeeded if own => Ended::Done,
                 // Whoever cancelled it did not mean that it be started again.
                 OperationState::Cancelled => Ended::Failed,
                 OperationState::Failed if !is_fenced(operation) => Ended::Failed,
-                OperationState::Succeeded | OperationState::Queued | OperationState::Running => Ended::Elsewhere,
+                OperationState::Succeeded | OperationState::Queued | OperationState::Running => {
+                    Ended::Elsewhere
+                }
                 _ => Ended::Lost,
             }
         }
@@ -356,7 +362,10 @@ fn result(node: &str, answer: Answer) -> Result<v1::BackupResult, AgentError> {
             Err(AgentError::new(node, "bug", coffer_engine::Advice::Bug, text))
         }
         (OperationState::Interrupted, _) => {
-            let text = format!("its operation {} was interrupted again and again", super::failure::plain(&operation.id));
+            let text = format!(
+                "its operation {} was interrupted again and again",
+                super::failure::plain(&operation.id)
+            );
             Err(AgentError::new(node, "interrupted", coffer_engine::Advice::Retry, text))
         }
         _ => Err(AgentError::from_operation(node, operation.error.as_ref())),

@@ -54,17 +54,22 @@ impl Agents {
             endpoints.push((address.clone(), endpoint(address, options)?));
         }
         // One thread beside ours: connections stay alive while the engine works.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|source| CliError::File { step: "start", path: "the connections' thread".into(), source })?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(
+                |source| CliError::File { step: "start", path: "the connections' thread".into(), source },
+            )?;
         let ask_names = endpoints.len() > 1;
-        let links: Vec<_> =
-            endpoints.into_iter().map(|(address, endpoint)| runtime.spawn(link(address, endpoint, ask_names))).collect();
+        let links: Vec<_> = endpoints
+            .into_iter()
+            .map(|(address, endpoint)| runtime.spawn(link(address, endpoint, ask_names)))
+            .collect();
         let mut all = Vec::new();
         for link in links {
-            all.push(runtime.block_on(unless(&cancel, link))?.map_err(|error| EngineError::Bug(error.to_string()))?);
+            all.push(
+                runtime
+                    .block_on(unless(&cancel, link))?
+                    .map_err(|error| EngineError::Bug(error.to_string()))?,
+            );
         }
         check_names(&all)?;
         Ok(Agents { runtime, all, cancel })
@@ -151,7 +156,10 @@ pub(super) async fn cancelled(cancel: &CancelToken) {
     }
 }
 
-async fn answer<T>(node: &str, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, AgentError> {
+async fn answer<T>(
+    node: &str,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, AgentError> {
     let late = || Err(Status::deadline_exceeded(format!("no answer within {} s", CALL_MAX.as_secs())));
     let answer = tokio::time::timeout(CALL_MAX, call).await.unwrap_or_else(|_| late());
     answer.map(Response::into_inner).map_err(|status| AgentError::from_status(node, &status))
@@ -178,7 +186,9 @@ async fn named(place: String, channel: Channel) -> Agent {
 }
 
 fn endpoint(address: &AgentAddress, options: &AgentOptions) -> Result<Endpoint, CliError> {
-    let wrong = |error: tonic::transport::Error| CliError::Usage(format!("--agent {}: {}", address.place, one_line(&error)));
+    let wrong = |error: tonic::transport::Error| {
+        CliError::Usage(format!("--agent {}: {}", address.place, one_line(&error)))
+    };
     let endpoint = Endpoint::from_shared(address.place.to_string()).map_err(wrong)?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_MAX)
@@ -212,8 +222,12 @@ fn tls(options: &AgentOptions) -> Result<ClientTlsConfig, CliError> {
             Ok(tls.identity(Identity::from_pem(certificates(certificate)?, private_key(key)?)))
         }
         (None, None) => Ok(tls),
-        (Some(_), None) => Err(CliError::Usage("--agent-cert is given without --agent-key; give both".into())),
-        (None, Some(_)) => Err(CliError::Usage("--agent-key is given without --agent-cert; give both".into())),
+        (Some(_), None) => {
+            Err(CliError::Usage("--agent-cert is given without --agent-key; give both".into()))
+        }
+        (None, Some(_)) => {
+            Err(CliError::Usage("--agent-key is given without --agent-cert; give both".into()))
+        }
     }
 }
 

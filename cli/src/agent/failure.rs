@@ -82,8 +82,12 @@ impl AgentError {
     pub(crate) fn next_step(&self) -> Option<&'static str> {
         match self.kind.as_str() {
             "agent-unavailable" => Some("check the address, and that the agent runs"),
-            "agent-certificate" => Some("check --agent-ca, --agent-cert, --agent-key and --agent-server-name"),
-            "permission-denied" | "unauthenticated" => Some("check whose certificate --agent-cert is, and what it may do"),
+            "agent-certificate" => {
+                Some("check --agent-ca, --agent-cert, --agent-key and --agent-server-name")
+            }
+            "permission-denied" | "unauthenticated" => {
+                Some("check whose certificate --agent-cert is, and what it may do")
+            }
             "unimplemented" => Some("the agent is of another version, bring it up to date"),
             "interrupted" | "operation-lost" => Some("run the command again with the same --idempotency-key"),
             _ => None,

@@ -9,14 +9,40 @@ const TAKEN: [(&str, &[&str]); 3] = [
     (
         "backup",
         &[
-            "repo", "key", "volumes", "plan", "team", "cluster", "namespace", "type_wish", "full_every", "changes", "block_size",
-            "compression", "io", "snapshot_time", "tag", "description", "idempotency_key",
+            "repo",
+            "key",
+            "volumes",
+            "plan",
+            "team",
+            "cluster",
+            "namespace",
+            "type_wish",
+            "full_every",
+            "changes",
+            "block_size",
+            "compression",
+            "io",
+            "snapshot_time",
+            "tag",
+            "description",
+            "idempotency_key",
         ],
     ),
     (
         "restore",
         &[
-            "repo", "key", "point", "pick", "time_zone", "team", "cluster", "namespace", "plan", "volume", "to", "overwrite",
+            "repo",
+            "key",
+            "point",
+            "pick",
+            "time_zone",
+            "team",
+            "cluster",
+            "namespace",
+            "plan",
+            "volume",
+            "to",
+            "overwrite",
             "in_place",
         ],
     ),
@@ -73,7 +99,9 @@ mod tests {
         let found = contradiction(&command, &given);
         match says {
             None => assert_eq!(found, None, "{line}"),
-            Some(part) => assert!(found.as_ref().is_some_and(|text| text.contains(part)), "{line}: {found:?}"),
+            Some(part) => {
+                assert!(found.as_ref().is_some_and(|text| text.contains(part)), "{line}: {found:?}")
+            }
         }
     }
 
@@ -81,11 +109,26 @@ mod tests {
     fn options_of_this_machine_are_refused_and_all_others_taken() {
         let agent = "--agent unix:/run/agent";
         check("coffer backup --repo file:///r --plan p /dev/vdb --memory 1GiB", None);
-        check(&format!("coffer backup {agent} --repo file:///r --plan p /dev/vdb --tag a=b --io pread"), None);
-        check(&format!("coffer {agent} backup --repo file:///r --plan p /dev/vdb --memory 1GiB"), Some("--memory does not"));
-        check(&format!("coffer backup {agent} --repo file:///r --plan p /dev/vdb --limit-read 1MiB"), Some("own limits"));
-        check(&format!("coffer restore {agent} --repo file:///r --pick latest --to /x --dry-run"), Some("--dry-run"));
-        check(&format!("coffer verify {agent} --repo file:///r --since 2026-01-01T00:00:00Z"), Some("--since"));
+        check(
+            &format!("coffer backup {agent} --repo file:///r --plan p /dev/vdb --tag a=b --io pread"),
+            None,
+        );
+        check(
+            &format!("coffer {agent} backup --repo file:///r --plan p /dev/vdb --memory 1GiB"),
+            Some("--memory does not"),
+        );
+        check(
+            &format!("coffer backup {agent} --repo file:///r --plan p /dev/vdb --limit-read 1MiB"),
+            Some("own limits"),
+        );
+        check(
+            &format!("coffer restore {agent} --repo file:///r --pick latest --to /x --dry-run"),
+            Some("--dry-run"),
+        );
+        check(
+            &format!("coffer verify {agent} --repo file:///r --since 2026-01-01T00:00:00Z"),
+            Some("--since"),
+        );
         check(&format!("coffer points {agent} --repo file:///r"), Some("coffer points does not go through"));
         check(&format!("coffer volumes {agent} --namespace shop"), None);
     }
@@ -97,7 +140,11 @@ mod tests {
         for (verb, taken) in TAKEN {
             let verb = command.find_subcommand(verb).unwrap();
             for id in taken {
-                assert!(verb.get_arguments().any(|argument| argument.get_id() == id), "{} {id}", verb.get_name());
+                assert!(
+                    verb.get_arguments().any(|argument| argument.get_id() == id),
+                    "{} {id}",
+                    verb.get_name()
+                );
             }
         }
     }

@@ -59,9 +59,15 @@ pub(crate) fn run_jobs(
     let stop = Stop::new(agents.cancel.clone());
     let mut tasks = Vec::new();
     for (part, job) in jobs.into_iter().enumerate() {
-        let agent = agents.all.get(job.agent).ok_or_else(|| EngineError::Bug("no such agent".into()))?.clone();
-        let follower =
-            Follower { agent, part, board: board.clone(), stop: stop.clone(), patience: session.agents.patience() };
+        let agent =
+            agents.all.get(job.agent).ok_or_else(|| EngineError::Bug("no such agent".into()))?.clone();
+        let follower = Follower {
+            agent,
+            part,
+            board: board.clone(),
+            stop: stop.clone(),
+            patience: session.agents.patience(),
+        };
         tasks.push(agents.runtime.spawn(async move { until_done(&follower, &job.start).await }));
     }
     let ended = agents.runtime.block_on(async {
@@ -82,7 +88,9 @@ async fn until_done(follower: &Follower, start: &Start) -> Result<Operation, Age
         let operation = follower.run(start).await?;
         match operation.state() {
             OperationState::Succeeded => return Ok(operation),
-            OperationState::Interrupted => tracing::warn!(node = agent.node, "the operation was interrupted, starting it again"),
+            OperationState::Interrupted => {
+                tracing::warn!(node = agent.node, "the operation was interrupted, starting it again")
+            }
             _ => return Err(AgentError::from_operation(&agent.node, operation.error.as_ref())),
         }
     }

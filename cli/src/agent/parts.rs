@@ -26,11 +26,15 @@ pub(super) fn volumes_done(
     };
     let mut names = BTreeSet::new();
     for bytes in &result.records {
-        let record = Signed::<VolumeRecord>::decode(bytes)
-            .map_err(|error| invalid(node, format!("a volume record that it returned cannot be read: {error}")))?;
+        let record = Signed::<VolumeRecord>::decode(bytes).map_err(|error| {
+            invalid(node, format!("a volume record that it returned cannot be read: {error}"))
+        })?;
         let name = &record.payload.name;
         if !given.contains(name) || !names.insert(name.to_string()) {
-            return Err(invalid(node, format!("it returned a record of volume {name}, which it was not asked for")));
+            return Err(invalid(
+                node,
+                format!("it returned a record of volume {name}, which it was not asked for"),
+            ));
         }
         done.records.push(record);
     }
@@ -79,7 +83,10 @@ mod tests {
     fn requests_add_up() {
         let more = v1::Requests { put: 2, multipart: u64::MAX, ..Default::default() };
         let counts = RequestCounts { put: 1, multipart: 1, ..RequestCounts::default() };
-        assert_eq!(total(self::counts(Some(&more)), counts), RequestCounts { put: 3, multipart: u64::MAX, ..RequestCounts::default() });
+        assert_eq!(
+            total(self::counts(Some(&more)), counts),
+            RequestCounts { put: 3, multipart: u64::MAX, ..RequestCounts::default() }
+        );
         assert_eq!(self::counts(None), RequestCounts::default());
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn node_of<'t>(place: &'t str, nodes: &[&str]) -> Result<(usize, &'t 
         Some((index, rest))
     });
     match (named, nodes) {
-        (Some((_, "")), _) => Err(format!("{place}: nothing stands after the node; write NODE:PATH or NODE:ID")),
+        (Some((_, "")), _) => {
+            Err(format!("{place}: nothing stands after the node; write NODE:PATH or NODE:ID"))
+        }
         (Some(found), _) => Ok(found),
         (None, [_]) => Ok((0, place)),
         (None, _) => Err(format!(

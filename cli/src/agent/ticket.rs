@@ -56,7 +56,8 @@ pub(super) fn decode(ticket: &v1::PointTicket, wanted: &PlanId) -> Option<OpenPo
     if ticket.plan.as_ref()? != &plan(wanted) || ticket.coordinator.len() > COORDINATOR_MAX {
         return None;
     }
-    let own: Coordinator = serde_json::from_slice(&ticket.coordinator).ok().filter(|own: &Coordinator| own.coordinator == 1)?;
+    let own: Coordinator =
+        serde_json::from_slice(&ticket.coordinator).ok().filter(|own: &Coordinator| own.coordinator == 1)?;
     let id = |text: &str| -> Result<Id, FormatError> { text.parse() };
     let parent = match ticket.parent.as_str() {
         "" => None,
@@ -82,12 +83,8 @@ mod tests {
 
     fn open() -> OpenPoint {
         let label = |text: &str| text.parse().unwrap();
-        let plan = PlanId {
-            team: label("shop"),
-            cluster: label("c"),
-            namespace: label("n"),
-            plan: label("web"),
-        };
+        let plan =
+            PlanId { team: label("shop"), cluster: label("c"), namespace: label("n"), plan: label("web") };
         OpenPoint {
             ticket: PointTicket {
                 plan,

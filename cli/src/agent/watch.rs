@@ -24,7 +24,7 @@ const STOP_LOOKS: u32 = 5;
 
 /// What to start. Holds secrets: it is never printed.
 #[derive(Clone)]
-pub(super) enum Start {
+pub(crate) enum Start {
     Backup(v1::StartBackupRequest),
     Restore(v1::StartRestoreRequest),
     Verify(v1::StartVerifyRequest),
@@ -130,7 +130,12 @@ impl Follower {
     }
 
     /// Reads events until the operation has ended or the stream breaks.
-    async fn events(&self, id: &str, known: &mut u64, backoff: &mut Backoff) -> Result<Operation, AgentError> {
+    async fn events(
+        &self,
+        id: &str,
+        known: &mut u64,
+        backoff: &mut Backoff,
+    ) -> Result<Operation, AgentError> {
         let node = &self.agent.node;
         let mut client = self.agent.operations()?;
         let request = v1::WatchOperationRequest { id: id.to_owned(), after: *known };
@@ -145,7 +150,8 @@ impl Follower {
                 _ => AgentError { again: true, ..AgentError::from_status(node, &status) },
             })?;
             let Some(event) = event else {
-                let error = self.agent.error("agent-unavailable", Advice::Retry, "it closed the stream of events");
+                let error =
+                    self.agent.error("agent-unavailable", Advice::Retry, "it closed the stream of events");
                 return Err(AgentError { again: true, ..error });
             };
             backoff.reset();
@@ -170,7 +176,13 @@ impl Follower {
 
     /// Stops the operation with this key; it may have been on its way to the agent when the wish to stop came.
     async fn cancel_by_key(&self, key: &str) -> Result<Operation, AgentError> {
-        let late = || Err(self.agent.error("cancelled", Advice::Retry, "it was asked to stop and has not said that it did"));
+        let late = || {
+            Err(self.agent.error(
+                "cancelled",
+                Advice::Retry,
+                "it was asked to stop and has not said that it did",
+            ))
+        };
         let stopped = timeout(STOP_MAX, async {
             for _ in 0..STOP_LOOKS {
                 if let Some(id) = self.find(key).await? {
@@ -210,7 +222,12 @@ async fn pause(backoff: &mut Backoff, error: AgentError) -> Result<(), AgentErro
         return Err(error);
     }
     let Some(wait) = backoff.wait() else { return Err(error) };
-    tracing::warn!(node = error.node, error = error.message, wait_ms = wait.as_millis(), "agent is away, calling again");
+    tracing::warn!(
+        node = error.node,
+        error = error.message,
+        wait_ms = wait.as_millis(),
+        "agent is away, calling again"
+    );
     sleep(wait).await;
     Ok(())
 }

@@ -21,9 +21,8 @@ pub(crate) struct NodeArguments {}
 
 pub(crate) fn run(session: &Session, _arguments: &NodeArguments) -> Result<ExitStatus, CliError> {
     let agents = session.connect()?;
-    let found = each(&agents, async |agent: &Agent| {
-        agent.answer(agent.info()?.info(v1::InfoRequest {})).await
-    })?;
+    let found =
+        each(&agents, async |agent: &Agent| agent.answer(agent.info()?.info(v1::InfoRequest {})).await)?;
     let nodes = found.done.iter().map(|(_, info)| NodeDocument::from(info));
     session.output.show(&NodesDocument(nodes.collect()))?;
     Ok(found.failed.close(session))

@@ -14,7 +14,8 @@ Examples:
   coffer operations list --agent https://node-1:9443 --agent-ca ca.crt --agent-cert team.crt --agent-key team.key
   coffer operations list --agent unix:/run/coffer/agent.sock --state running --json";
 
-const SHOW_EXAMPLES: &str = "Examples:\n  coffer operations show --agent unix:/run/coffer/agent.sock 01jd3k5x6v";
+const SHOW_EXAMPLES: &str =
+    "Examples:\n  coffer operations show --agent unix:/run/coffer/agent.sock 01jd3k5x6v";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -23,7 +24,8 @@ Examples:
 Shows progress and the agent's log until the operation has ended, then the operation; the exit status is the operation's. The operation
 goes on when this command is stopped.";
 
-const CANCEL_EXAMPLES: &str = "Examples:\n  coffer operations cancel --agent unix:/run/coffer/agent.sock 01jd3k5x6v";
+const CANCEL_EXAMPLES: &str =
+    "Examples:\n  coffer operations cancel --agent unix:/run/coffer/agent.sock 01jd3k5x6v";
 
 const PAGE: u32 = 1000;
 const PAGES_MAX: usize = 1000;
@@ -144,7 +146,9 @@ fn watch(session: &Session, agents: &Agents, id: &str) -> Result<ExitStatus, Cli
     let error = AgentError::from_operation(&agent.node, operation.error.as_ref());
     Ok(match operation.state() {
         OperationState::Succeeded => ExitStatus::Done,
-        OperationState::Cancelled => session.output.close(ExitStatus::Cancelled, "the operation was cancelled"),
+        OperationState::Cancelled => {
+            session.output.close(ExitStatus::Cancelled, "the operation was cancelled")
+        }
         OperationState::Interrupted => session.output.close(
             ExitStatus::Failed,
             "the operation was interrupted as its agent ended; start it again with the same key",
@@ -174,7 +178,11 @@ fn find<'a>(agents: &'a Agents, id: &str) -> Result<(&'a Agent, Operation), CliE
     }
     // Where an agent could not be asked, nobody knows that the operation is not there.
     Err(first_error.map_or_else(
-        || CliError::NotFound(format!("no agent knows operation {id}; `coffer operations list` lists those that are kept")),
+        || {
+            CliError::NotFound(format!(
+                "no agent knows operation {id}; `coffer operations list` lists those that are kept"
+            ))
+        },
         CliError::from,
     ))
 }

@@ -136,7 +136,15 @@ impl FakeAgent {
 
     /// Lets operations that hang come to their end.
     pub(crate) fn finish(&self, key: &str) {
-        let request = self.state().asked.backups.iter().rev().find(|request| request.idempotency_key == key).cloned().unwrap();
+        let request = self
+            .state()
+            .asked
+            .backups
+            .iter()
+            .rev()
+            .find(|request| request.idempotency_key == key)
+            .cloned()
+            .unwrap();
         let result = work::back_up(&request);
         self.service.set(key, |operation| {
             operation.state = OperationState::Succeeded.into();
@@ -161,7 +169,8 @@ impl FakeAgent {
     }
 
     fn serve(&mut self) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(bind(self.address));
         self.address = listener.local_addr().unwrap();
         let (service, tls) = (self.service.clone(), self.tls.clone());
@@ -208,7 +217,11 @@ impl Service {
     fn admit(&self) -> Result<(), Status> {
         match self.state().script.refuse {
             Some((code, kind)) => {
-                let details = ErrorDetails::with_error_info(kind, "coffer.dev", [("advice".into(), "configure".into())]);
+                let details = ErrorDetails::with_error_info(
+                    kind,
+                    "coffer.dev",
+                    [("advice".into(), "configure".into())],
+                );
                 Err(Status::with_error_details(code, "team shop may not do this", details))
             }
             None => Ok(()),
@@ -250,12 +263,18 @@ impl Service {
     }
 
     /// Lets the act happen; `work` makes the result.
-    async fn play(&self, fresh: Operation, work: impl FnOnce() -> operation::Result + Send + 'static) -> Operation {
+    async fn play(
+        &self,
+        fresh: Operation,
+        work: impl FnOnce() -> operation::Result + Send + 'static,
+    ) -> Operation {
         let key = fresh.idempotency_key.clone();
         let (_, Some(act)) = self.begin(fresh) else { return self.state().operations[&key].borrow().clone() };
         match act {
             Act::Hang => {}
-            Act::Interrupt => self.set(&key, |operation| operation.state = OperationState::Interrupted.into()),
+            Act::Interrupt => {
+                self.set(&key, |operation| operation.state = OperationState::Interrupted.into())
+            }
             Act::Fail(kind, advice) => self.set(&key, |operation| {
                 operation.state = OperationState::Failed.into();
                 let message = format!("the disk is \u{1b}[31mgone ({kind})");
@@ -285,7 +304,10 @@ fn line(sequence: u64) -> v1::LogLine {
 
 #[tonic::async_trait]
 impl Operations for Service {
-    async fn start_backup(&self, request: Request<v1::StartBackupRequest>) -> Result<Response<Operation>, Status> {
+    async fn start_backup(
+        &self,
+        request: Request<v1::StartBackupRequest>,
+    ) -> Result<Response<Operation>, Status> {
         self.admit()?;
         let request = request.into_inner();
         self.state().asked.backups.push(request.clone());
@@ -300,7 +322,10 @@ impl Operations for Service {
         Ok(Response::new(self.play(fresh, work).await))
     }
 
-    async fn start_restore(&self, request: Request<v1::StartRestoreRequest>) -> Result<Response<Operation>, Status> {
+    async fn start_restore(
+        &self,
+        request: Request<v1::StartRestoreRequest>,
+    ) -> Result<Response<Operation>, Status> {
         self.admit()?;
         let request = request.into_inner();
         self.state().asked.restores.push(request.clone());
@@ -313,7 +338,10 @@ impl Operations for Service {
         Ok(Response::new(self.play(fresh, || operation::Result::Restore(restored)).await))
     }
 
-    async fn start_verify(&self, request: Request<v1::StartVerifyRequest>) -> Result<Response<Operation>, Status> {
+    async fn start_verify(
+        &self,
+        request: Request<v1::StartVerifyRequest>,
+    ) -> Result<Response<Operation>, Status> {
         self.admit()?;
         let request = request.into_inner();
         self.state().asked.verifies.push(request.clone());
@@ -338,7 +366,10 @@ impl Operations for Service {
         self.admit()?;
         let request = request.into_inner();
         let state = self.state();
-        let all = state.operations.iter().filter(|(key, _)| request.idempotency_key.is_empty() || **key == request.idempotency_key);
+        let all = state
+            .operations
+            .iter()
+            .filter(|(key, _)| request.idempotency_key.is_empty() || **key == request.idempotency_key);
         let operations = all.map(|(_, operation)| operation.borrow().clone()).collect();
         Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token: String::new() }))
     }
@@ -379,7 +410,10 @@ impl Operations for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver).map(|event| event))))
     }
 
-    async fn cancel(&self, request: Request<v1::CancelOperationRequest>) -> Result<Response<Operation>, Status> {
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelOperationRequest>,
+    ) -> Result<Response<Operation>, Status> {
         self.admit()?;
         let operation = self.by_id(&request.into_inner().id)?;
         operation.send_modify(|operation| {
@@ -387,7 +421,8 @@ impl Operations for Service {
                 operation.state = OperationState::Cancelled.into();
                 let message = "cancelled by a call of Cancel".into();
                 let advice = "retry".into();
-                operation.error = Some(v1::OperationError { code: 1, kind: "cancelled".into(), message, advice });
+                operation.error =
+                    Some(v1::OperationError { code: 1, kind: "cancelled".into(), message, advice });
             }
         });
         let operation = operation.borrow().clone();
@@ -399,14 +434,18 @@ impl Operations for Service {
 #[tonic::async_trait]
 impl Volumes for Service {
     /// One volume per page.
-    async fn list(&self, request: Request<v1::ListVolumesRequest>) -> Result<Response<v1::ListVolumesResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<v1::ListVolumesRequest>,
+    ) -> Result<Response<v1::ListVolumesResponse>, Status> {
         self.admit()?;
         let request = request.into_inner();
         let state = self.state();
         let fits = |volume: &&v1::Volume| {
             let kubernetes = volume.kubernetes.clone().unwrap_or_default();
             let pods = |pod: &v1::Pod| pod.namespace == request.namespace;
-            (request.persistent_volume.is_empty() || kubernetes.persistent_volume == request.persistent_volume)
+            (request.persistent_volume.is_empty()
+                || kubernetes.persistent_volume == request.persistent_volume)
                 && (request.namespace.is_empty() || kubernetes.pods.iter().any(pods))
         };
         let volumes: Vec<_> = state.script.volumes.iter().filter(fits).cloned().collect();
@@ -428,7 +467,8 @@ impl Volumes for Service {
 impl Node for Service {
     async fn info(&self, _request: Request<v1::InfoRequest>) -> Result<Response<v1::InfoResponse>, Status> {
         self.admit()?;
-        let limits = v1::Limits { memory_bytes: 256 << 20, operations_max: 2, threads: 2, ..Default::default() };
+        let limits =
+            v1::Limits { memory_bytes: 256 << 20, operations_max: 2, threads: 2, ..Default::default() };
         Ok(Response::new(v1::InfoResponse {
             version: "0.1.0".into(),
             node: self.node.clone(),
@@ -439,7 +479,10 @@ impl Node for Service {
         }))
     }
 
-    async fn drain(&self, _request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
+    async fn drain(
+        &self,
+        _request: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
 }

@@ -64,7 +64,8 @@ impl From<&v1::InfoResponse> for NodeDocument {
 
 impl Document for NodesDocument {
     fn text(&self) -> String {
-        let rate = |bytes: u64| if bytes == 0 { "unlimited".into() } else { format!("{}/s", human::size(bytes)) };
+        let rate =
+            |bytes: u64| if bytes == 0 { "unlimited".into() } else { format!("{}/s", human::size(bytes)) };
         let mut text = String::new();
         for node in &self.0 {
             let limits = &node.limits;

@@ -148,7 +148,12 @@ impl Document for OperationDocument {
             ("attempt", self.attempt.to_string()),
             (
                 "progress",
-                format!("{} of {}, {} moved", human::size(done_bytes), human::size(total_bytes), human::size(moved_bytes)),
+                format!(
+                    "{} of {}, {} moved",
+                    human::size(done_bytes),
+                    human::size(total_bytes),
+                    human::size(moved_bytes)
+                ),
             ),
             ("note", self.note()),
         ];

@@ -54,7 +54,11 @@ impl VolumeRow {
     /// What the agent of `node` told.
     pub(crate) fn new(node: &str, volume: &v1::Volume) -> VolumeRow {
         let kubernetes = volume.kubernetes.clone().unwrap_or_default();
-        let pod = |pod: &v1::Pod| PodRow { uid: plain(&pod.uid), namespace: some(&pod.namespace), name: some(&pod.name) };
+        let pod = |pod: &v1::Pod| PodRow {
+            uid: plain(&pod.uid),
+            namespace: some(&pod.namespace),
+            name: some(&pod.name),
+        };
         VolumeRow {
             node: node.to_owned(),
             id: plain(&volume.id),
@@ -103,7 +107,8 @@ fn kind(kind: VolumeKind) -> &'static str {
 
 impl Document for VolumesDocument {
     fn text(&self) -> String {
-        let mut table = Table::new(&["NODE", "ID", "KIND", ">SIZE", "FS", "ENGINE", "CHANGES", "PV", "USED BY", "NOTE"]);
+        let mut table =
+            Table::new(&["NODE", "ID", "KIND", ">SIZE", "FS", "ENGINE", "CHANGES", "PV", "USED BY", "NOTE"]);
         for row in &self.0 {
             table.row([
                 row.node.clone(),
@@ -115,7 +120,9 @@ impl Document for VolumesDocument {
                 cell(row.changed_blocks.first().map_or("", String::as_str)),
                 row.persistent_volume.clone().unwrap_or_else(|| "-".into()),
                 row.used_by(),
-                row.unusable_because.as_ref().map_or_else(String::new, |reason| format!("cannot be backed up: {reason}")),
+                row.unusable_because
+                    .as_ref()
+                    .map_or_else(String::new, |reason| format!("cannot be backed up: {reason}")),
             ]);
         }
         table.render()

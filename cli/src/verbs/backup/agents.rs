@@ -23,7 +23,8 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let changes = lists::check(&arguments.changes, &arguments.volumes)?;
     if changes.has_lists() {
         return Err(CliError::Usage(
-            "--changes list: lists of changes do not go through an agent yet; give auto, hash or fiemap".into(),
+            "--changes list: lists of changes do not go through an agent yet; give auto, hash or fiemap"
+                .into(),
         ));
     }
     let key = operation_key(session, arguments.idempotency_key.as_deref())?;
@@ -81,7 +82,9 @@ fn key_to_send(
         return Ok(None);
     }
     match session.key(&arguments.key)? {
-        Some(key) if key.recovery("sending").is_ok() => Ok(Some(make_writer_key(&session.environment(), &key)?)),
+        Some(key) if key.recovery("sending").is_ok() => {
+            Ok(Some(make_writer_key(&session.environment(), &key)?))
+        }
         key => Ok(key),
     }
 }
@@ -126,7 +129,8 @@ fn parts(
             )));
         }
         let agent = placed.agent;
-        let part = parts.entry(agent).or_insert_with(|| Part { agent, names: Vec::new(), volumes: Vec::new() });
+        let part =
+            parts.entry(agent).or_insert_with(|| Part { agent, names: Vec::new(), volumes: Vec::new() });
         part.volumes.push(wish.volume(&placed));
         part.names.push(placed.name.clone());
         names.push(placed.name);

@@ -91,10 +91,8 @@ fn finish(
     let mut requests = repository.store().requests();
     let mut restored: Vec<RestoredVolume> = Vec::new();
     for operation in ended {
-        let operation = operation.map_err(|error| CliError::After {
-            source: Box::new(error.into()),
-            next: UNFINISHED.into(),
-        })?;
+        let operation = operation
+            .map_err(|error| CliError::After { source: Box::new(error.into()), next: UNFINISHED.into() })?;
         let Some(operation::Result::Restore(result)) = operation.result else {
             return Err(EngineError::Bug("an agent says that it restored, and not what".into()).into());
         };
@@ -102,7 +100,8 @@ fn finish(
         restored.extend(result.volumes.iter().filter_map(volume));
     }
     // Every volume that was asked for is answered for, or the restore is no success.
-    let missing = chosen.wanted.iter().find(|wanted| restored.iter().all(|volume| volume.name != wanted.name));
+    let missing =
+        chosen.wanted.iter().find(|wanted| restored.iter().all(|volume| volume.name != wanted.name));
     if let Some(missing) = missing {
         return Err(EngineError::Bug(format!("an agent says nothing of volume {}", missing.name)).into());
     }

@@ -29,7 +29,8 @@ pub(super) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
         timeout: None,
     });
     let ended = run_jobs(session, &agents, "verify", vec![Job { agent: 0, start }])?;
-    let operation = ended.into_iter().next().ok_or_else(|| EngineError::Bug("no operation ended".into()))??;
+    let operation =
+        ended.into_iter().next().ok_or_else(|| EngineError::Bug("no operation ended".into()))??;
     let Some(operation::Result::Verify(result)) = operation.result else {
         return Err(EngineError::Bug("the agent says that it verified, and not what".into()).into());
     };
@@ -53,5 +54,7 @@ fn plan(arguments: &VerifyArguments, key: Option<&KeyFile>) -> v1::Plan {
 fn percent(share: Option<f64>) -> Result<u32, CliError> {
     let Some(share) = share else { return Ok(0) };
     let whole = (1..=100).find(|whole| f64::from(*whole) == share);
-    whole.ok_or_else(|| CliError::Usage(format!("--read-data={share}: through an agent give whole percents, 1 to 100")))
+    whole.ok_or_else(|| {
+        CliError::Usage(format!("--read-data={share}: through an agent give whole percents, 1 to 100"))
+    })
 }

@@ -75,8 +75,7 @@ impl VolumesDone {
         reason: &str,
     ) -> Result<VolumesDone, EngineError> {
         let signer = repository.signer(&ticket.plan.team)?;
-        let record =
-            |name| signer.sign(&failed_record(repository, ticket, name, reason.to_owned()));
+        let record = |name| signer.sign(&failed_record(repository, ticket, name, reason.to_owned()));
         Ok(VolumesDone { records: volumes.iter().map(record).collect(), ..VolumesDone::default() })
     }
 }
