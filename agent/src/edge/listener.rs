@@ -47,7 +47,7 @@ struct Door {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, #[expect(dead_code, reason = "removes the socket's name when it is dropped")] SocketFile),
 }
 
 enum Accepted {
