@@ -117,6 +117,22 @@ impl Agent {
         Ok(NodeClient::new(self.link()?))
     }
 
+    /// The operation with this key, with all that is kept of it: lists leave out results and what a coordinator left.
+    pub(super) async fn by_key(&self, key: &str) -> Result<Option<v1::Operation>, AgentError> {
+        let mut client = self.operations()?;
+        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
+        let listed = self.answer(client.list(request)).await?.operations;
+        let Some(found) = listed.into_iter().find(|operation| operation.idempotency_key == key) else {
+            return Ok(None);
+        };
+        match self.answer(client.get(v1::GetOperationRequest { id: found.id })).await {
+            Ok(operation) => Ok(Some(operation)),
+            // It was forgotten in between.
+            Err(error) if error.kind == "not-found" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Waits for the answer to a call, but not for ever.
     pub(crate) async fn answer<T>(
         &self,
