@@ -183,7 +183,7 @@ fn who_may_not_is_told_so() {
     let url = agent.url();
     let outcome = sandbox.run(&words(&url, &[&one])).ends(2).says("team shop may not do this");
     assert_eq!(text(&outcome.json()["error"], "kind"), "permission-denied");
-    sandbox.run(&["volumes", "--agent", &url]).ends(2).says("--agent-cert");
+    sandbox.run(&["volumes", "--agent", &url]).ends(2).says("team shop may not do this");
     assert_eq!(sandbox.json(&["points", "--repo", "REPO"]).as_array().unwrap().len(), 0);
 }
 

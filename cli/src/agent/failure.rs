@@ -85,9 +85,7 @@ impl AgentError {
             "agent-certificate" => {
                 Some("check --agent-ca, --agent-cert, --agent-key and --agent-server-name")
             }
-            "permission-denied" | "unauthenticated" => {
-                Some("check whose certificate --agent-cert is, and what it may do")
-            }
+            "unauthenticated" => Some("check whose certificate --agent-cert is, and what it may do"),
             "unimplemented" => Some("the agent is of another version, bring it up to date"),
             "interrupted" | "operation-lost" => Some("run the command again with the same --idempotency-key"),
             _ => None,
