@@ -58,6 +58,11 @@ impl AgentError {
         failed
     }
 
+    /// The agent ended a connection with this; `None` where it is not about certificates.
+    pub(super) fn from_tls(node: &str, error: &rustls::Error) -> Option<AgentError> {
+        certificate(node, error)
+    }
+
     /// An operation ended badly.
     pub(crate) fn from_operation(node: &str, error: Option<&OperationError>) -> AgentError {
         let Some(error) = error else {
