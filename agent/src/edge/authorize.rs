@@ -96,7 +96,9 @@ where
             Ok(identity) => {
                 span.record("caller", field::display(&identity));
                 request.extensions_mut().insert(identity);
-                trace.map(|trace| request.extensions_mut().insert(trace));
+                if let Some(trace) = trace {
+                    request.extensions_mut().insert(trace);
+                }
                 // The service that said it is ready is the one to call; the clone takes its place.
                 let clone = self.inner.clone();
                 let mut ready = std::mem::replace(&mut self.inner, clone);
