@@ -89,7 +89,7 @@ where
                 let status = refusal.status();
                 self.edge.metrics.refused(refusal.reason());
                 let peer = peer.as_ref().map_or("unknown", |peer| peer.address());
-                info!(parent: &span, peer, reason = status.message(), "call refused");
+                span.in_scope(|| info!(peer, reason = status.message(), "call refused"));
                 observation.end(status.code());
                 Box::pin(async move { Ok(status.into_http()) })
             }
