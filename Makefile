@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke kill-long
+.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke kill-long image cluster-smoke
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,3 +33,9 @@ fuzz-smoke: ## a short run of every fuzz target
 
 kill-long: ## a long run of backups, prunes and restores killed at any moment
 	@scripts/kill-long.sh
+
+image: ## the agent's image, without Docker: target/image/coffer-agent.tar
+	@scripts/image.sh
+
+cluster-smoke: ## the image and the manifests on a real one-node Kubernetes (root; see tests/cluster/README.md)
+	@scripts/cluster-smoke.sh

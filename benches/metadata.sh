@@ -7,5 +7,5 @@ set -euo pipefail
 # shellcheck source=../scripts/env.sh
 . "$(dirname "$0")/../scripts/env.sh"
 
-cargo build --release --locked -p coffer-cli --bin coffer
-PYTHONDONTWRITEBYTECODE=1 exec python3 benches/metadata.py --coffer "$target/release/coffer" --out "$target/bench" "$@"
+cargo build --profile dist --locked -p coffer-cli --bin coffer
+PYTHONDONTWRITEBYTECODE=1 exec python3 benches/metadata.py --coffer "$target/dist/coffer" --out "$target/bench" "$@"

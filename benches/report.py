@@ -70,7 +70,13 @@ def limits_text(rounds):
         if found:
             best = max(found, key=lambda side: side["gib_per_s"])
             lines.append(f"{direction} {best['gib_per_s']:.2f} GiB/s ({best['engine']})")
-    return f"fio, sequential, 1 MiB, O_DIRECT, queue depth 16: {', '.join(lines)}." if lines else ""
+    text = f"fio, sequential, 1 MiB, O_DIRECT, queue depth 16: {', '.join(lines)}." if lines else ""
+    pipes = [each["fio"]["pipe"] for each in rounds if each.get("fio", {}).get("pipe")]
+    if pipes:
+        least_cpu = min(pipe["cpu_s_per_gib"] for pipe in pipes)
+        wall_s = min(pipe["wall_s"] for pipe in pipes)
+        text += f" `dd | lz4 | rclone rcat` to the same server: {least_cpu:.2f} CPU-s/GiB, {wall_s:.2f} s."
+    return text
 
 
 def noise(rounds):

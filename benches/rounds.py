@@ -46,11 +46,12 @@ class Bench:
         self._lz4_ratio = None
 
     def limits(self):
-        """Returns what fio reaches on the first image and on a new file of its size."""
+        """Returns what fio reaches on the first image and on a new file of its size, and what the plainest pipe to S3 costs."""
         image = self.images["one"][0]
         return {
             "read": limits.fio_read(image),
             "write": limits.fio_write(os.path.join(self.work, "fio-write"), os.path.getsize(image)),
+            "pipe": limits.pipe_to_s3(image, self.store, self.work, self.log),
         }
 
     def round(self, tool, number):

@@ -91,6 +91,12 @@ class Minio:
     def env(self):
         return {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
+    def rclone(self, name):
+        """A target for rclone, and the environment that lets it get there."""
+        env = {"RCLONE_CONFIG_BENCH_TYPE": "s3", "RCLONE_CONFIG_BENCH_PROVIDER": "Minio", "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+               "RCLONE_CONFIG_BENCH_ENDPOINT": self.endpoint, "RCLONE_CA_CERT": self.ca, "RCLONE_CONFIG": "/dev/null"}  # fmt: skip
+        return f"bench:{BUCKET}/{name}", {**self.env(), **env}
+
     def size(self, run):
         """Bytes of the server's files for the run: a little more than the objects'."""
         return repository.size(os.path.join(self.data, BUCKET, self._prefix(run))) + repository.size(run.repo)

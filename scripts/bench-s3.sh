@@ -7,6 +7,6 @@ set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
-cargo build --release --locked -p coffer-cli --bin coffer
-PYTHONDONTWRITEBYTECODE=1 exec python3 benches/bench.py --coffer "$target/release/coffer" --store s3 \
+cargo build --profile dist --locked -p coffer-cli --bin coffer
+PYTHONDONTWRITEBYTECODE=1 exec python3 benches/bench.py --coffer "$target/dist/coffer" --store s3 \
   --size "${BENCH_SIZE:-2GiB}" --rounds "${BENCH_ROUNDS:-3}" --out "$target/bench-s3" "$@"

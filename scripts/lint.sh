@@ -9,7 +9,7 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 if command -v shellcheck >/dev/null; then
-  shellcheck -x -P SCRIPTDIR scripts/*.sh benches/*.sh .ci/run
+  shellcheck -x -P SCRIPTDIR scripts/*.sh benches/*.sh tests/cluster/*.sh .ci/run
 else
   echo 'shellcheck is not installed: scripts were not checked'
 fi

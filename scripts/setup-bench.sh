@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make bench` compares with: fio, lz4, restic and borg from Debian, rustic from crates.io into
+# Installs what `make bench` compares with: fio, lz4, restic, borg and rclone from Debian, rustic from crates.io into
 # target/tools (about 14 CPU-minutes, once). Prints nothing when everything is there.
 set -euo pipefail
 "$(dirname "$0")/setup.sh"
@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 packages=
-for pair in fio:fio lz4:lz4 restic:restic borg:borgbackup; do
+for pair in fio:fio lz4:lz4 restic:restic borg:borgbackup rclone:rclone; do
   command -v "${pair%%:*}" >/dev/null || packages="$packages ${pair##*:}"
 done
 # shellcheck disable=SC2086 # a list of names

@@ -3,7 +3,18 @@
 //! The edge (`edge`) decides who may call; services turn messages into checked types; operations outlive their callers and are kept in a
 //! journal; the engine does the work on plain threads. It never deletes anything from a repository.
 
+pub mod assembly;
+pub mod config;
 pub mod edge;
 pub mod errors;
+pub mod health;
+pub mod logging;
+pub mod metrics;
+pub mod node_volumes;
 pub mod operations;
+pub mod priority;
+pub mod run;
 pub mod services;
+pub mod signals;
+pub mod teams;
+pub mod wiring;

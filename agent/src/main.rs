@@ -1,3 +1,7 @@
-//! `coffer-agent --config FILE`: starts the node agent and ends with its exit status. Everything else is in the library.
+//! The program `coffer-agent`. Everything is in the library, where tests reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coffer_agent::run::run(std::env::args_os())
+}

@@ -86,6 +86,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Ids and keys.
     pub entropy: Arc<dyn Entropy>,
+    /// Called by each thread that begins to work; threads that it starts take over what it sets.
+    pub at_thread_start: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Who starts an operation.

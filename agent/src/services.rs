@@ -2,3 +2,5 @@
 
 mod message;
 pub mod operations;
+pub mod node;
+pub mod volumes;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::agent::AgentOptions;
 use crate::options::OutputOptions;
 use crate::verbs;
 
@@ -24,6 +25,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) output: OutputOptions,
+
+    #[command(flatten)]
+    pub(crate) agents: AgentOptions,
 }
 
 /// What to do.
@@ -60,6 +64,13 @@ pub(crate) enum Verb {
     /// Measure this machine's disk and repository
     #[command(subcommand)]
     Bench(verbs::bench::BenchVerb),
+    /// List what can be protected on agents' nodes
+    Volumes(verbs::volumes::VolumesArguments),
+    /// See, follow and stop what agents do
+    #[command(subcommand)]
+    Operations(verbs::operations::OperationsVerb),
+    /// Show what agents say about themselves: version, limits, abilities
+    Node(verbs::node::NodeArguments),
     /// Print the program's version
     Version(verbs::version::VersionArguments),
     /// Print a completion script for a shell

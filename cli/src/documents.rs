@@ -2,6 +2,7 @@
 //!
 //! A document holds plain values that the engine reported. Sizes are bytes, durations milliseconds, times RFC 3339 in UTC.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod doctor;

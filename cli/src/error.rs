@@ -13,6 +13,8 @@ use coffer_format::FormatError;
 use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
 
+use crate::agent::AgentError;
+
 /// The exit statuses that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
@@ -84,6 +86,9 @@ pub(crate) enum CliError {
     /// The result cannot be printed.
     #[error("print the result")]
     Print(#[source] io::Error),
+    /// An agent, or the way to it.
+    #[error(transparent)]
+    Agent(Box<AgentError>),
     /// A step failed after something had been done.
     #[error("{source}")]
     After {
@@ -100,9 +105,15 @@ impl From<StoreError> for CliError {
     }
 }
 
+impl From<AgentError> for CliError {
+    fn from(error: AgentError) -> Self {
+        CliError::Agent(Box::new(error))
+    }
+}
+
 impl CliError {
     /// A short closed-set name of the error, as in JSON.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &str {
         match self {
             CliError::Engine(error) => error.kind(),
             CliError::Usage(_) => "usage",
@@ -114,6 +125,7 @@ impl CliError {
             CliError::Open { .. } => "open",
             CliError::File { .. } => "file",
             CliError::Print(_) => "print",
+            CliError::Agent(error) => &error.kind,
             CliError::After { source, .. } => source.kind(),
         }
     }
@@ -128,6 +140,7 @@ impl CliError {
             CliError::NotFound(_) => Advice::NotFound,
             CliError::Refused(_) => Advice::Refused,
             CliError::Open { source, .. } => open_advice(source),
+            CliError::Agent(error) => error.advice,
             CliError::After { source, .. } => source.advice(),
         }
     }
@@ -136,6 +149,7 @@ impl CliError {
     pub(crate) fn status(&self) -> ExitStatus {
         match self {
             CliError::Engine(error) => engine_status(error),
+            CliError::Agent(error) => error.status(),
             CliError::After { source, .. } => source.status(),
             CliError::File { .. } | CliError::Print(_) => ExitStatus::Failed,
             other => status_of(other.advice()),
@@ -158,6 +172,9 @@ impl CliError {
         match self {
             CliError::Engine(error) => return engine_context(error),
             CliError::After { source, .. } => return source.context(),
+            CliError::Agent(error) => {
+                put("node", json!(error.node));
+            }
             CliError::KeyFile { path, .. } | CliError::File { path, .. } => {
                 put("path", json!(path.to_string_lossy()));
             }
@@ -181,13 +198,14 @@ impl CliError {
             CliError::Open { source, .. } => open_next_step(source),
             CliError::File { .. } => Some("check the path and its permissions"),
             CliError::Print(_) => Some("the command itself had come to its end"),
+            CliError::Agent(error) => error.next_step(),
             CliError::After { next, .. } => Some(next),
             CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) => None,
         }
     }
 }
 
-fn status_of(advice: Advice) -> ExitStatus {
+pub(crate) fn status_of(advice: Advice) -> ExitStatus {
     match advice {
         Advice::Retry | Advice::Fenced | Advice::Bug => ExitStatus::Failed,
         Advice::Configure => ExitStatus::Usage,

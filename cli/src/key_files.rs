@@ -15,17 +15,22 @@ const LEN_MAX: u64 = 1 << 20;
 
 /// Reads a key file, and warns where others may read it too.
 pub(crate) fn read(path: &Path) -> Result<KeyFile, CliError> {
+    if let Some(mode) = open_to_others(path) {
+        tracing::warn!(path = %path.display(), mode = %format!("{mode:04o}"), "key file is readable by others, run chmod 600");
+    }
+    read_again(path)
+}
+
+/// Reads a key file of which all that is odd was said already.
+pub(crate) fn read_again(path: &Path) -> Result<KeyFile, CliError> {
     let failed = |source| CliError::File { step: "read key file", path: path.into(), source };
-    let (text, mode) = read_text(path).map_err(|error| match error.kind() {
+    let text = read_text(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CliError::Usage(format!(
             "there is no key file {}; check --key or COFFER_KEY_FILE",
             path.display()
         )),
         _ => failed(error),
     })?;
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = %format!("{mode:04o}"), "key file is readable by others, run chmod 600");
-    }
     KeyFile::decode(&text).map_err(|source| CliError::KeyFile { path: path.into(), source })
 }
 
@@ -35,7 +40,7 @@ pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
     (mode & 0o077 != 0).then_some(mode)
 }
 
-fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
+fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let mut text =
@@ -46,7 +51,7 @@ fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
         }
         _ => error,
     })?;
-    Ok((text, metadata.permissions().mode() & 0o7777))
+    Ok(text)
 }
 
 /// Fails unless `key` is a recovery key.

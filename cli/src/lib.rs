@@ -8,9 +8,11 @@
 //! - `verbs`: one file per verb; each calls the engine and returns a document.
 //! - `documents`: what is printed, as JSON and for people.
 //! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
+//! - `agent`: the same verbs through node agents.
 //! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod arguments;
 mod cancellation;
 mod change_list;
@@ -40,17 +42,22 @@ mod volume_words;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::arguments::Arguments;
-use crate::error::ExitStatus;
+use crate::error::{CliError, ExitStatus};
 use crate::session::Session;
 
 /// Runs the program with `words`, of which the first is its name, and returns its exit status.
 pub fn run(words: Vec<OsString>) -> ExitCode {
     let wants_json = usage_error::wants_json(&words);
-    match Arguments::try_parse_from(words) {
-        Ok(arguments) => run_parsed(arguments).into(),
+    let mut command = Arguments::command();
+    let parsed = command.try_get_matches_from_mut(words).and_then(|given| {
+        let arguments = Arguments::from_arg_matches(&given).map_err(|error| error.format(&mut command))?;
+        Ok((arguments, agent::contradiction(&command, &given)))
+    });
+    match parsed {
+        Ok((arguments, contradiction)) => run_parsed(arguments, contradiction).into(),
         Err(error) => usage_error::report(&error, wants_json).into(),
     }
 }
@@ -60,8 +67,11 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-fn run_parsed(arguments: Arguments) -> ExitStatus {
-    let session = match Session::start(&arguments.output) {
+fn run_parsed(arguments: Arguments, contradiction: Option<String>) -> ExitStatus {
+    if let Some(text) = contradiction {
+        return output::Output::new(&arguments.output).fail(&CliError::Usage(text));
+    }
+    let session = match Session::start(&arguments.output, arguments.agents) {
         Ok(session) => session,
         Err(error) => return output::Output::new(&arguments.output).fail(&error),
     };

@@ -72,6 +72,11 @@ impl Reporter {
         Reporter { shared, ticker }
     }
 
+    /// For work that tells where it stands instead of how far it got.
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge(self.shared.clone())
+    }
+
     /// What the engine tells.
     pub(crate) fn progress(&self) -> Arc<dyn Progress> {
         self.shared.clone()
@@ -91,6 +96,42 @@ impl Drop for Reporter {
             bar.finish_and_clear();
             locked(&BAR).take();
         }
+    }
+}
+
+/// Where work stands that is done elsewhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    /// What is being worked on.
+    pub(crate) volume: String,
+    /// Bytes of all volumes begun so far.
+    pub(crate) total_bytes: u64,
+    /// Bytes of these that are done.
+    pub(crate) done_bytes: u64,
+    /// Bytes stored or fetched.
+    pub(crate) moved_bytes: u64,
+    /// Stored bytes taken over from unfinished runs.
+    pub(crate) resumed_bytes: u64,
+}
+
+/// Shows where work stands.
+#[derive(Clone)]
+pub(crate) struct Gauge(Arc<Shared>);
+
+impl Gauge {
+    /// Shows this from now on.
+    pub(crate) fn show(&self, standing: Standing) {
+        let shared = &self.0;
+        shared.total.store(standing.total_bytes, Ordering::Relaxed);
+        shared.done.store(standing.done_bytes, Ordering::Relaxed);
+        shared.moved.store(standing.moved_bytes, Ordering::Relaxed);
+        shared.resumed.store(standing.resumed_bytes, Ordering::Relaxed);
+        if let Some(bar) = &shared.bar {
+            bar.set_length(standing.total_bytes);
+            bar.set_position(standing.done_bytes);
+            bar.set_message(standing.volume.clone());
+        }
+        *locked(&shared.volume) = standing.volume;
     }
 }
 
@@ -204,6 +245,21 @@ mod tests {
         );
         progress.resumed(1 << 20);
         assert!(progress.line().ends_with("100 B moved, 1.0 MiB taken over, 0 s"), "{}", progress.line());
+    }
+
+    #[test]
+    fn a_gauge_shows_where_work_stands_now() {
+        let progress = Arc::new(shared(ProgressStyle::Lines));
+        let gauge = Gauge(progress.clone());
+        let standing = |done_bytes| Standing {
+            volume: "vdb on n".into(),
+            total_bytes: 1000,
+            done_bytes,
+            ..Standing::default()
+        };
+        gauge.show(standing(900));
+        gauge.show(standing(500));
+        assert!(progress.line().contains("volume vdb on n, 500 B of 1000 B (50 %)"), "{}", progress.line());
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use coffer_blockio::SourceOpener;
 use coffer_engine::{Environment, Repository, Resources};
+use coffer_format::KeyFile;
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
 
+use crate::agent::{AgentOptions, Agents};
 use crate::cancellation::Cancellation;
 use crate::environment;
 use crate::error::{CliError, one_line};
@@ -19,20 +21,22 @@ use crate::output::Output;
 pub(crate) struct Session {
     /// Where results go.
     pub(crate) output: Output,
+    /// Through which agents.
+    pub(crate) agents: AgentOptions,
     cancellation: Cancellation,
     started: Instant,
 }
 
 impl Session {
     /// Starts the log and listens to signals.
-    pub(crate) fn start(options: &OutputOptions) -> Result<Session, CliError> {
+    pub(crate) fn start(options: &OutputOptions, agents: AgentOptions) -> Result<Session, CliError> {
         logging::start(options);
         let cancellation = Cancellation::listen().map_err(|source| CliError::File {
             step: "listen to",
             path: "signals".into(),
             source,
         })?;
-        Ok(Session { output: Output::new(options), cancellation, started: Instant::now() })
+        Ok(Session { output: Output::new(options), agents, cancellation, started: Instant::now() })
     }
 
     /// Clock, random source and the wish to stop.
@@ -43,6 +47,19 @@ impl Session {
     /// Milliseconds since the start.
     pub(crate) fn duration_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Connects to the agents of `--agent`.
+    pub(crate) fn connect(&self) -> Result<Agents, CliError> {
+        if !self.agents.are_given() {
+            return Err(CliError::Usage("this asks agents: give --agent ADDR or COFFER_AGENT".into()));
+        }
+        Agents::connect(&self.agents, self.cancellation.token())
+    }
+
+    /// The key file once more, for whom it is sent to.
+    pub(crate) fn key(&self, key: &KeyOptions) -> Result<Option<KeyFile>, CliError> {
+        key.key.as_deref().map(key_files::read_again).transpose()
     }
 
     /// The address of the repository.

@@ -9,6 +9,8 @@ pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod node;
+pub(crate) mod operations;
 pub(crate) mod points;
 pub(crate) mod prune;
 pub(crate) mod restore;
@@ -16,6 +18,7 @@ pub(crate) mod show;
 pub(crate) mod usage;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod volumes;
 
 use crate::arguments::Verb;
 use crate::error::{CliError, ExitStatus};
@@ -38,6 +41,9 @@ pub(crate) fn run(session: &Session, verb: Verb) -> Result<ExitStatus, CliError>
         Verb::Cat(verb) => cat::run(session, &verb),
         Verb::Doctor(arguments) => doctor::run(session, &arguments),
         Verb::Bench(verb) => bench::run(session, &verb),
+        Verb::Volumes(arguments) => volumes::run(session, &arguments),
+        Verb::Operations(verb) => operations::run(session, &verb),
+        Verb::Node(arguments) => node::run(session, &arguments),
         Verb::Version(arguments) => version::run(session, &arguments),
         Verb::Completion(arguments) => completion::run(session, &arguments),
     }

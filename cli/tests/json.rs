@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "harness/json_reference.rs"]
+mod json_reference;
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use json_reference::{Reference, reference};
 use sandbox::{Sandbox, text};
-use serde_json::Value;
-
-const REFERENCE: &str = include_str!("../../docs/json.md");
 
 /// The contract: names that may never go away.
 const CONTRACT: &[(&str, &str)] = &[
@@ -44,39 +42,6 @@ const CONTRACT: &[(&str, &str)] = &[
     ("error detail", "kind message advice context"),
     ("capabilities", "conditional_put checksum"),
 ];
-
-/// Fields of each section of the reference, in the first column of its table.
-fn reference() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let mut sections = BTreeMap::new();
-    let mut section = "";
-    for line in REFERENCE.lines() {
-        if let Some(heading) = line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")) {
-            section = heading;
-        } else if let Some(cell) = line.strip_prefix("| `").and_then(|rest| rest.split(" | ").next()) {
-            let names = cell.split(", ").map(|name| name.trim_matches('`'));
-            sections.entry(section).or_insert_with(BTreeSet::new).extend(names);
-        }
-    }
-    sections
-}
-
-struct Reference(BTreeMap<&'static str, BTreeSet<&'static str>>);
-
-impl Reference {
-    /// Fails unless `value` has the fields of `section`; `optional` ones may be missing.
-    #[track_caller]
-    fn check(&self, section: &str, value: &Value, optional: &[&str]) {
-        let expected = self.0.get(section).unwrap_or_else(|| panic!("docs/json.md has no section {section}"));
-        let object = value.as_object().unwrap_or_else(|| panic!("{section} is no object: {value}"));
-        let found: BTreeSet<&str> = object.keys().map(String::as_str).collect();
-        let missing: Vec<_> = expected.difference(&found).filter(|name| !optional.contains(name)).collect();
-        let unknown: Vec<_> = found.difference(expected).collect();
-        assert!(
-            missing.is_empty() && unknown.is_empty(),
-            "{section}: missing {missing:?}, not in docs/json.md {unknown:?}"
-        );
-    }
-}
 
 #[test]
 fn the_reference_keeps_the_contract() {

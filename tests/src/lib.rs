@@ -9,6 +9,7 @@ pub mod content;
 pub mod devices;
 pub mod leftovers;
 pub mod moment;
+pub mod node;
 pub mod process;
 pub mod repository;
 pub mod s3;

@@ -88,7 +88,11 @@ impl Dispatcher {
         let (shared, id) = (self.shared.clone(), record.id);
         shared.tell_waiting();
         let thread = std::thread::Builder::new().name(format!("op-{}", record.kind.as_str()));
-        match thread.spawn(move || runner::run(&shared, &record, job, resources)) {
+        let work = move || {
+            (shared.ports.at_thread_start)();
+            runner::run(&shared, &record, job, resources);
+        };
+        match thread.spawn(work) {
             Ok(thread) => self.running.push(thread),
             Err(error) => {
                 let error = AgentError::Full(format!("no thread can be started: {error}"));

@@ -168,7 +168,7 @@ impl VolumeAccess for RootedVolumes {
 
 /// How a checked target will be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     Create,
     Empty,
     WriteDevice,
@@ -176,7 +176,7 @@ enum How {
 }
 
 /// What is to be done with what was found; or why it must be left alone. Pure.
-fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64) -> Result<How, AgentError> {
+pub(crate) fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64) -> Result<How, AgentError> {
     if let Some(user) = &info.mounted_or_held {
         return Err(AgentError::Refused(format!("{what} is in use: {user}; unmount or stop what uses it")));
     }

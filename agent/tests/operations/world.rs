@@ -155,6 +155,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
         meter: Arc::new(NoMeter),
         clock,
         entropy,
+        at_thread_start: Arc::new(|| {}),
     };
     let settings = Settings {
         state_dir: directory.join("state"),

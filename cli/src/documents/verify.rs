@@ -2,9 +2,12 @@
 
 use coffer_engine::{Problem, VerifyReport};
 use coffer_format::Id;
+use coffer_proto::agent::v1;
+use coffer_store::RequestCounts;
 use serde::Serialize;
 
 use super::requests::Requests;
+use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
 
@@ -23,7 +26,7 @@ pub(crate) struct VerifyDocument {
 /// One thing that is wrong.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProblemDocument {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     pub(crate) key: String,
     pub(crate) detail: String,
     pub(crate) points: Vec<Id>,
@@ -44,10 +47,32 @@ impl VerifyDocument {
     }
 }
 
+impl VerifyDocument {
+    /// What an agent found.
+    pub(crate) fn of_agent(result: v1::VerifyResult, duration_ms: u64) -> Self {
+        let problem = |problem: v1::Problem| ProblemDocument {
+            kind: plain(&problem.kind),
+            key: plain(&problem.key),
+            detail: plain(&problem.detail),
+            points: problem.points.iter().filter_map(|point| point.parse().ok()).collect(),
+        };
+        VerifyDocument {
+            points: result.points,
+            packs: result.packs,
+            bytes_read: result.bytes_read,
+            problems: result.problems.into_iter().map(problem).collect(),
+            notices: result.notices.iter().map(|notice| plain(notice)).collect(),
+            // An agent does not tell them.
+            requests: RequestCounts::default().into(),
+            duration_ms,
+        }
+    }
+}
+
 impl From<Problem> for ProblemDocument {
     fn from(problem: Problem) -> Self {
         let Problem { kind, key, detail, points } = problem;
-        ProblemDocument { kind, key, detail, points }
+        ProblemDocument { kind: kind.into(), key, detail, points }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `coffer backup`: opens the volumes and lets the engine make one point of them.
 
+mod agents;
 mod host;
 mod lists;
 pub(crate) mod sources;
@@ -11,9 +12,11 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use coffer_engine::backup::{BackupRequest, Progress, TypeWish, run_backup};
+use coffer_blockio::ReadEngine;
+use coffer_engine::backup::{BackupReport, BackupRequest, Progress, TypeWish, run_backup};
 use coffer_engine::{RateLimiter, Repository};
-use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp};
+use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp, VolumeName};
+use coffer_store::RequestCounts;
 
 use crate::documents::backup::BackupDocument;
 use crate::error::{CliError, ExitStatus};
@@ -44,6 +47,16 @@ the nearest are joined, which reads more and misses nothing. To name too much co
 Holes (auto and fiemap) are what the file system itself says would be read as zeroes; they are not sampled.
 
 A volume that is written to while it is read gives a point that is crash-consistent at best. Back a snapshot up, or stop what writes.
+
+With --agent volumes are read by the agents of their nodes, and this program opens and commits the point: --repo and --key are those of
+this machine, the key (of a recovery key a writer key made for the run) and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN
+go to the agents, unless --agent-key-name and --agent-credentials-name name files of theirs. A VOLUME is a path on the node or an ID of
+`coffer volumes`; with several agents it is NAME=NODE:PATH, NODE as given with --agent or as the agent calls itself. Volumes of an agent
+that fails or stays away are not in the point (exit status 3). Cut off, this command run again with the same --idempotency-key takes up
+what agents do and have done; stopped by a signal, it stops them.
+  coffer backup --agent https://node-1:9443 --repo s3://bucket/p --key writer.key --plan web web=/dev/vg0/web-snapshot
+  coffer backup --agent n1=https://10.0.0.1:9443,n2=https://10.0.0.2:9443 --repo s3://bucket/p --key writer.key --plan shop \\
+      --idempotency-key 2026-11-21 db=n1:/dev/vdb files=n2:/dev/vdc
 
 A backup that was killed is simply run again: packs that it had finished are used again where their blocks still match (resumed_bytes).";
 
@@ -137,7 +150,20 @@ enum Type {
     Incremental,
 }
 
+impl From<Type> for TypeWish {
+    fn from(wish: Type) -> Self {
+        match wish {
+            Type::Auto => TypeWish::Auto,
+            Type::Full => TypeWish::Full,
+            Type::Incremental => TypeWish::Incremental,
+        }
+    }
+}
+
 pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<ExitStatus, CliError> {
+    if session.agents.are_given() {
+        return agents::run(session, arguments);
+    }
     let tags = tags(&arguments.tag)?;
     sources::check(&arguments.volumes)?;
     let changes = lists::check(&arguments.changes, &arguments.volumes)?;
@@ -157,11 +183,7 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let request = BackupRequest {
         plan,
         volumes,
-        type_wish: match arguments.type_wish {
-            Type::Auto => TypeWish::Auto,
-            Type::Full => TypeWish::Full,
-            Type::Incremental => TypeWish::Incremental,
-        },
+        type_wish: arguments.type_wish.into(),
         full_every: arguments.full_every,
         changes: changes.source,
         lists,
@@ -177,10 +199,19 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let report = run_backup(&repository, &resources, &request);
     drop(reporter);
     let report = report?;
-    let state = report.state;
     let engines = sources::engines(&request.volumes);
-    let document =
-        BackupDocument::new(report, &engines, repository.store().requests(), session.duration_ms());
+    show(session, report, &engines, repository.store().requests())
+}
+
+/// Prints the result, and says what is missing in a partial point.
+fn show(
+    session: &Session,
+    report: BackupReport,
+    engines: &BTreeMap<VolumeName, ReadEngine>,
+    requests: RequestCounts,
+) -> Result<ExitStatus, CliError> {
+    let state = report.state;
+    let document = BackupDocument::new(report, engines, requests, session.duration_ms());
     session.output.show(&document)?;
     if state == PointState::Available {
         return Ok(ExitStatus::Done);

@@ -1,5 +1,6 @@
 //! `coffer restore`: chooses a point, checks every target, and lets the engine write.
 
+mod agents;
 mod places;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,12 @@ Examples:
   coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick day=-1 --volume vdb=/dev/vdb --overwrite
   coffer restore --repo file:///srv/backup --key recovery.key 01jd3k5x6v8q2m4n7p9r0s1t2w --volume vdb=disk.img --in-place
   coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick previous --volume vdb=- | pv > /dev/vdb
+
+With --agent the point is chosen here and agents write to targets on their nodes; with several agents a target is NODE:PATH. The recovery
+key goes to the agents, unless --agent-key-name names a file of theirs; so do AWS_ACCESS_KEY_ID and what belongs to it.
+  coffer restore --agent https://node-1:9443 --repo s3://bucket/p --key recovery.key --plan web --pick latest --volume web=/dev/vdb --overwrite
+  coffer restore --agent n1=https://10.0.0.1:9443,n2=https://10.0.0.2:9443 --repo s3://bucket/p --key recovery.key --plan shop \\
+      --pick latest --volume db=n1:/dev/vdb --volume files=n2:/dev/vdc --in-place
 
 A restore that was interrupted is finished by the same command with --in-place.";
 
@@ -108,6 +115,9 @@ impl RestoreArguments {
 }
 
 pub(crate) fn run(session: &Session, arguments: &RestoreArguments) -> Result<ExitStatus, CliError> {
+    if session.agents.are_given() {
+        return agents::run(session, arguments);
+    }
     let places = Places::new(&arguments.volume, arguments.to.as_deref(), arguments.dry_run)?;
     if places.stream().is_some() {
         refuse_stream(session)?;
@@ -144,6 +154,16 @@ fn refuse_stream(session: &Session) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Says which volumes the point lacks.
+fn close(session: &Session, failed: &[String]) -> Result<ExitStatus, CliError> {
+    if failed.is_empty() {
+        return Ok(ExitStatus::Done);
+    }
+    let line =
+        format!("partly done, not in the point: {}; choose another point for these", failed.join(", "));
+    Ok(session.output.close(ExitStatus::Partly, &line))
+}
+
 struct Job<'a> {
     session: &'a Session,
     arguments: &'a RestoreArguments,
@@ -177,14 +197,7 @@ impl Job<'_> {
             requests,
             duration_ms,
         ))?;
-        if chosen.failed.is_empty() {
-            return Ok(ExitStatus::Done);
-        }
-        let line = format!(
-            "partly done, not in the point: {}; choose another point for these",
-            chosen.failed.join(", ")
-        );
-        Ok(self.session.output.close(ExitStatus::Partly, &line))
+        close(self.session, &chosen.failed)
     }
 
     /// Checks all targets; in a dry run they are not opened.

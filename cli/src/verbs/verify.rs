@@ -1,5 +1,7 @@
 //! `coffer verify`.
 
+mod agents;
+
 use clap::Args;
 use coffer_engine::{VerifyRequest, run_verify};
 use coffer_format::Id;
@@ -19,7 +21,10 @@ Examples:
   coffer verify --repo file:///srv/backup --key writer.key --expect-head 01jd3k5x6v8q2m4n7p9r0s1t2w
 
 Without a key: listings, lengths and digests. With a writer key: signatures, maps and trailers too. With the recovery key and
---read-data: every block. Damaged packs are noted in the repository, and the next backup stores their blocks again.";
+--read-data: every block. Damaged packs are noted in the repository, and the next backup stores their blocks again.
+
+With --agent one node's agent does it, with the key given here or one of its own (--agent-key-name), for a team's plans:
+  coffer verify --agent https://node-1:9443 --repo s3://bucket/p --key recovery.key --plan web --read-data";
 
 /// Options of `verify`.
 #[derive(Args, Debug)]
@@ -48,6 +53,9 @@ pub(crate) struct VerifyArguments {
 }
 
 pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<ExitStatus, CliError> {
+    if session.agents.are_given() {
+        return agents::run(session, arguments);
+    }
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let resources = session.resources(&arguments.memory)?;
     let request = VerifyRequest {
@@ -56,8 +64,12 @@ pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
         expect_head: arguments.expect_head,
     };
     let report = run_verify(&repository, &resources, &request)?;
-    let document = VerifyDocument::new(report, session.duration_ms());
-    session.output.show(&document)?;
+    show(session, &VerifyDocument::new(report, session.duration_ms()))
+}
+
+/// Prints the result, and says what was found.
+fn show(session: &Session, document: &VerifyDocument) -> Result<ExitStatus, CliError> {
+    session.output.show(document)?;
     let Some(first) = document.problems.first() else { return Ok(ExitStatus::Done) };
     let count = human::count(document.problems.len() as u64, "problem");
     let line = format!(

@@ -40,6 +40,15 @@ impl Sandbox {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
         command.current_dir(self.directory.path()).env_remove("COFFER_REPO").env_remove("COFFER_KEY_FILE");
+        for name in [
+            "COFFER_AGENT",
+            "COFFER_AGENT_CA",
+            "COFFER_AGENT_CERT",
+            "COFFER_AGENT_KEY",
+            "COFFER_AGENT_SERVER_NAME",
+        ] {
+            command.env_remove(name);
+        }
         command.env("COLUMNS", "100");
         // No test may ask the network for a region or for credentials.
         command.env("AWS_EC2_METADATA_DISABLED", "true");

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{File, FileType, Metadata};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,8 @@ use nix::libc;
 use nix::sys::statvfs::statvfs;
 
 use crate::error::OpenError;
-use crate::{kernel, usage};
+use crate::place::Place;
+use crate::{kernel, open, usage};
 
 /// What a path names, symbolic links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,7 +96,21 @@ pub struct PathInfo {
 /// # Errors
 /// [`OpenError::Io`]; a missing path is not an error, a missing parent directory is.
 pub fn describe_path(path: &Path) -> Result<PathInfo, OpenError> {
-    let metadata = match std::fs::metadata(path) {
+    describe(&Place::Path(path))
+}
+
+/// Looks at what `handle` holds (a descriptor of O_PATH will do) without changing it. `label` is the path to name in
+/// the answer and in errors; it is never opened.
+///
+/// # Errors
+/// As of [`describe_path`].
+pub fn describe_handle(handle: impl AsFd, label: &Path) -> Result<PathInfo, OpenError> {
+    describe(&Place::Handle { handle: handle.as_fd(), label })
+}
+
+fn describe(place: &Place<'_>) -> Result<PathInfo, OpenError> {
+    let path = place.label();
+    let metadata = match place.metadata() {
         Ok(metadata) => Some(metadata),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(OpenError::Io { step: "look at", path: path.into(), source }),
@@ -104,22 +120,20 @@ pub fn describe_path(path: &Path) -> Result<PathInfo, OpenError> {
         path: path.into(),
         kind,
         exists: metadata.is_some(),
-        size_bytes: size_bytes(path, kind, metadata.as_ref())?,
+        size_bytes: size_bytes(place, kind, metadata.as_ref())?,
         allocated_bytes: metadata.as_ref().map_or(0, |found| allocated_bytes(kind, found)),
         mounted_or_held: metadata.as_ref().and_then(usage::mounted_or_held),
-        free_bytes: free_bytes(path, metadata.is_some())?,
+        free_bytes: free_bytes(place, metadata.is_some())?,
     })
 }
 
-fn size_bytes(path: &Path, kind: PathKind, metadata: Option<&Metadata>) -> Result<u64, OpenError> {
+fn size_bytes(place: &Place<'_>, kind: PathKind, metadata: Option<&Metadata>) -> Result<u64, OpenError> {
     match (kind, metadata) {
         (PathKind::Image, Some(found)) => Ok(found.len()),
-        (PathKind::Device, _) => File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)
+        (PathKind::Device, _) => place
+            .open(File::options().read(true).custom_flags(libc::O_NONBLOCK))
             .and_then(|device| kernel::device_size_bytes(&device))
-            .map_err(|source| OpenError::Io { step: "ask for the size of", path: path.into(), source }),
+            .map_err(|source| open::io_error("ask for the size of", place.label(), source)),
         _ => Ok(0),
     }
 }
@@ -130,13 +144,11 @@ fn allocated_bytes(kind: PathKind, metadata: &Metadata) -> u64 {
     if kind == PathKind::Image { metadata.blocks().saturating_mul(512) } else { 0 }
 }
 
-fn free_bytes(path: &Path, exists: bool) -> Result<u64, OpenError> {
-    let place = if exists { path } else { directory_of(path) };
-    let figures = statvfs(place).map_err(|errno| OpenError::Io {
-        step: "ask for the free space at",
-        path: place.into(),
-        source: errno.into(),
-    })?;
+fn free_bytes(place: &Place<'_>, exists: bool) -> Result<u64, OpenError> {
+    let asked = if exists { place.system_path() } else { directory_of(place.label()).to_path_buf() };
+    let shown = if exists { place.label() } else { &asked };
+    let figures =
+        statvfs(&asked).map_err(|errno| open::io_error("ask for the free space at", shown, errno.into()))?;
     Ok(figures.blocks_available().saturating_mul(figures.fragment_size()))
 }
 

@@ -3,20 +3,25 @@
 //! It must never write to what somebody else uses, never change the size of a target by writing, and never call
 //! anything durable after a flush has failed.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{AtFlags, FcntlArg, fcntl};
 use nix::libc;
+use nix::sys::stat::{fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::describe::directory_of;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::handle::{Access, Handle};
 use crate::open::{self, Purpose};
+use crate::place::Place;
 use crate::source::SourceKind;
 use crate::target::BlockTarget;
 use crate::{usage, zero};
@@ -29,7 +34,20 @@ pub struct FileTarget {
     handle: Handle,
     size_bytes: u64,
     is_fresh: bool,
+    /// Where the name of a new file lies, if it was made by handle.
+    directory: Option<File>,
     flush_failed: AtomicBool,
+}
+
+/// A file that somebody made with O_CREAT and O_EXCL in a directory that is held open.
+#[derive(Debug)]
+pub struct NewFile {
+    /// The file: empty, and open for reading and writing.
+    pub file: File,
+    /// The directory it lies in, open for reading (not O_PATH): it is flushed with the file.
+    pub directory: File,
+    /// Its name in the directory.
+    pub name: OsString,
 }
 
 impl FileTarget {
@@ -49,10 +67,29 @@ impl FileTarget {
             .mode(0o600)
             .open(path)
             .map_err(|source| create_error(path, source))?;
-        Self::complete_new(path, file, size_bytes).inspect_err(|_| {
+        Self::complete_new(&Place::Path(path), file, None, size_bytes).inspect_err(|_| {
             // The first error is the one to report; an empty file that stays behind is harmless.
             let _still_there = std::fs::remove_file(path);
         })
+    }
+
+    /// Takes over a file that was made by handle, and gives it `size_bytes` bytes. `label` is the path to name in
+    /// errors; it is never opened.
+    ///
+    /// If this fails, the file is removed again.
+    ///
+    /// # Errors
+    /// [`OpenError::Busy`], [`OpenError::Replaced`], [`OpenError::Io`]; [`OpenError::Exists`] if the file is not empty.
+    pub fn adopt_new(new: NewFile, label: impl AsRef<Path>, size_bytes: u64) -> Result<Self, OpenError> {
+        let label = label.as_ref();
+        let undo = || -> io::Result<_> { Ok((new.file.try_clone()?, new.directory.try_clone()?)) };
+        let (made, parent) = undo().map_err(|source| open::io_error("hold on to", label, source))?;
+        if made.metadata().map_err(|source| open::io_error("look at", label, source))?.len() > 0 {
+            return Err(OpenError::Exists { path: label.into() });
+        }
+        let place = Place::Handle { handle: made.as_fd(), label };
+        Self::complete_new(&place, new.file, Some(new.directory), size_bytes)
+            .inspect_err(|_| remove_made(&made, &parent, &new.name))
     }
 
     /// Opens an existing block device or regular file; nothing is changed yet.
@@ -62,15 +99,32 @@ impl FileTarget {
     /// second restore, a virtual machine) has locked it; [`OpenError::NotFound`], [`OpenError::WrongKind`],
     /// [`OpenError::NotDirect`], [`OpenError::Replaced`], [`OpenError::Io`].
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let handle = Handle::new(path, open::open(path, Purpose::Target)?);
+        Self::open_place(&Place::Path(path.as_ref()))
+    }
+
+    /// Opens the block device or regular file that `handle` holds, with the checks of [`FileTarget::open_existing`].
+    /// `label` is the path to name in errors; it is never opened.
+    ///
+    /// Any descriptor will do, one of O_PATH or for reading too: it is opened again through `/proc/self/fd`, where the
+    /// system asks once more whether this user may write.
+    ///
+    /// # Errors
+    /// As of [`FileTarget::open_existing`], but never [`OpenError::NotFound`].
+    pub fn open_existing_handle(handle: impl AsFd, label: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_place(&Place::Handle { handle: handle.as_fd(), label: label.as_ref() })
+    }
+
+    fn open_place(place: &Place<'_>) -> Result<Self, OpenError> {
+        let path = place.label();
+        let handle = Handle::new(path, open::open(place, Purpose::Target)?);
         if let Access::Image { buffered, .. } = &handle.access {
             refuse_used(path, buffered)?;
             lock(path, buffered)?;
         }
         let size_bytes =
             handle.size_bytes().map_err(|source| open::io_error("ask for the size of", path, source))?;
-        Ok(Self { handle, size_bytes, is_fresh: false, flush_failed: AtomicBool::new(false) })
+        let flush_failed = AtomicBool::new(false);
+        Ok(Self { handle, size_bytes, is_fresh: false, directory: None, flush_failed })
     }
 
     /// Cuts an image to `size_bytes` bytes, or grows it by zeroes.
@@ -102,11 +156,17 @@ impl FileTarget {
         self.handle.alignment().is_some()
     }
 
-    fn complete_new(path: &Path, file: File, size_bytes: u64) -> Result<Self, OpenError> {
+    fn complete_new(
+        place: &Place<'_>,
+        file: File,
+        directory: Option<File>,
+        size_bytes: u64,
+    ) -> Result<Self, OpenError> {
+        let path = place.label();
         lock(path, &file)?;
         file.set_len(size_bytes).map_err(|source| open::io_error("set the size of", path, source))?;
-        let handle = Handle::new(path, open::image(path, Purpose::Target, file)?);
-        Ok(Self { handle, size_bytes, is_fresh: true, flush_failed: AtomicBool::new(false) })
+        let handle = Handle::new(path, open::image(place, Purpose::Target, file)?);
+        Ok(Self { handle, size_bytes, is_fresh: true, directory, flush_failed: AtomicBool::new(false) })
     }
 
     fn check_range(&self, offset: u64, len_bytes: u64) -> Result<(), WriteError> {
@@ -128,7 +188,11 @@ impl FileTarget {
                 // One fsync covers the data of both descriptors, the size, and the disk's own cache.
                 buffered.sync_all()?;
                 // The name of a new file lives in its directory.
-                if self.is_fresh { File::open(directory_of(&self.handle.path))?.sync_all() } else { Ok(()) }
+                match &self.directory {
+                    Some(directory) => directory.sync_all(),
+                    None if self.is_fresh => File::open(directory_of(&self.handle.path))?.sync_all(),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -167,6 +231,19 @@ impl BlockTarget for FileTarget {
 
     fn is_fresh(&self) -> bool {
         self.is_fresh
+    }
+}
+
+/// Removes a file that was just made, if its name still is its own.
+fn remove_made(made: &File, directory: &File, name: &OsStr) {
+    let still_ours = || -> io::Result<bool> {
+        let named = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let made = fstat(made)?;
+        Ok((named.st_dev, named.st_ino) == (made.st_dev, made.st_ino))
+    };
+    if still_ours().unwrap_or(false) {
+        // The first error is the one to report; an empty file that stays behind is harmless.
+        let _still_there = unlinkat(directory, name, UnlinkatFlags::NoRemoveDir);
     }
 }
 

@@ -10,6 +10,8 @@
 //! - [`ReadBatch`]: ranges of a source that are read into one buffer, ahead of their use where the engine can.
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
+//! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
+//! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
 //! # Who owns a buffer
 //! 1. A [`Buf`] is the permit for its bytes of the budget and travels with the data: reader, encoder, upload. It
@@ -43,26 +45,29 @@ mod kernel;
 mod mapping;
 mod open;
 mod opener;
+mod place;
 mod pread;
 mod read_batch;
 mod source;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod thread_priority;
 mod uring;
 mod usage;
 mod zero;
 
 pub use arena::Arena;
 pub use buf::Buf;
-pub use describe::{PathInfo, PathKind, describe_path};
+pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
-pub use file_target::FileTarget;
+pub use file_target::{FileTarget, NewFile};
 pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
 pub use source::{BlockSource, ReadEngine, SourceKind};
 pub use target::BlockTarget;
+pub use thread_priority::{IoClass, lower_this_thread};
 pub use uring::{Ring, RingUse, UringError, UringSource};
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.

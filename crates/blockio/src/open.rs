@@ -1,7 +1,7 @@
 //! Opens devices and images: looks at the kind first, then finds out by trying whether O_DIRECT works.
 //!
 //! It must never open what is neither a regular file nor a block device (a pipe would block, a tape would rewind),
-//! and never change what it opens.
+//! never change what it opens, and never open by handle anything but what the handle holds.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -18,6 +18,7 @@ use crate::describe::PathKind;
 use crate::error::OpenError;
 use crate::handle::{Access, DirectFile, is_refusal};
 use crate::kernel::{self, DirectSupport};
+use crate::place::Place;
 use crate::source::SourceKind;
 use crate::usage;
 
@@ -30,29 +31,29 @@ pub(crate) enum Purpose {
     Target,
 }
 
-/// Opens the device or image at `path`.
-pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Access, OpenError> {
-    match kind_at(path)? {
-        SourceKind::Device => Ok(Access::Device(open_device(path, purpose)?)),
+/// Opens the device or image at `place`.
+pub(crate) fn open(place: &Place<'_>, purpose: Purpose) -> Result<Access, OpenError> {
+    match kind_at(place)? {
+        SourceKind::Device => Ok(Access::Device(open_device(place, purpose)?)),
         SourceKind::Image => {
-            let buffered = open_as(path, purpose, 0, PathKind::Image)?;
-            image(path, purpose, buffered)
+            let buffered = open_as(place, purpose, 0, PathKind::Image)?;
+            image(place, purpose, buffered)
         }
     }
 }
 
 /// Completes an image of which only the buffered descriptor is open.
-pub(crate) fn image(path: &Path, purpose: Purpose, buffered: File) -> Result<Access, OpenError> {
+pub(crate) fn image(place: &Place<'_>, purpose: Purpose, buffered: File) -> Result<Access, OpenError> {
     let Some(alignment) = image_alignment(&buffered, purpose) else {
         return Ok(Access::Image { buffered, direct: None });
     };
-    let file = match open_flags(path, purpose, libc::O_DIRECT) {
+    let file = match open_flags(place, purpose, libc::O_DIRECT) {
         Ok(file) => file,
         Err(error) if is_refusal(&error) => return Ok(Access::Image { buffered, direct: None }),
-        Err(source) => return Err(io_error("open", path, source)),
+        Err(source) => return Err(io_error("open", place.label(), source)),
     };
-    if !same_file(&metadata(path, &buffered)?, &metadata(path, &file)?) {
-        return Err(OpenError::Replaced { path: path.into() });
+    if !same_file(&metadata(place, &buffered)?, &metadata(place, &file)?) {
+        return Err(OpenError::Replaced { path: place.label().into() });
     }
     let direct = DirectFile { file, alignment };
     let direct = probe(&direct).is_ok().then_some(direct);
@@ -63,19 +64,20 @@ pub(crate) fn io_error(step: &'static str, path: &Path, source: io::Error) -> Op
     OpenError::Io { step, path: path.into(), source }
 }
 
-fn kind_at(path: &Path) -> Result<SourceKind, OpenError> {
-    let found = std::fs::metadata(path).map_err(|source| not_found_or("look at", path, source))?;
+fn kind_at(place: &Place<'_>) -> Result<SourceKind, OpenError> {
+    let found = place.metadata().map_err(|source| not_found_or("look at", place, source))?;
     match PathKind::of(found.file_type()) {
         PathKind::Device => Ok(SourceKind::Device),
         PathKind::Image => Ok(SourceKind::Image),
-        kind => Err(OpenError::WrongKind { path: path.into(), kind }),
+        kind => Err(OpenError::WrongKind { path: place.label().into(), kind }),
     }
 }
 
-fn open_device(path: &Path, purpose: Purpose) -> Result<DirectFile, OpenError> {
+fn open_device(place: &Place<'_>, purpose: Purpose) -> Result<DirectFile, OpenError> {
     // On a block device O_EXCL without O_CREAT claims it: mounted, or part of another device, means EBUSY.
     let exclusive = if purpose == Purpose::Target { libc::O_EXCL } else { 0 };
-    let file = open_as(path, purpose, libc::O_DIRECT | exclusive, PathKind::Device)?;
+    let file = open_as(place, purpose, libc::O_DIRECT | exclusive, PathKind::Device)?;
+    let path = place.label();
     let sector_bytes = kernel::device_sector_bytes(&file)
         .map_err(|source| io_error("ask for the sector size of", path, source))?;
     let alignment = alignment(sector_bytes, sector_bytes).ok_or_else(|| {
@@ -86,36 +88,46 @@ fn open_device(path: &Path, purpose: Purpose) -> Result<DirectFile, OpenError> {
     Ok(direct)
 }
 
-fn open_as(path: &Path, purpose: Purpose, flags: i32, expected: PathKind) -> Result<File, OpenError> {
-    let file = open_flags(path, purpose, flags).map_err(|source| open_error(path, source, expected))?;
-    if PathKind::of(metadata(path, &file)?.file_type()) != expected {
-        return Err(OpenError::Replaced { path: path.into() });
+fn open_as(place: &Place<'_>, purpose: Purpose, flags: i32, expected: PathKind) -> Result<File, OpenError> {
+    let file = open_flags(place, purpose, flags).map_err(|source| open_error(place, source, expected))?;
+    let found = metadata(place, &file)?;
+    if PathKind::of(found.file_type()) != expected || !is_what_the_handle_holds(place, &found)? {
+        return Err(OpenError::Replaced { path: place.label().into() });
     }
     Ok(file)
 }
 
-fn open_error(path: &Path, source: io::Error, expected: PathKind) -> OpenError {
+/// A path may name something else by now, which the callers check; what a handle holds is known.
+fn is_what_the_handle_holds(place: &Place<'_>, opened: &Metadata) -> Result<bool, OpenError> {
+    let held = place.held_metadata().map_err(|source| io_error("look at", place.label(), source))?;
+    Ok(held.is_none_or(|held| same_file(&held, opened) && held.rdev() == opened.rdev()))
+}
+
+fn open_error(place: &Place<'_>, source: io::Error, expected: PathKind) -> OpenError {
+    let path = place.label();
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EBUSY | Errno::ETXTBSY) => {
-            OpenError::Busy { path: path.into(), reason: busy_reason(path) }
+            OpenError::Busy { path: path.into(), reason: busy_reason(place) }
         }
         // A driver without direct I/O refuses the open itself.
         Some(Errno::EINVAL) if expected == PathKind::Device => {
             OpenError::NotDirect { path: path.into(), source }
         }
-        _ => not_found_or("open", path, source),
+        _ => not_found_or("open", place, source),
     }
 }
 
-fn busy_reason(path: &Path) -> String {
-    let known = std::fs::metadata(path).ok().and_then(|found| usage::mounted_or_held(&found));
+fn busy_reason(place: &Place<'_>) -> String {
+    let known = place.metadata().ok().and_then(|found| usage::mounted_or_held(&found));
     known.unwrap_or_else(|| "another program, or a mount that cannot be seen from here, holds it".to_owned())
 }
 
 /// Opens close-on-exec. Sources are opened without updating their access time, where they belong to this user.
-fn open_flags(path: &Path, purpose: Purpose, flags: i32) -> io::Result<File> {
+fn open_flags(place: &Place<'_>, purpose: Purpose, flags: i32) -> io::Result<File> {
     let open = |flags| {
-        OpenOptions::new().read(true).write(purpose == Purpose::Target).custom_flags(flags).open(path)
+        let mut options = OpenOptions::new();
+        options.read(true).write(purpose == Purpose::Target).custom_flags(flags);
+        place.open(&options)
     };
     if purpose == Purpose::Target {
         return open(flags);
@@ -161,17 +173,20 @@ fn probe(direct: &DirectFile) -> io::Result<()> {
     }
 }
 
-fn metadata(path: &Path, file: &File) -> Result<Metadata, OpenError> {
-    file.metadata().map_err(|source| io_error("look at", path, source))
+fn metadata(place: &Place<'_>, file: &File) -> Result<Metadata, OpenError> {
+    file.metadata().map_err(|source| io_error("look at", place.label(), source))
 }
 
 fn same_file(left: &Metadata, right: &Metadata) -> bool {
     (left.dev(), left.ino()) == (right.dev(), right.ino())
 }
 
-fn not_found_or(step: &'static str, path: &Path, source: io::Error) -> OpenError {
-    match source.kind() {
-        io::ErrorKind::NotFound => OpenError::NotFound { path: path.into() },
-        _ => io_error(step, path, source),
+fn not_found_or(step: &'static str, place: &Place<'_>, source: io::Error) -> OpenError {
+    match (source.kind(), place) {
+        (io::ErrorKind::NotFound, Place::Path(path)) => OpenError::NotFound { path: (*path).into() },
+        (io::ErrorKind::NotFound, Place::Handle { label, .. }) => {
+            io_error("open through /proc/self/fd, where /proc may not be mounted,", label, source)
+        }
+        _ => io_error(step, place.label(), source),
     }
 }

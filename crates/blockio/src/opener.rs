@@ -4,6 +4,7 @@
 //! used or refused.
 
 use std::fmt;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -61,15 +62,30 @@ impl SourceOpener {
     /// # Errors
     /// As of [`PreadSource::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Box<dyn BlockSource>, OpenError> {
-        let files = PreadSource::open(path)?;
-        let Some(ring) = &self.ring else { return Ok(Box::new(files)) };
+        Ok(self.with_engine(PreadSource::open(path)?))
+    }
+
+    /// Opens what `handle` holds, as [`PreadSource::open_handle`] does.
+    ///
+    /// # Errors
+    /// As of [`PreadSource::open_handle`].
+    pub fn open_handle(
+        &self,
+        handle: impl AsFd,
+        label: impl AsRef<Path>,
+    ) -> Result<Box<dyn BlockSource>, OpenError> {
+        Ok(self.with_engine(PreadSource::open_handle(handle, label)?))
+    }
+
+    fn with_engine(&self, files: PreadSource) -> Box<dyn BlockSource> {
+        let Some(ring) = &self.ring else { return Box::new(files) };
         let use_for = match self.wish {
             EngineWish::Uring => RingUse::All,
             // A read that only copies from the page cache is done by the time that another thread could begin it.
-            _ if !files.is_direct() => return Ok(Box::new(files)),
+            _ if !files.is_direct() => return Box::new(files),
             _ => RingUse::Scattered,
         };
-        Ok(Box::new(UringSource::new(files, Arc::clone(ring), use_for)))
+        Box::new(UringSource::new(files, Arc::clone(ring), use_for))
     }
 }
 

@@ -3,6 +3,7 @@
 //! It never writes, never goes through the page cache for a device, and never returns fewer bytes than asked for.
 
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::error::{OpenError, ReadError};
 use crate::handle::{Access, Handle};
 use crate::holes;
 use crate::open::{self, Purpose};
+use crate::place::Place;
 use crate::source::{BlockSource, SourceKind};
 
 /// A block device or regular file opened for reading.
@@ -30,8 +32,24 @@ impl PreadSource {
     /// [`OpenError::NotFound`], [`OpenError::WrongKind`] for everything else than a device or file,
     /// [`OpenError::NotDirect`] for a device without direct I/O, [`OpenError::Replaced`], [`OpenError::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let handle = Arc::new(Handle::new(path, open::open(path, Purpose::Source)?));
+        Self::open_place(&Place::Path(path.as_ref()))
+    }
+
+    /// Opens the block device or regular file that `handle` holds, which any descriptor of it will do for, one of
+    /// O_PATH too. `label` is the path to name in errors; it is never opened.
+    ///
+    /// The handle is opened again through `/proc/self/fd`, so that its own flags do not matter and it may be closed
+    /// afterwards.
+    ///
+    /// # Errors
+    /// As of [`PreadSource::open`], but never [`OpenError::NotFound`]: without `/proc` it is [`OpenError::Io`].
+    pub fn open_handle(handle: impl AsFd, label: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_place(&Place::Handle { handle: handle.as_fd(), label: label.as_ref() })
+    }
+
+    fn open_place(place: &Place<'_>) -> Result<Self, OpenError> {
+        let path = place.label();
+        let handle = Arc::new(Handle::new(path, open::open(place, Purpose::Source)?));
         let size_bytes =
             handle.size_bytes().map_err(|source| open::io_error("ask for the size of", path, source))?;
         let knows_holes = match &handle.access {

@@ -1,4 +1,4 @@
-//! For tests of any crate: takes io_uring away, as sandboxes do. Must never be part of a shipped program.
+//! For tests of any crate: takes system calls away, as sandboxes do. Must never be part of a shipped program.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -12,10 +12,23 @@ use nix::libc::{self, sock_filter};
 /// # Errors
 /// The system's, if it has no seccomp filters.
 pub fn refuse_io_uring(errno: Errno) -> io::Result<()> {
+    refuse(libc::SYS_io_uring_setup, libc::SYS_io_uring_register, errno)
+}
+
+/// Makes `openat2` fail with `errno`, in the calling thread and in what it starts, as [`refuse_io_uring`] does.
+///
+/// # Errors
+/// The system's, if it has no seccomp filters.
+pub fn refuse_openat2(errno: Errno) -> io::Result<()> {
+    refuse(libc::SYS_openat2, libc::SYS_openat2, errno)
+}
+
+/// Refuses the calls with the numbers from `first` to `last`.
+fn refuse(first: libc::c_long, last: libc::c_long, errno: Errno) -> io::Result<()> {
     // From linux/seccomp.h: the number of the call is the first field of what the filter sees.
     let load_number = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0);
-    let first = u32::try_from(libc::SYS_io_uring_setup).expect("numbers of system calls are small");
-    let last = u32::try_from(libc::SYS_io_uring_register).expect("numbers of system calls are small");
+    let first = u32::try_from(first).expect("numbers of system calls are small");
+    let last = u32::try_from(last).expect("numbers of system calls are small");
     let refused = libc::SECCOMP_RET_ERRNO | (errno as u32 & libc::SECCOMP_RET_DATA);
     let steps = [
         load_number,

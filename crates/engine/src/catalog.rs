@@ -155,10 +155,12 @@ fn read_summaries(store: &dyn ObjectStore, prefix: &str) -> Result<BTreeMap<Id, 
 }
 
 fn read_summary(repository: &Repository, key: &str) -> Result<Option<Summary>, EngineError> {
-    let Some(bytes) = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)? else {
-        return Ok(None);
-    };
-    Ok(Some(decode_manifest(repository, key, &bytes)?.payload.summary()))
+    repository.looks().twice(|| {
+        let Some(bytes) = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        Ok(Some(decode_manifest(repository, key, &bytes)?.payload.summary()))
+    })
 }
 
 /// Whether an `ended` list names an object that the point names.
@@ -214,9 +216,10 @@ pub(crate) fn read_ended(
         if !chains.contains(&chain) {
             continue;
         }
-        if let Some(bytes) = find_object(store, key, DOCUMENT_BYTES_MAX)? {
-            records.push(Ended::decode(&bytes).map_err(EngineError::object(key))?);
-        }
+        records.extend(repository.looks().twice(|| {
+            let bytes = find_object(store, key, DOCUMENT_BYTES_MAX)?;
+            bytes.map(|bytes| Ended::decode(&bytes).map_err(EngineError::object(key))).transpose()
+        })?);
     }
     Ok(records)
 }
@@ -252,8 +255,10 @@ pub fn load_manifest(repository: &Repository, point: &PointEntry) -> Result<Sign
 
 /// As [`load_manifest`], by its key.
 pub(crate) fn load_manifest_at(repository: &Repository, key: &str) -> Result<Signed<Manifest>, EngineError> {
-    let bytes = read_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
-    decode_manifest(repository, key, &bytes)
+    repository.looks().twice(|| {
+        let bytes = read_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
+        decode_manifest(repository, key, &bytes)
+    })
 }
 
 /// As [`load_manifest`], from bytes that were read already.

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use coffer_blockio::Arena;
 
-use crate::resources::{OPERATION_BYTES, PROCESS_BYTES};
+use crate::resources::PROCESS_BYTES;
 use crate::{EngineError, MEMORY_BYTES_MIN, Resources};
 
-/// Least memory of one operation: an arena that each kind of operation fits in, caches, and [`OPERATION_BYTES`].
+/// Least memory of one operation: an arena that each kind of operation fits in, caches, stacks and small structures.
 const SHARE_BYTES_MIN: u64 = MEMORY_BYTES_MIN - PROCESS_BYTES;
 /// More operations at once win nothing on one node.
 const SHARES_MAX: u64 = 16;
@@ -111,13 +111,12 @@ impl NodeResources {
         let _first_one_stays = self.0.returned.set(Box::new(told));
     }
 
-    /// Bytes that living buffers of all operations hold, and the most that they may hold together.
+    /// Bytes that living buffers of all operations hold, and the budget that all shares together are carved out of.
     pub fn arena_bytes(&self) -> (u64, u64) {
         // An arena can die here, and its lease takes the lock.
         let arenas: Vec<Arc<Arena>> = self.0.lock().arenas.iter().filter_map(Weak::upgrade).collect();
         let in_use = arenas.iter().map(|arena| arena.in_use_bytes() as u64).sum();
-        let overhead = OPERATION_BYTES * self.0.shares as u64;
-        (in_use, (self.0.share_bytes * self.0.shares as u64).saturating_sub(overhead))
+        (in_use, self.0.share_bytes * self.0.shares as u64)
     }
 
     fn take(&self, shares: usize) -> Option<Lease> {
@@ -155,6 +154,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::resources::OPERATION_BYTES;
     use crate::resources::tests::assert_fits;
 
     const MIB: u64 = 1 << 20;
@@ -185,7 +185,7 @@ mod tests {
                     }
                     assert_eq!(node.free_shares(), 0, "{context}");
                     assert!(PROCESS_BYTES + held(&leased) <= memory, "{context}");
-                    assert!(node.arena_bytes().1 >= held(&leased) - OPERATION_BYTES * leased.len() as u64);
+                    assert!(node.arena_bytes().1 >= held(&leased), "{context}");
                 }
             }
         }
@@ -217,7 +217,9 @@ mod tests {
         let node = NodeResources::within(64 * MIB, 1).unwrap();
         let told = Arc::new(AtomicUsize::new(0));
         let counter = told.clone();
-        node.tell_returned(move || drop(counter.fetch_add(1, Ordering::SeqCst)));
+        node.tell_returned(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
         let resources = node.lease(shares(1)).unwrap().unwrap();
         assert!(node.lease(shares(1)).unwrap().is_none());
         let (clone, buffer) = (resources.clone(), resources.arena.alloc(5000).unwrap());

@@ -65,6 +65,7 @@ fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneR
     };
     let mut report = PruneReport::default();
     for team in &teams {
+        repository.environment().cancel.check()?;
         let mut plans = list_objects(repository, team)?;
         for point in list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })? {
             plans.entry(point.plan).or_default();

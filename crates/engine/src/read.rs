@@ -5,4 +5,5 @@ pub(crate) mod extents;
 pub(crate) mod fetch;
 pub(crate) mod leftover_pack;
 pub(crate) mod map_page;
+pub(crate) mod second_look;
 pub(crate) mod volume_map;

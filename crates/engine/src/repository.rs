@@ -12,6 +12,7 @@ use coffer_format::{
 };
 use coffer_store::{Key, ObjectStore, StoreError};
 
+use crate::read::second_look::SecondLooks;
 use crate::{EngineError, Environment};
 
 /// Largest JSON object that is read, but for manifests.
@@ -38,6 +39,7 @@ pub struct Repository {
     verifier: Verifier,
     environment: Environment,
     recipient: Option<(u32, RecoveryPublicKey)>,
+    looks: Arc<SecondLooks>,
 }
 
 impl Repository {
@@ -75,7 +77,8 @@ impl Repository {
         environment: Environment,
         key: Option<KeyFile>,
     ) -> Result<Repository, EngineError> {
-        let config = read_config(store.as_ref())?;
+        let looks = Arc::new(SecondLooks::default());
+        let config = looks.twice(|| read_config(store.as_ref()))?;
         let access = choose_access(&config, key, store.as_ref())?;
         let mut repository = Repository {
             id: config.repository,
@@ -89,6 +92,7 @@ impl Repository {
             store,
             environment,
             recipient: None,
+            looks,
         };
         repository.learn_generations()?;
         Ok(repository)
@@ -196,6 +200,17 @@ impl Repository {
         self.recipient
     }
 
+    /// Reads of the store that were wrong at first and right when they were repeated, since the repository was opened. Each was warned of; a
+    /// line or a memory that flips bits is behind them.
+    pub fn second_looks(&self) -> u64 {
+        self.looks.count()
+    }
+
+    /// Reads again what looks damaged, and counts.
+    pub(crate) fn looks(&self) -> &Arc<SecondLooks> {
+        &self.looks
+    }
+
     /// Reads the team's statements after the pinned generations, so that a rotation is followed.
     fn learn_generations(&mut self) -> Result<(), EngineError> {
         let Access::Key(key) = &self.access else { return Ok(()) };
@@ -204,9 +219,15 @@ impl Repository {
         let mut recipient = key.x25519_public;
         loop {
             let object = object_key::team(&team, generation + 1);
-            let Some(bytes) = find_object(self.store.as_ref(), &object, DOCUMENT_BYTES_MAX)? else { break };
-            let statement = Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&object))?;
-            self.verifier.learn(&statement).map_err(EngineError::object(&object))?;
+            let (looks, store, verifier) = (&self.looks, self.store.as_ref(), &mut self.verifier);
+            let learnt = looks.twice(|| {
+                let Some(bytes) = find_object(store, &object, DOCUMENT_BYTES_MAX)? else { return Ok(None) };
+                let statement =
+                    Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&object))?;
+                verifier.learn(&statement).map_err(EngineError::object(&object))?;
+                Ok(Some(statement))
+            });
+            let Some(statement) = learnt? else { break };
             generation += 1;
             recipient = statement.payload.x25519;
         }

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -22,6 +22,7 @@ const STARTS_MAX: u32 = 5;
 #[derive(Debug)]
 pub struct ServerProcess {
     address: SocketAddr,
+    id: u32,
     log: PathBuf,
     /// Dropped to end the child.
     alive: Option<Sender<()>>,
@@ -37,19 +38,43 @@ impl ServerProcess {
     pub fn start(log: PathBuf, command: impl Fn(SocketAddr) -> Command) -> Self {
         for _ in 0..STARTS_MAX {
             let address = free_address();
-            let command = dying_with_us(&command(address));
-            let (alive, ended) = channel();
-            let (report, started) = channel();
-            let log_of_child = log.clone();
-            // The kernel's signal comes when the *thread* that started the child ends: so this one stays.
-            let keeper = std::thread::spawn(move || keep(command, address, log_of_child, &report, &ended));
-            let server =
-                ServerProcess { address, log: log.clone(), alive: Some(alive), keeper: Some(keeper) };
-            if started.recv() == Ok(true) {
+            if let Some(server) = Self::try_start(address, &log, &command(address)) {
                 return server;
             }
         }
         panic!("the server does not start; its log:\n{}", std::fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    fn try_start(address: SocketAddr, log: &Path, command: &Command) -> Option<Self> {
+        let command = dying_with_us(command);
+        let (alive, ended) = channel();
+        let (report, started) = channel();
+        let log_of_child = log.to_path_buf();
+        // The kernel's signal comes when the *thread* that started the child ends: so this one stays.
+        let keeper = std::thread::spawn(move || keep(command, address, log_of_child, &report, &ended));
+        let mut server =
+            ServerProcess { address, id: 0, log: log.into(), alive: Some(alive), keeper: Some(keeper) };
+        server.id = started.recv().ok().flatten()?;
+        Some(server)
+    }
+
+    /// Starts it at an address where it listened before.
+    ///
+    /// # Panics
+    /// With its log, if it ends instead.
+    #[track_caller]
+    pub fn start_at(address: SocketAddr, log: PathBuf, command: impl Fn() -> Command) -> Self {
+        for _ in 0..STARTS_MAX {
+            if let Some(server) = Self::try_start(address, &log, &command()) {
+                return server;
+            }
+        }
+        panic!("the server does not start; its log:\n{}", std::fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// Where it listens.
@@ -72,20 +97,20 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Runs the child until the sender of `ended` is gone; reports whether it came to listen.
+/// Runs the child until the sender of `ended` is gone; reports its id if it came to listen.
 fn keep(
     mut command: Command,
     address: SocketAddr,
     log: PathBuf,
-    report: &Sender<bool>,
+    report: &Sender<Option<u32>>,
     ended: &Receiver<()>,
 ) {
     let Ok(mut child) = spawn(&mut command, log) else {
-        let _ = report.send(false);
+        let _ = report.send(None);
         return;
     };
     let listens = comes_to_listen(&mut child, address);
-    let _ = report.send(listens);
+    let _ = report.send(listens.then(|| child.id()));
     if listens {
         let _ = ended.recv();
     }

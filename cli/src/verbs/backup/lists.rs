@@ -37,6 +37,13 @@ pub(super) struct ChangesWish {
     lists: Option<ListsWish>,
 }
 
+impl ChangesWish {
+    /// Whether a volume has a list.
+    pub(super) fn has_lists(&self) -> bool {
+        self.lists.is_some()
+    }
+}
+
 #[derive(Debug)]
 struct ListsWish {
     base: Id,

@@ -73,6 +73,15 @@ pub(crate) fn read_chain_key(
     chain: Id,
     number: u32,
 ) -> Result<ChainKeyDocument, EngineError> {
+    repository.looks().twice(|| read_chain_key_once(repository, plan, chain, number))
+}
+
+fn read_chain_key_once(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+    number: u32,
+) -> Result<ChainKeyDocument, EngineError> {
     let key = object_key::chain_key(plan, &chain, number);
     let damaged = |detail: &str| EngineError::Damaged {
         volume: "all volumes of the chain".into(),
@@ -166,7 +175,10 @@ fn build_manifest(
     gathered: Gathered,
 ) -> Manifest {
     let Gathered { records, taken_over, .. } = gathered;
-    let sum = |field: fn(&VolumeRecord) -> u64| records.iter().map(|volume| field(&volume.payload)).sum();
+    // Figures that others signed must not bring the commit down.
+    let sum = |field: fn(&VolumeRecord) -> u64| {
+        records.iter().map(|volume| field(&volume.payload)).fold(0, u64::saturating_add)
+    };
     let PointTicket { plan, point: id, chain, parent } = point.ticket.clone();
     Manifest {
         format: 1,

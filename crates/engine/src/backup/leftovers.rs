@@ -25,9 +25,6 @@ const CHAINS_MAX: usize = 4;
 pub(crate) struct Leftovers {
     /// Unfinished runs of the chain, oldest first.
     pub(crate) runs: Vec<Id>,
-    /// The chain, where it is one that only unfinished runs have. Its key belongs to the run that opened it, so that run counts as taken over
-    /// whether its packs are used or not.
-    pub(crate) adopted_chain: Option<Id>,
 }
 
 /// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of. `own`, whose
@@ -37,7 +34,7 @@ pub(crate) fn of_chain(repository: &Repository, plan: &PlanId, chain: Id, newest
     let runs = look
         .ids(&object_key::chain_prefix(plan, &chain), Some(newest))
         .and_then(|ids| look.usable(&chain, &ids));
-    Leftovers { runs: or_nothing(runs), adopted_chain: None }
+    Leftovers { runs: or_nothing(runs) }
 }
 
 /// Looks for a chain that only unfinished runs have and that began after the newest complete point, for a full to go on with.
@@ -138,7 +135,7 @@ impl Look<'_> {
         let Some(open) = self.open(chain)? else { return Ok(None) };
         ids.sort_unstable();
         let runs = self.usable(&chain, &ids)?;
-        let adopted = Leftovers { runs, adopted_chain: Some(chain) };
+        let adopted = Leftovers { runs };
         Ok((!adopted.runs.is_empty()).then_some((open, adopted)))
     }
 

@@ -60,7 +60,8 @@ pub struct PointTicket {
 }
 
 impl PointTicket {
-    /// The unfinished run whose chain the point goes on with, if it is not its parent's and not its own.
+    /// The unfinished run whose chain the point goes on with, if it is not its parent's and not its own. The chain's key belongs to that run, so
+    /// it counts as taken over whether its packs are used or not.
     pub fn adopted_chain(&self) -> Option<Id> {
         (self.parent.is_none() && self.chain != self.point).then_some(self.chain)
     }
@@ -111,9 +112,22 @@ pub fn open_point(repository: &Repository, request: &PointRequest) -> Result<Ope
     })
 }
 
+/// The report of the point that an earlier call with the request's idempotency key made, if there is one. Changes nothing.
+///
+/// Whoever adopts a point that somebody else opened asks this first.
+pub fn find_made(
+    repository: &Repository,
+    request: &PointRequest,
+) -> Result<Option<BackupReport>, EngineError> {
+    repository.secrets(&request.plan.team)?;
+    find_repeated(repository, request, &list_points(repository, &Filter::plan(&request.plan))?)
+}
+
 pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Opened, EngineError> {
     repository.secrets(&request.plan.team)?;
     check_names(request.volumes.iter())?;
+    let cancel = &repository.environment().cancel;
+    cancel.check()?;
     let points = list_points(repository, &Filter::plan(&request.plan))?;
     if let Some(report) = find_repeated(repository, request, &points)? {
         return Ok(Opened::Repeated(Box::new(report)));
@@ -124,6 +138,7 @@ pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Op
     let started = environment.clock.now();
     let time = point_time(request, started, &points)?;
     let run = environment.new_id()?;
+    cancel.check()?;
     let newest = points.iter().filter(|point| point.is_complete()).map(|point| point.id).max();
     let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest)?;
     let ticket = PointTicket {

@@ -43,10 +43,9 @@ impl Wanted<'_> {
         let mut found: BTreeMap<String, Signed<VolumeRecord>> = BTreeMap::new();
         let mut first_error = None;
         for part in parts {
-            written.objects += part.objects;
-            written.bytes += part.bytes;
-            written.resumed += part.resumed_bytes;
-            taken_over.extend(part.taken_over);
+            written.objects = written.objects.saturating_add(part.objects);
+            written.bytes = written.bytes.saturating_add(part.bytes);
+            written.resumed = written.resumed.saturating_add(part.resumed_bytes);
             first_error = first_error.or(part.error);
             for record in part.records {
                 taken_over.extend(self.check(&record)?);

@@ -31,6 +31,7 @@ pub(super) fn read_basis(repository: &Repository, ticket: &PointTicket) -> Resul
             Ok(Basis { parent: None, chain: open_key(repository, ticket)?, leftovers: Leftovers::default() })
         }
         (None, Some(_)) => {
+            check_key(repository, ticket)?;
             let adopted = leftovers::adopted(repository, plan, *chain, *point)?;
             let (chain, leftovers) = adopted.ok_or_else(|| {
                 fenced(ticket, format!("chain {chain} of an unfinished run cannot be gone on with: it has a point, or its end was announced, or nothing of it is left"))
@@ -108,12 +109,18 @@ fn is_confirmed(repository: &Repository, plan: &PlanId, manifest: &Manifest) -> 
 }
 
 fn open_key(repository: &Repository, ticket: &PointTicket) -> Result<commit::OpenChain, EngineError> {
+    check_key(repository, ticket)?;
+    commit::continue_chain(repository, &ticket.plan, ticket.chain)
+}
+
+/// A chain without its key is gone, or never was one of the plan's.
+fn check_key(repository: &Repository, ticket: &PointTicket) -> Result<(), EngineError> {
     let PointTicket { plan, chain, .. } = ticket;
     if repository.is_encrypted() && !exists(repository, &object_key::chain_key(plan, chain, 1))? {
         let reason = format!("plan {plan} has no chain {chain}: it was removed, or is of another plan");
         return Err(fenced(ticket, reason));
     }
-    commit::continue_chain(repository, plan, *chain)
+    Ok(())
 }
 
 pub(super) fn exists(repository: &Repository, key: &str) -> Result<bool, EngineError> {

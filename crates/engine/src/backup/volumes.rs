@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Compression, Id, LineageEntry, PointType, Signed, VolumePath, VolumeRecord,
+    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumeName, VolumePath, VolumeRecord,
     VolumeState,
 };
 
@@ -51,7 +51,7 @@ pub struct VolumesRequest<'a> {
 pub struct VolumesDone {
     /// A signed record of each volume, of failed ones too.
     pub records: Vec<Signed<VolumeRecord>>,
-    /// Unfinished runs of whose packs these volumes use some.
+    /// Unfinished runs of whose packs these volumes use some, for reports: the commit finds them in the records.
     pub taken_over: BTreeSet<Id>,
     /// Objects that were written.
     pub objects: u64,
@@ -61,6 +61,23 @@ pub struct VolumesDone {
     pub resumed_bytes: u64,
     /// Why the first failed volume failed. It does not travel: the records tell it in words.
     pub error: Option<EngineError>,
+}
+
+impl VolumesDone {
+    /// Volumes that nobody could back up, each with a failed record that says why; signed by whoever coordinates the point.
+    ///
+    /// # Errors
+    /// Where the repository was opened without a key of the team that may sign.
+    pub fn failed(
+        repository: &Repository,
+        ticket: &PointTicket,
+        volumes: &[VolumeName],
+        reason: &str,
+    ) -> Result<VolumesDone, EngineError> {
+        let signer = repository.signer(&ticket.plan.team)?;
+        let record = |name| signer.sign(&failed_record(repository, ticket, name, reason.to_owned()));
+        Ok(VolumesDone { records: volumes.iter().map(record).collect(), ..VolumesDone::default() })
+    }
 }
 
 /// Backs up some or all volumes of an open point and signs a record of each. All objects are stored for good when this returns.

@@ -43,9 +43,14 @@ pub(crate) struct FramePlace {
     pub(crate) len: u32,
 }
 
+/// Most trailer pages that one request brings: with the page that is wanted come those behind it, which are wanted next.
+const PAGES_AT_ONCE_MAX: usize = 8;
+
 /// Trailer pages, shared by all readers of one map.
 pub(crate) struct Trailers {
     cache: Cache<(u16, u32, u32), Arc<Vec<TrailerEntry>>, TrailerWeight>,
+    /// Whole pages that fit.
+    pages: usize,
 }
 
 #[derive(Clone)]
@@ -59,7 +64,15 @@ impl Weighter<(u16, u32, u32), Arc<Vec<TrailerEntry>>> for TrailerWeight {
 
 impl Trailers {
     pub(crate) fn new(cache_bytes: u64) -> Trailers {
-        Trailers { cache: Cache::with_weighter(256, cache_bytes, TrailerWeight) }
+        let page_bytes = (coffer_format::TRAILER_PAGE_ENTRIES * size_of::<TrailerEntry>()) as u64;
+        let pages = usize::try_from(cache_bytes / page_bytes).unwrap_or(usize::MAX);
+        Trailers { cache: Cache::with_weighter(256, cache_bytes, TrailerWeight), pages }
+    }
+
+    /// How many pages of a pack are read at once where `packs_at_once` packs are read side by side: what is read ahead is of no use if it is
+    /// driven out before it is wanted.
+    fn pages_at_once(&self, packs_at_once: usize) -> u32 {
+        (self.pages / (2 * packs_at_once.max(1))).clamp(1, PAGES_AT_ONCE_MAX) as u32
     }
 
     /// The entries of a page, from the cache or by `read`. `lineage` is an index of the map being read or written.
@@ -159,34 +172,76 @@ impl VolumeMap {
         info: &PackInfo,
         page: u32,
     ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
-        trailers.page(lineage, pack, page, || self.read_trailer_page(lineage, pack, info, page))
+        trailers.page(lineage, pack, page, || {
+            let count = trailers.pages_at_once(self.lineage().len());
+            let (wanted, ahead) = self.looks.twice(|| {
+                let pages = match self.read_trailer_pages(lineage, pack, info, page, count) {
+                    // Whatever is wrong further on, this page may be right.
+                    Err(error) if count > 1 && error.is_damage() => {
+                        self.read_trailer_pages(lineage, pack, info, page, 1)?
+                    }
+                    pages => pages?,
+                };
+                let mut pages = pages.into_iter();
+                let wanted = pages.next().unwrap_or_else(|| Err(self.no_trailer_page(lineage, pack, info)))?;
+                Ok((wanted, pages))
+            })?;
+            for (number, entries) in (page + 1..).zip(ahead) {
+                // One that is not right is met again when it is wanted, if ever.
+                let Ok(entries) = entries else { break };
+                trailers.cache.insert((lineage, pack, number), entries);
+            }
+            Ok(wanted)
+        })
     }
 
-    fn read_trailer_page(
+    /// Up to `count` pages of a pack's trailer from `first` on, with one request; each is checked by itself.
+    fn read_trailer_pages(
         &self,
         lineage: u16,
         pack: u32,
         info: &PackInfo,
-        page: u32,
-    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        first: u32,
+        count: u32,
+    ) -> Result<Vec<Result<Arc<Vec<TrailerEntry>>, EngineError>>, EngineError> {
+        self.cancel.check()?;
         let key = self.pack_key(lineage, pack)?;
-        let (offset, len) = trailer_page_range(info.trailer_offset, info.frames, page);
-        let damaged = |detail: String| EngineError::Damaged {
-            volume: self.volume.clone(),
-            key: key.clone(),
-            offset,
-            detail,
-        };
-        let digest =
-            info.page_digests.get(page as usize).ok_or_else(|| damaged("no such trailer page".into()))?;
-        let mut stored = vec![0; usize::try_from(len).unwrap_or_default()];
-        get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
-        if Digest::of(&stored) != *digest {
-            return Err(damaged("a trailer page is not what the pack table says".into()));
-        }
         let cipher = self.trailer_cipher(lineage, pack)?;
-        let entries = decode_trailer_page(&cipher, offset, &stored).map_err(EngineError::object(&key))?;
-        Ok(Arc::new(entries))
+        let digests = info.page_digests.iter().skip(first as usize).take(count as usize);
+        let ranges: Vec<(u64, u64)> = (first..)
+            .zip(digests.clone())
+            .map(|(page, _)| trailer_page_range(info.trailer_offset, info.frames, page))
+            .collect();
+        let Some((offset, _)) = ranges.first().copied() else {
+            return Err(self.no_trailer_page(lineage, pack, info));
+        };
+        let mut stored =
+            vec![0; usize::try_from(ranges.iter().map(|(_, len)| len).sum::<u64>()).unwrap_or_default()];
+        get_range(self.store.as_ref(), &self.volume, &key, offset, &mut stored)?;
+        let mut rest = stored.as_slice();
+        let pages = ranges.into_iter().zip(digests).map(|((offset, len), digest)| {
+            let (page, behind) = rest.split_at(usize::try_from(len).unwrap_or_default().min(rest.len()));
+            rest = behind;
+            if Digest::of(page) != *digest {
+                return Err(EngineError::Damaged {
+                    volume: self.volume.clone(),
+                    key: key.clone(),
+                    offset,
+                    detail: "a trailer page is not what the pack table says".into(),
+                });
+            }
+            decode_trailer_page(&cipher, offset, page).map(Arc::new).map_err(EngineError::object(&key))
+        });
+        Ok(pages.collect())
+    }
+
+    fn no_trailer_page(&self, lineage: u16, pack: u32, info: &PackInfo) -> EngineError {
+        EngineError::Damaged {
+            volume: self.volume.clone(),
+            key: self.pack_key(lineage, pack).unwrap_or_default(),
+            offset: info.trailer_offset,
+            detail: "no such trailer page".into(),
+        }
     }
 
     fn bad_trailer(&self, run: &FrameRun, info: &PackInfo, block: u32) -> EngineError {

@@ -1,6 +1,7 @@
 //! Fetches frames: which ranges to ask for (pure), and how a range becomes blocks.
 //!
-//! A block leaves this file only after its tag was checked; a range that holds one bad frame yields an error, never a guess.
+//! A block leaves this file only after its tag was checked; a range that holds a frame that is bad when read a second time yields an error,
+//! never a guess.
 
 use std::sync::Arc;
 
@@ -106,7 +107,9 @@ impl<'a> PackReader<'a> {
         let key = self.map.pack_key(range.lineage, range.pack)?;
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("range buffer too small".into()))?;
-        get_range(self.store.as_ref(), &self.map.volume, &key, range.start, bytes)?;
+        self.map
+            .looks
+            .twice(|| get_range(self.store.as_ref(), &self.map.volume, &key, range.start, bytes))?;
         let opener = self.opener(range.lineage, range.pack)?;
         for run in &range.runs {
             let start = usize::try_from(run.place.offset - range.start).unwrap_or(usize::MAX);
@@ -117,45 +120,67 @@ impl<'a> PackReader<'a> {
         Ok(())
     }
 
+    /// Opens all frames of a run. What fails is read again, with the rest of the run, once for each frame.
     fn open_run(
         &self,
         opener: &FrameOpener,
         run: &FrameRun,
-        mut bytes: &mut [u8],
+        bytes: &mut [u8],
         key: &str,
         sink: &mut dyn BlockSink,
     ) -> Result<(), EngineError> {
-        let mut offset = run.place.offset;
+        let mut at = 0;
         for step in 0..run.count {
-            let block = run.first + step;
-            let damaged = |detail: String| EngineError::Damaged {
-                volume: self.map.volume.clone(),
-                key: key.to_owned(),
-                offset,
-                detail: format!("block {block}: {detail}"),
+            let offset = run.place.offset + at as u64;
+            let rest = bytes.get_mut(at..).unwrap_or_default();
+            at += match self.open_frame(opener, run, step, (key, offset), rest, sink) {
+                Err(first) if first.is_damage() => {
+                    get_range(self.store.as_ref(), &self.map.volume, key, offset, rest)?;
+                    let len = self.open_frame(opener, run, step, (key, offset), rest, sink)?;
+                    self.map.looks.right_now(&first);
+                    len
+                }
+                opened => opened?,
             };
-            let header = opener.peek(bytes).map_err(|error| damaged(error.to_string()))?;
-            if header.frame_len() > bytes.len() {
-                return Err(damaged(format!("a frame of {} bytes does not fit", header.frame_len())));
-            }
-            let (frame, rest) = std::mem::take(&mut bytes).split_at_mut(header.frame_len());
-            let plain_len = self.map.block_size().block_len(self.map.root.volume_size, block) as usize;
-            let out = sink.place(block, plain_len)?;
-            open_block(opener, run.place.ordinal + step, header.codec, frame, out)
-                .map_err(|error| damaged(error.to_string()))?;
-            sink.filled(block, plain_len)?;
-            offset += frame.len() as u64;
-            bytes = rest;
         }
-        if bytes.is_empty() {
+        if at == bytes.len() {
             return Ok(());
         }
         Err(EngineError::Damaged {
             volume: self.map.volume.clone(),
             key: key.to_owned(),
-            offset,
+            offset: run.place.offset + at as u64,
             detail: "an extent is longer than its frames".into(),
         })
+    }
+
+    /// Opens the frame at the front of `bytes`, which hold the rest of a run, and returns its length.
+    fn open_frame(
+        &self,
+        opener: &FrameOpener,
+        run: &FrameRun,
+        step: u32,
+        (key, offset): (&str, u64),
+        bytes: &mut [u8],
+        sink: &mut dyn BlockSink,
+    ) -> Result<usize, EngineError> {
+        let block = run.first + step;
+        let damaged = |detail: String| EngineError::Damaged {
+            volume: self.map.volume.clone(),
+            key: key.to_owned(),
+            offset,
+            detail: format!("block {block}: {detail}"),
+        };
+        let header = opener.peek(bytes).map_err(|error| damaged(error.to_string()))?;
+        let len = header.frame_len();
+        let frame = bytes.get_mut(..len);
+        let frame = frame.ok_or_else(|| damaged(format!("a frame of {len} bytes does not fit")))?;
+        let plain_len = self.map.block_size().block_len(self.map.root.volume_size, block) as usize;
+        let out = sink.place(block, plain_len)?;
+        open_block(opener, run.place.ordinal + step, header.codec, frame, out)
+            .map_err(|error| damaged(error.to_string()))?;
+        sink.filled(block, plain_len)?;
+        Ok(len)
     }
 
     /// The opener of a pack; its key comes from the pack table.

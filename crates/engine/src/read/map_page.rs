@@ -9,6 +9,7 @@ use coffer_format::{
 use coffer_store::{ObjectStore, StoreError};
 use quick_cache::Weighter;
 
+use super::second_look::SecondLooks;
 use crate::EngineError;
 use crate::repository::store_key;
 
@@ -80,6 +81,7 @@ impl Weighter<(u16, u64), Page> for PageWeight {
 /// Reads pages of one map object.
 pub(crate) struct PageReader<'a> {
     pub(crate) store: &'a dyn ObjectStore,
+    pub(crate) looks: &'a SecondLooks,
     pub(crate) volume: &'a str,
     pub(crate) object: &'a LineageObjects,
 }
@@ -104,11 +106,13 @@ impl PageReader<'_> {
             return Err(damaged(format!("a page of {len} bytes is larger than any page may be")));
         }
         let mut stored = vec![0; len as usize];
-        get_range(self.store, self.volume, key, offset, &mut stored)?;
-        if Digest::of(&stored) != *digest {
-            return Err(damaged("a page is not what its reference says".into()));
-        }
-        self.object.map_cipher.open_page(kind, offset, &stored).map_err(EngineError::object(key))
+        self.looks.twice(|| {
+            get_range(self.store, self.volume, key, offset, &mut stored)?;
+            if Digest::of(&stored) != *digest {
+                return Err(damaged("a page is not what its reference says".into()));
+            }
+            self.object.map_cipher.open_page(kind, offset, &stored).map_err(EngineError::object(key))
+        })
     }
 }
 

@@ -15,11 +15,15 @@ use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
 use super::map_page::{LineageObjects, Page, PageReader, PageWeight, Want};
-use crate::{EngineError, Repository};
+use super::second_look::SecondLooks;
+use crate::{CancelToken, EngineError, Repository};
 
 /// A volume at one point, as its map describes it.
 pub(crate) struct VolumeMap {
     pub(super) store: Arc<dyn ObjectStore>,
+    pub(crate) looks: Arc<SecondLooks>,
+    /// Looked at before each request: what is known of few blocks can lie on many pages.
+    pub(super) cancel: CancelToken,
     pub(crate) volume: String,
     pub(crate) root: Root,
     pub(crate) block_count: u32,
@@ -71,12 +75,19 @@ impl VolumeMap {
             .collect();
         let own = objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
         let volume = record.name.to_string();
-        let reader = PageReader { store: repository.store().as_ref(), volume: &volume, object: own };
+        let reader = PageReader {
+            store: repository.store().as_ref(),
+            looks: repository.looks(),
+            volume: &volume,
+            object: own,
+        };
         let payload = reader.read(PageKind::Root, root_ref.offset, root_ref.length, &root_ref.digest)?;
         let root = Root::decode(&payload).map_err(EngineError::object(&own.map_key))?;
         check_root(&root, record, &own.map_key)?;
         Ok(VolumeMap {
             store: repository.store().clone(),
+            looks: repository.looks().clone(),
+            cancel: repository.environment().cancel.clone(),
             block_count: root.block_size.block_count(root.volume_size).map_err(EngineError::Limit)?,
             volume,
             root,
@@ -241,8 +252,10 @@ impl VolumeMap {
     }
 
     fn read_page(&self, page: &PageRef, want: Want) -> Result<Page, EngineError> {
+        self.cancel.check()?;
         let object = self.objects(page.lineage)?;
-        let reader = PageReader { store: self.store.as_ref(), volume: &self.volume, object };
+        let reader =
+            PageReader { store: self.store.as_ref(), looks: &self.looks, volume: &self.volume, object };
         let payload = reader.read(want.kind(), page.offset, page.len, &page.digest)?;
         let wrong = || EngineError::object(&object.map_key);
         let leaf_count = self.block_count.div_ceil(LEAF_BLOCKS);

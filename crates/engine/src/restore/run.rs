@@ -57,6 +57,8 @@ pub struct RestoreReport {
     pub point: Id,
     /// Its volumes.
     pub volumes: Vec<RestoredVolume>,
+    /// Reads that were wrong at first and right when repeated; each was warned of.
+    pub second_looks: u64,
     /// Requests to the store.
     pub requests: RequestCounts,
 }
@@ -88,6 +90,7 @@ pub fn run_restore(
 ) -> Result<RestoreReport, EngineError> {
     let cancel = &repository.environment().cancel;
     resources.begin(cancel);
+    cancel.check()?;
     let pin = put_pin(repository, request.point)?;
     // The manifest is read after the pin was put: forget either sees the pin, or the manifest is gone now (`pin_then_read`).
     let result = restore_all(repository, resources, request);
@@ -104,13 +107,19 @@ fn restore_all(
     resources: &Resources,
     request: &RestoreRequest<'_>,
 ) -> Result<RestoreReport, EngineError> {
+    let looks_before = repository.second_looks();
     let manifest = load_manifest(repository, request.point)?.payload;
     let mut volumes = Vec::new();
     for volume in &request.volumes {
         let record = find_volume(&manifest, &volume.name)?;
         volumes.push(restore_volume(repository, resources, &manifest, record, volume, request.progress)?);
     }
-    Ok(RestoreReport { point: manifest.point, volumes, requests: repository.store().requests() })
+    Ok(RestoreReport {
+        point: manifest.point,
+        volumes,
+        second_looks: repository.second_looks() - looks_before,
+        requests: repository.store().requests(),
+    })
 }
 
 /// The record of a volume that can be read at this point.

@@ -35,6 +35,7 @@ fn stream(
     volume: &VolumeName,
     out: &mut dyn Write,
 ) -> Result<RestoredVolume, EngineError> {
+    repository.environment().cancel.check()?;
     let manifest = load_manifest(repository, point)?.payload;
     let record = find_volume(&manifest, volume)?;
     let map = VolumeMap::open(repository, record, resources.cache_bytes / 2)?;

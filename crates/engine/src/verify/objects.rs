@@ -7,6 +7,9 @@ use crate::inventory::for_each_object;
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object};
 use crate::{EngineError, Repository};
 
+/// Said of a record that decodes and lies in the wrong place.
+const FOREIGN: &str = "the record speaks of something other than its key";
+
 pub(crate) fn check_records(
     repository: &Repository,
     team: &Label,
@@ -44,21 +47,29 @@ fn check_statements(
     let own = repository.team().is_none_or(|own| own == team);
     for generation in 1.. {
         let key = object_key::team(team, generation);
-        let Some(bytes) = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? else {
-            if generation == 1 {
-                report.problem("team", key, "the team's statement is missing", []);
+        let checked = repository.looks().twice(|| {
+            let Some(bytes) = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? else {
+                return Ok(None);
+            };
+            let statement = Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&key))?;
+            if own {
+                repository.verifier().verify(&statement).map_err(EngineError::object(&key))?;
             }
-            return Ok(());
-        };
-        let checked = Signed::<TeamStatement>::decode(&bytes).and_then(|statement| {
             let fits = statement.payload.team == *team && statement.payload.generation == generation;
-            let verifier = repository.verifier();
-            if own { verifier.verify(&statement).map(|()| fits) } else { Ok(fits) }
+            Ok(Some(fits))
         });
         match checked {
-            Ok(true) => {}
-            Ok(false) => report.problem("team", key, "the statement is of another team or generation", []),
-            Err(error) => report.problem("team", key, error, []),
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => {
+                report.problem("team", key, "the statement is of another team or generation", [])
+            }
+            Ok(None) if generation > 1 => return Ok(()),
+            Ok(None) => {
+                report.problem("team", key, "the team's statement is missing", []);
+                return Ok(());
+            }
+            Err(EngineError::Object { source, .. }) => report.problem("team", key, source, []),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -75,19 +86,22 @@ fn check_each(
     for_each_object(repository, prefix, |object| keys.push(object.key.as_str().to_owned()))?;
     for key in keys {
         repository.environment().cancel.check()?;
-        let bytes = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => continue,
-            Err(EngineError::Store(error)) => {
-                report.problem(kind, key, error, []);
-                continue;
+        let checked = repository.looks().twice(|| {
+            let Some(bytes) = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? else {
+                return Ok(());
+            };
+            match check(&key, &bytes).map_err(EngineError::object(&key))? {
+                true => Ok(()),
+                false => {
+                    Err(EngineError::object(&key)(FormatError::Inconsistent { what: kind, detail: FOREIGN }))
+                }
             }
+        });
+        match checked {
+            Ok(()) => {}
+            Err(EngineError::Object { source, .. }) => report.problem(kind, key, source, []),
+            Err(EngineError::Store(error)) => report.problem(kind, key, error, []),
             Err(error) => return Err(error),
-        };
-        match check(&key, &bytes) {
-            Ok(true) => {}
-            Ok(false) => report.problem(kind, key, "the record speaks of something other than its key", []),
-            Err(error) => report.problem(kind, key, error, []),
         }
     }
     Ok(())

@@ -6,10 +6,9 @@ use coffer_format::{Id, Label, Manifest, PlanId, VolumeState, object_key};
 
 use super::report::{VerifyReport, VerifyRequest};
 use crate::backup::read_chain_key;
-use crate::catalog::{Filter, decode_manifest, read_ended};
+use crate::catalog::{Filter, load_manifest_at, read_ended};
 use crate::inventory::{PlanObjects, for_each_object, list_objects};
 use crate::read::fetch::open_chain_key;
-use crate::repository::{MANIFEST_BYTES_MAX, read_object};
 use crate::{Access, EngineError, Repository};
 
 /// Reads and checks every manifest that matches; returns those that are sound and not void.
@@ -37,9 +36,7 @@ pub(crate) fn check_manifests(
             continue;
         }
         report.points += 1;
-        let checked = read_object(repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)
-            .and_then(|bytes| decode_manifest(repository, &key, &bytes));
-        match checked {
+        match load_manifest_at(repository, &key) {
             Ok(manifest) => manifests.push(manifest.payload),
             Err(
                 error @ (EngineError::Object { .. }

@@ -229,10 +229,13 @@ fn waits_for_a_limit_end_and_samples_wait_too() {
     }
 }
 
+/// An operation that asks for memory.
+type Wait = fn(&World) -> Result<(), EngineError>;
+
 /// All memory is held by somebody else: who waits for it is woken.
 #[test]
 fn waits_for_memory_end() {
-    let jobs: [fn(&World) -> Result<(), EngineError>; 3] = [
+    let jobs: [Wait; 3] = [
         |world| world.try_backup(&Image::noise(9, 9 * BLOCK)).map(drop),
         |world| {
             let point = &world.points()[0];

@@ -44,7 +44,7 @@ fn as_many_operations_as_there_are_shares_run_at_once() {
                 gate.pass();
                 let mut image = Image::noise(seed, 48 * MIB + 5);
                 world.backup(&image);
-                image.bytes.chunks_mut(1 << 16).step_by(3).for_each(|block| block[9] ^= 1);
+                image.bytes.chunks_mut(1 << 16).step_by(3).for_each(|block| block[0] ^= 1);
                 world.backup(&image);
                 let points = world.points();
                 assert_eq!(world.restore(&points[1]), image.bytes);

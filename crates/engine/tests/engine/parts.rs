@@ -81,8 +81,8 @@ impl Team {
         volumes: &[(&str, &Image)],
     ) -> Result<VolumesDone, EngineError> {
         let boxed =
-            |(name, image): &(&str, &Image)| (*name, Box::new((*image).clone()) as Box<dyn BlockSource>);
-        self.part_of(node, ticket, volumes.iter().map(boxed).collect())
+            volumes.iter().map(|volume| (volume.0, Box::new(volume.1.clone()) as Box<dyn BlockSource>));
+        self.part_of(node, ticket, boxed.collect())
     }
 
     fn part_of(
@@ -160,7 +160,7 @@ fn over_a_wire(done: VolumesDone) -> VolumesDone {
         let bytes = record.encode();
         let decoded = Signed::<VolumeRecord>::decode(&bytes).unwrap();
         assert_eq!(decoded, record);
-        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+        for at in [0, bytes.len() / 4, bytes.len() - 1] {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
             assert!(Signed::<VolumeRecord>::decode(&flipped).is_err(), "byte {at} of {}", bytes.len());
@@ -360,12 +360,7 @@ fn tickets_that_name_what_is_ended_foreign_or_used_are_refused() {
         Advice::Refused,
         "names chain",
     );
-    refuse(
-        "no chain",
-        &with(&|t| (t.parent, t.chain) = (None, unknown)),
-        Advice::Fenced,
-        "cannot be gone on",
-    );
+    refuse("no chain", &with(&|t| (t.parent, t.chain) = (None, unknown)), Advice::Fenced, "has no chain");
     refuse(
         "a chain of points without a parent",
         &with(&|t| t.parent = None),

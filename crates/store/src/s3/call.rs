@@ -26,7 +26,7 @@ impl S3Store {
         let began = Instant::now();
         let mut tries = Tries::default();
         loop {
-            let failure = match self.once(operation, tries.failed(), &mut send) {
+            let failure = match self.once(operation, key, tries.failed(), &mut send) {
                 Ok(done) => {
                     self.note_success(operation, key, tries.failed(), began.elapsed());
                     return Ok(done);
@@ -67,6 +67,7 @@ impl S3Store {
     fn once<T>(
         &self,
         operation: Operation,
+        key: &str,
         failed: u32,
         send: &mut impl AsyncFnMut(u32) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -77,6 +78,7 @@ impl S3Store {
             return Err(stopped());
         }
         self.counters.add(operation);
+        tracing::debug!(%operation, key, "request");
         let result = self.connected.block_on(async {
             tokio::select! {
                 biased;

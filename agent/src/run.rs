@@ -1,0 +1,126 @@
+//! The program: arguments, settings, runtime, and the exit status.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing::info;
+
+use crate::assembly::Inner;
+use crate::config::{Config, host_name};
+use crate::edge::tls::{ALPN_GRPC, Certificates};
+use crate::health::Health;
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::signals::{Reactions, Signals};
+use crate::wiring::{Agent, Parts};
+
+/// Threads that carry gRPC and HTTP; work on volumes has its own.
+const RUNTIME_THREADS: usize = 2;
+/// Threads for calls that block, such as reading a directory.
+const BLOCKING_THREADS: usize = 16;
+/// Status of a program that was called or set up wrongly.
+const EXIT_USAGE: u8 = 2;
+
+/// The node agent of Coffer: backs up and restores the volumes of the node it runs on.
+#[derive(Debug, Parser)]
+#[command(name = "coffer-agent", version)]
+pub struct Arguments {
+    /// Settings (TOML); docs/agent.md lists them.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the settings and the certificates they name, show what is in force, and end.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs the program with its arguments.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to tell whoever closed the output.
+            let _printed = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let config = match prepare(&arguments) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("coffer-agent: {error:#}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if arguments.check {
+        print!("{}", config.effective());
+        return ExitCode::SUCCESS;
+    }
+    logging::start(config.log_format, config.log_level);
+    info!(settings = config.effective(), version = env!("CARGO_PKG_VERSION"), "starting");
+    match serve(config, arguments.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coffer-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The settings, if they and the certificates they name can be used.
+fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
+    let config = Config::read(&arguments.config, &host_name())?;
+    if let Some(files) = &config.tls {
+        Certificates::load(files, ALPN_GRPC)?;
+    }
+    Ok(config)
+}
+
+fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("edge")
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let served = runtime.block_on(serve_within(config, path));
+    // Operations are drained by now; what still blocks is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve_within(config: Config, path: PathBuf) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("listen to signals")?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let inner = Inner::open(&config, &metrics)?;
+    let health = Health::serving().await;
+    let reactions = Reactions {
+        config: path,
+        node: config.node.clone(),
+        grace: config.grace_period(),
+        limits: Arc::clone(&inner.limits),
+        operations: Arc::clone(&inner.node),
+        health: health.clone(),
+    };
+    let parts = Parts {
+        facts: inner.facts.clone(),
+        limits: Arc::clone(&inner.limits),
+        operations: Arc::clone(&inner.node),
+        metrics,
+        health,
+    };
+    let agent = Agent::bind(&config, parts, |routes| inner.add_to(routes)).await?;
+    agent.serve(signals.until_drained(reactions)).await?;
+    info!("ended");
+    Ok(())
+}
+
+/// Threads that compute: as configured, else one per processor that affinity and cgroup leave us.
+pub fn threads(config: &Config) -> u32 {
+    let processors =
+        || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    if config.threads == 0 { processors() } else { config.threads }
+}

@@ -1,0 +1,171 @@
+//! `coffer.agent.v1.Volumes`: what can be protected on this node, as far as the caller may see it.
+
+use std::sync::Arc;
+
+use coffer_proto::agent::v1 as wire;
+use coffer_proto::agent::v1::volumes_server::Volumes;
+use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
+use tonic::{Request, Response, Status};
+
+use crate::edge::identity::Identity;
+use crate::errors::AgentError;
+use crate::node_volumes::{NodeVolumes, OwnedVolume};
+
+/// Volumes in one answer, and where a request does not say.
+const PAGE_MAX: usize = 1_000;
+
+/// The service.
+pub struct VolumesService {
+    volumes: Arc<NodeVolumes>,
+}
+
+impl VolumesService {
+    /// Tells of `volumes`.
+    pub fn new(volumes: Arc<NodeVolumes>) -> Self {
+        VolumesService { volumes }
+    }
+
+    async fn visible_to<T>(&self, request: &Request<T>) -> Result<Vec<OwnedVolume>, Status> {
+        let team = match request.extensions().get::<Identity>() {
+            Some(Identity::Controller | Identity::Local) => None,
+            Some(Identity::Team(team)) => Some(team.clone()),
+            Some(Identity::Scraper) | None => {
+                return Err(AgentError::Denied("this caller may not see volumes".into()).into());
+            }
+        };
+        let volumes = Arc::clone(&self.volumes);
+        let list = tokio::task::spawn_blocking(move || volumes.list(team.as_ref()));
+        list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")).into())
+    }
+}
+
+#[tonic::async_trait]
+impl Volumes for VolumesService {
+    async fn list(
+        &self,
+        request: Request<wire::ListVolumesRequest>,
+    ) -> Result<Response<wire::ListVolumesResponse>, Status> {
+        let mut found = self.visible_to(&request).await?;
+        let wish = request.into_inner();
+        let page_size = page_size(wish.page_size)?;
+        let kind = wire::VolumeKind::try_from(wish.kind)
+            .map_err(|_| AgentError::Usage(format!("kind {} is none of VolumeKind", wish.kind)))?;
+        found.retain(|owned| fits(&owned.volume, &wish, kind));
+        found.retain(|owned| owned.volume.id.as_str() > wish.page_token.as_str());
+        let more = found.len() > page_size;
+        found.truncate(page_size);
+        let last = found.last().map(|owned| owned.volume.id.as_str().to_owned());
+        let next_page_token = last.filter(|_| more).unwrap_or_default();
+        let volumes = found.into_iter().map(to_wire).collect();
+        Ok(Response::new(wire::ListVolumesResponse { volumes, next_page_token }))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<wire::DescribeVolumeRequest>,
+    ) -> Result<Response<wire::DescribeVolumeResponse>, Status> {
+        let found = self.visible_to(&request).await?;
+        let id = request.into_inner().id;
+        if id.is_empty() {
+            return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
+        }
+        let is_it = |volume: &Volume| volume.id.as_str() == id || volume.aliases.iter().any(|alias| alias.as_str() == id);
+        let found = found.into_iter().find(|owned| is_it(&owned.volume));
+        let missing = || AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"));
+        Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or_else(missing)?)) }))
+    }
+}
+
+fn page_size(wish: u32) -> Result<usize, AgentError> {
+    match usize::try_from(wish) {
+        Ok(0) => Ok(PAGE_MAX),
+        Ok(size) if size <= PAGE_MAX => Ok(size),
+        _ => Err(AgentError::Usage(format!("page_size {wish} is too large: at most {PAGE_MAX}"))),
+    }
+}
+
+fn fits(volume: &Volume, wish: &wire::ListVolumesRequest, kind: wire::VolumeKind) -> bool {
+    let in_namespace =
+        || volume.claims.iter().any(|claim| claim.pod.as_ref().is_some_and(|pod| pod.namespace == wish.namespace));
+    let is_claimed =
+        || volume.claims.iter().any(|claim| claim.persistent_volume.as_deref() == Some(wish.persistent_volume.as_str()));
+    (wish.namespace.is_empty() || in_namespace())
+        && (wish.persistent_volume.is_empty() || is_claimed())
+        && (kind == wire::VolumeKind::Unspecified || kind == kind_of(volume))
+}
+
+fn kind_of(volume: &Volume) -> wire::VolumeKind {
+    match volume.kind {
+        coffer_volume::VolumeKind::Device => wire::VolumeKind::Device,
+        coffer_volume::VolumeKind::Image => wire::VolumeKind::Image,
+        coffer_volume::VolumeKind::Directory => wire::VolumeKind::Directory,
+    }
+}
+
+fn to_wire(owned: OwnedVolume) -> wire::Volume {
+    let OwnedVolume { volume, team } = owned;
+    let device = volume.device.as_ref();
+    let whole = device.filter(|_| volume.kind == coffer_volume::VolumeKind::Device);
+    let changed_blocks = match volume.abilities.changed_blocks.now {
+        ChangedBlocks::None => Vec::new(),
+        best => vec![best.to_string()],
+    };
+    let not_better_because = not_better_because(&volume);
+    wire::Volume {
+        id: volume.id.to_string(),
+        kind: kind_of(&volume).into(),
+        path: volume.path.display().to_string(),
+        names: whole.iter().flat_map(|device| &device.stable_names).map(|name| name.display().to_string()).collect(),
+        size_bytes: volume.size_bytes.unwrap_or_default(),
+        logical_block_bytes: whole.and_then(|device| device.logical_block_bytes).unwrap_or_default(),
+        physical_block_bytes: whole.and_then(|device| device.physical_block_bytes).unwrap_or_default(),
+        read_only: whole.and_then(|device| device.is_read_only).unwrap_or_default(),
+        filesystem: volume.file_system.as_ref().map(|found| found.name.clone()).unwrap_or_default(),
+        mounts: mounts(&volume),
+        holders: whole.map(|device| device.holders.clone()).unwrap_or_default(),
+        engine: volume.engine.as_str().to_owned(),
+        snapshots: volume.abilities.snapshot.now.to_string(),
+        changed_blocks,
+        not_better_because,
+        kubernetes: kubernetes(&volume),
+        team: team.map(|team| team.to_string()).unwrap_or_default(),
+        unusable_because: volume.obstacle.unwrap_or_default(),
+    }
+}
+
+fn mounts(volume: &Volume) -> Vec<String> {
+    let point = |usage: &Use| match usage {
+        Use::Mounted { point, .. } => Some(point.display().to_string()),
+        _ => None,
+    };
+    volume.uses.iter().filter_map(point).collect()
+}
+
+fn not_better_because(volume: &Volume) -> Vec<String> {
+    let (snapshot, changed) = (&volume.abilities.snapshot, &volume.abilities.changed_blocks);
+    let mut reasons = Vec::new();
+    if snapshot.now == SnapshotMethod::None {
+        reasons.push(format!("snapshots: {}", snapshot.not_better_because));
+    }
+    if changed.now != changed.engine_has {
+        reasons.push(format!("changed blocks: {}", changed.not_better_because));
+    }
+    reasons
+}
+
+fn kubernetes(volume: &Volume) -> Option<wire::KubernetesVolume> {
+    let first = volume.claims.first()?;
+    let pod = |claim: &coffer_volume::Claim| wire::Pod {
+        uid: claim.pod_uid.clone(),
+        namespace: claim.pod.as_ref().map(|pod| pod.namespace.clone()).unwrap_or_default(),
+        name: claim.pod.as_ref().map(|pod| pod.name.clone()).unwrap_or_default(),
+    };
+    let persistent_volume = volume.claims.iter().find_map(|claim| claim.persistent_volume.clone());
+    let csi = volume.claims.iter().find_map(|claim| claim.csi.as_ref());
+    Some(wire::KubernetesVolume {
+        persistent_volume: persistent_volume.unwrap_or_default(),
+        pods: volume.claims.iter().map(pod).collect(),
+        plugin: csi.map_or_else(|| first.plugin.replace('~', "/"), |csi| csi.driver.clone()),
+        volume_handle: csi.map(|csi| csi.handle.clone()).unwrap_or_default(),
+    })
+}

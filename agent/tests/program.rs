@@ -1,0 +1,201 @@
+//! The program itself: arguments, `--check`, signals.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "harness/certificates.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod certificates;
+#[path = "harness/client.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod client;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use coffer_proto::agent::v1::InfoRequest;
+use coffer_proto::agent::v1::node_client::NodeClient;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+
+/// The program as a process. It is killed if a test ends early.
+struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Program {
+    fn start(settings: &Path) -> Program {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coffer-agent"))
+            .args(["--config".as_ref(), settings.as_os_str()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Program { child, log }
+    }
+
+    /// Reads the log up to a line with `word`.
+    fn until(&mut self, word: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let before = seen.len();
+            assert_ne!(self.log.read_line(&mut seen).unwrap(), 0, "no `{word}` in\n{seen}");
+            if seen[before..].contains(word) {
+                return seen[before..].to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+fn settings(directory: &TempDir, more: &str) -> PathBuf {
+    let socket = directory.path().join("agent.sock");
+    let text = format!(
+        "cluster = 'lab'\nrepositories = ['s3://']\nlisten = 'unix:{}'\nlog_format = 'json'\nlog_level = 'debug'\n{more}",
+        socket.display()
+    );
+    let path = directory.path().join("agent.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+async fn read_limit(channel: &Channel) -> u64 {
+    let told = NodeClient::new(channel.clone()).info(InfoRequest {}).await.unwrap().into_inner();
+    told.limits.unwrap().read_bytes_per_second
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_changes_limits_and_sigterm_ends_with_0() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = Program::start(&settings(&directory, "[limits]\nread_bytes_per_second = '1MiB'"));
+    let line = program.until("listening");
+    assert!(line.contains("whoever can open this socket may do everything"), "{line}");
+    let channel = client::unix_channel(directory.path().join("agent.sock")).await;
+    assert_eq!(read_limit(&channel).await, 1 << 20);
+
+    settings(&directory, "[limits]\nread_bytes_per_second = '2MiB'");
+    program.signal(Signal::SIGHUP);
+    program.until("limits read again");
+    assert_eq!(read_limit(&channel).await, 2 << 20);
+
+    settings(&directory, "[limits]\nread_bytes_per_second = 'fast'");
+    program.signal(Signal::SIGHUP);
+    let line = program.until("old limits stay");
+    assert!(line.contains("fast"), "{line}");
+    assert_eq!(read_limit(&channel).await, 2 << 20);
+
+    program.signal(Signal::SIGTERM);
+    program.until("drained");
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
+    assert!(!directory.path().join("agent.sock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_trace_is_found_in_the_log_and_what_is_no_trace_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = Program::start(&settings(&directory, ""));
+    program.until("listening");
+    let mut client = NodeClient::new(client::unix_channel(directory.path().join("agent.sock")).await);
+    for (header, found) in
+        [("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true), ("4bf92f35 forged=1", false)]
+    {
+        let mut request = tonic::Request::new(InfoRequest {});
+        request.metadata_mut().insert("traceparent", MetadataValue::try_from(header).unwrap());
+        client.info(request).await.unwrap();
+        let line = program.until("call ended");
+        assert_eq!(line.contains("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\""), found, "{line}");
+        assert!(line.contains("\"rpc\":\"Node/Info\"") && line.contains("\"caller\":\"local\""), "{line}");
+        assert!(line.contains("\"code\":\"OK\"") && !line.contains("forged"), "{line}");
+    }
+}
+
+#[test]
+fn check_shows_what_is_in_force_or_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |more: &str| {
+        let path = settings(&directory, more);
+        let output = Command::new(env!("CARGO_BIN_EXE_coffer-agent"))
+            .args(["--check".as_ref(), "--config".as_ref(), path.as_os_str()])
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (status, shown, said) = check("nice = 3");
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+    assert!(shown.contains("nice = 3\n") && shown.contains("memory = \"256MiB\"\n"), "{shown}");
+    for (more, word) in [
+        ("nice = 30", "`nice` = 30: write 0 to 19"),
+        ("colour = 1", "unknown field `colour`"),
+        (
+            "[tls]\ncert = '/no/such'\nkey = '/x'\nclient_ca = '/x'\ntrust_domain = 'd'",
+            "tls.cert = /no/such cannot be read",
+        ),
+    ] {
+        let (status, shown, said) = check(more);
+        assert_eq!((status, shown.as_str()), (Some(2), ""), "{more}");
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn the_documents_way_to_make_certificates_makes_good_ones() {
+    let document = include_str!("../../docs/agent.md");
+    let script = document.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let directory = tempfile::tempdir().unwrap();
+    let made = Command::new("sh").args(["-ec", script]).current_dir(&directory).output();
+    let output = match made {
+        Ok(output) if Command::new("openssl").arg("version").output().is_ok() => output,
+        _ => {
+            eprintln!("openssl is not installed: the document's commands were not run");
+            return;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let at = |name: &str| directory.path().join(name);
+    let tls = format!(
+        "[tls]\ncert = '{}'\nkey = '{}'\nclient_ca = '{}'\ntrust_domain = 'lab.example'",
+        at("agent.crt").display(),
+        at("agent.key").display(),
+        at("ca.crt").display()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let path = settings(&directory, &tls);
+    let text = fs::read_to_string(&path).unwrap();
+    let listen = format!("listen = 'unix:{}'", at("agent.sock").display());
+    fs::write(&path, text.replace(&listen, "listen = '127.0.0.1:0'")).unwrap();
+    let mut program = Program::start(&path);
+    let line = program.until("listening with client certificates");
+    let address = line.split_once("127.0.0.1:").unwrap().1.split('"').next().unwrap();
+    let address = format!("127.0.0.1:{address}").parse().unwrap();
+    let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+    for (name, allowed) in [("controller", true), ("shop", true), ("scraper", false)] {
+        let own = certificates::Pair {
+            certificate: read(&format!("{name}.crt")),
+            key: read(&format!("{name}.key")),
+        };
+        let config = client::tls(&read("ca.crt"), Some(&own), b"h2");
+        let answered = runtime.block_on(async {
+            let channel = client::channel(address, config).await.unwrap();
+            NodeClient::new(channel).info(InfoRequest {}).await
+        });
+        assert_eq!(answered.is_ok(), allowed, "{name}: {answered:?}");
+    }
+}

@@ -1,0 +1,373 @@
+//! Coordinates a point of volumes on several nodes: opens it or takes it up, lets agents back their volumes up, commits what came back.
+//!
+//! Which round follows which is decided in `rounds`; this acts. The point is read from and written to the repository here, never by agents.
+
+use std::sync::Arc;
+
+use coffer_engine::backup::{
+    BackupReport, OpenPoint, Opening, PointRequest, VolumesDone, commit_point, find_made, open_point,
+};
+use coffer_engine::catalog::{Filter, find_point};
+use coffer_engine::{EngineError, Repository};
+use coffer_format::VolumeName;
+use coffer_proto::agent::v1;
+use coffer_proto::agent::v1::{Operation, OperationState, operation};
+use coffer_store::RequestCounts;
+
+use super::board::Board;
+use super::connect::{Agent, Agents};
+use super::failure::AgentError;
+use super::parts::{counts, total, volumes_done};
+use super::rounds::{self, Begin, Ended, Found, GENERATIONS, Next, ROUNDS_MAX, operation_key};
+use super::ticket;
+use super::watch::{Follower, Start, Stop, has_ended};
+use crate::error::CliError;
+use crate::progress::Reporter;
+use crate::session::Session;
+
+/// A backup through agents.
+pub(crate) struct Wanted {
+    /// The point; its key is the caller's, if there is one.
+    pub(crate) point: PointRequest,
+    /// Key of the operations: the caller's, or one that was made.
+    pub(crate) key: String,
+    /// Volumes of each agent that has some.
+    pub(crate) parts: Vec<Part>,
+    /// What opens the repository at the agents.
+    pub(crate) repository: v1::Repository,
+    /// `lz4`, `zstd:N`, `none`.
+    pub(crate) compression: String,
+    /// `auto`, `uring`, `pread`.
+    pub(crate) read_engine: String,
+}
+
+/// Volumes of one agent.
+pub(crate) struct Part {
+    /// Which agent.
+    pub(crate) agent: usize,
+    /// Their names in the point.
+    pub(crate) names: Vec<VolumeName>,
+    /// What the agent is asked for.
+    pub(crate) volumes: Vec<v1::BackupVolume>,
+}
+
+/// What came of it.
+pub(crate) struct Made {
+    /// The point.
+    pub(crate) report: BackupReport,
+    /// Requests of all agents.
+    pub(crate) requests: RequestCounts,
+}
+
+/// Makes the point.
+pub(crate) fn run(
+    session: &Session,
+    agents: &Agents,
+    repository: &Repository,
+    wanted: &Wanted,
+) -> Result<Made, CliError> {
+    let reporter = Reporter::start(&session.output, "backup");
+    let board = Arc::new(Board::new(reporter.gauge(), wanted.parts.len()));
+    Coordinator { session, agents, repository, wanted, board }.run()
+}
+
+struct Coordinator<'a> {
+    session: &'a Session,
+    agents: &'a Agents,
+    repository: &'a Repository,
+    wanted: &'a Wanted,
+    board: Arc<Board>,
+}
+
+/// How an agent's part ended.
+type Answer = Result<Operation, AgentError>;
+
+impl Coordinator<'_> {
+    fn run(&self) -> Result<Made, CliError> {
+        let mut adopted = None;
+        let mut generation = 0;
+        // A key that was just made is known to nobody.
+        if self.wanted.point.idempotency_key.is_some() {
+            if let Some(report) = self.made()? {
+                return Ok(Made { report, requests: RequestCounts::default() });
+            }
+            match self.look_up()? {
+                Begin::Adopt { generation: known, ticket } => {
+                    generation = known;
+                    adopted = Some(*ticket);
+                }
+                Begin::Anew { generation: first } => generation = first,
+            }
+        }
+        for left in (0..ROUNDS_MAX).rev() {
+            let is_adopted = adopted.is_some();
+            let point = match adopted.take() {
+                Some(point) => point,
+                None => match open_point(self.repository, &self.wanted.point)? {
+                    Opening::New(point) => point,
+                    Opening::Repeated(report) => {
+                        return Ok(Made { report: *report, requests: RequestCounts::default() });
+                    }
+                },
+            };
+            let answers = self.round(&point, generation, left)?;
+            let ended: Vec<Ended> = answers.iter().map(|answer| how(answer, &point)).collect();
+            match rounds::after(&ended, generation, left) {
+                Next::Another { generation: next } => {
+                    tracing::warn!(point = %point.ticket.point, "a part of the point was cut off, opening another point");
+                    generation = next;
+                }
+                Next::Fail => return Err(self.first_error(answers)),
+                Next::Commit => match self.commit(&point, answers) {
+                    Err(CliError::Engine(error)) if is_stale(&error) => {
+                        // Another call with the same key may have been first.
+                        if let Some(report) = self.made()? {
+                            return Ok(Made { report, requests: RequestCounts::default() });
+                        }
+                        let next = rounds::following(generation).filter(|_| is_adopted && left > 0);
+                        // What an earlier call left cannot be committed any more; the work is done anew.
+                        let Some(next) = next else { return Err(error.into()) };
+                        tracing::warn!(%error, "an earlier run's parts cannot be committed, opening another point");
+                        generation = next;
+                    }
+                    done => return done,
+                },
+            }
+        }
+        Err(EngineError::Bug("the last round decides".into()).into())
+    }
+
+    /// The point that an earlier call with the caller's key made.
+    fn made(&self) -> Result<Option<BackupReport>, CliError> {
+        match self.wanted.point.idempotency_key {
+            Some(_) => Ok(find_made(self.repository, &self.wanted.point)?),
+            None => Ok(None),
+        }
+    }
+
+    /// What agents know of the key. What runs and cannot become a part of a point any more is stopped.
+    fn look_up(&self) -> Result<Begin<Box<OpenPoint>>, CliError> {
+        let mut all = Vec::new();
+        let mut running = Vec::new();
+        for generation in 0..GENERATIONS {
+            let key = operation_key(&self.wanted.key, generation);
+            let mut found = Vec::new();
+            for part in &self.wanted.parts {
+                let operation = self.find(part, &key)?;
+                found.push(operation.as_ref().map(|operation| self.standing(operation)).transpose()?);
+                running.extend(
+                    operation.filter(|operation| !has_ended(operation)).map(|found| (part.agent, found.id)),
+                );
+            }
+            all.push(found);
+        }
+        let used_up = || {
+            CliError::Refused(format!(
+                "--idempotency-key {}: agents hold parts of {GENERATIONS} unfinished points of this key; give another key",
+                self.wanted.key
+            ))
+        };
+        let begin = rounds::begin(&all).ok_or_else(used_up)?;
+        if matches!(begin, Begin::Anew { .. }) {
+            running.into_iter().try_for_each(|(agent, id)| self.cancel(agent, id))?;
+        }
+        Ok(begin)
+    }
+
+    fn cancel(&self, agent: usize, id: String) -> Result<(), CliError> {
+        let Some(agent) = self.agents.all.get(agent) else { return Ok(()) };
+        let cancelled = self.agents.wait(async {
+            let mut client = agent.operations()?;
+            agent.answer(client.cancel(v1::CancelOperationRequest { id })).await
+        })?;
+        if let Err(error) = cancelled {
+            tracing::warn!(node = agent.node, %error, "an operation that is of no use any more goes on");
+        }
+        Ok(())
+    }
+
+    fn find(&self, part: &Part, key: &str) -> Result<Option<Operation>, CliError> {
+        let Some(agent) = self.agents.all.get(part.agent) else { return Ok(None) };
+        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
+        let listed = self.agents.wait(async {
+            let mut client = agent.operations()?;
+            agent.answer(client.list(request)).await
+        })?;
+        let listed = match listed {
+            Ok(listed) => listed,
+            // It fails again when its part begins, and then only its part.
+            Err(error) => {
+                tracing::warn!(node = agent.node, %error, "agent cannot be asked about the key");
+                return Ok(None);
+            }
+        };
+        Ok(listed.operations.into_iter().find(|operation| operation.idempotency_key == key))
+    }
+
+    fn standing(&self, operation: &Operation) -> Result<Found<Box<OpenPoint>>, CliError> {
+        Ok(match operation.state() {
+            OperationState::Queued | OperationState::Running | OperationState::Succeeded => {
+                let point = operation.point.as_ref();
+                match point.and_then(|point| ticket::decode(point, &self.wanted.point.plan)) {
+                    Some(point) if !self.has_manifest(&point)? => Found::Live(Box::new(point)),
+                    // Another coordinator put a manifest there and did not get through its checks: no point, and none can be made of it.
+                    Some(_) => Found::Lost,
+                    None => {
+                        return Err(CliError::Usage(format!(
+                            "--idempotency-key {}: an agent holds an operation with this key that is not of plan {}; give another key",
+                            self.wanted.key, self.wanted.point.plan
+                        )));
+                    }
+                }
+            }
+            OperationState::Failed if !is_fenced(operation) => Found::Failed,
+            _ => Found::Lost,
+        })
+    }
+
+    fn has_manifest(&self, point: &OpenPoint) -> Result<bool, CliError> {
+        match find_point(self.repository, &Filter::plan(&point.ticket.plan), point.ticket.point) {
+            Ok(_) => Ok(true),
+            Err(EngineError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets all agents work on one point, and waits for all of them.
+    fn round(&self, point: &OpenPoint, generation: u32, left: u32) -> Result<Vec<Answer>, CliError> {
+        let stop = Stop::new(self.session.environment().cancel);
+        let mut tasks = Vec::new();
+        for (number, part) in self.wanted.parts.iter().enumerate() {
+            let Some(agent) = self.agents.all.get(part.agent) else { continue };
+            let start = Start::Backup(self.request(part, point, generation));
+            let follower = self.follower(agent.clone(), number, &stop);
+            let (stop, point) = (stop.clone(), point.clone());
+            tasks.push(self.agents.runtime.spawn(async move {
+                let answer = follower.run(&start).await;
+                if rounds::ends_the_round(how(&answer, &point), left) {
+                    stop.ask();
+                }
+                answer
+            }));
+        }
+        let answers = self.agents.runtime.block_on(async {
+            let mut answers = Vec::new();
+            for task in tasks {
+                answers.push(task.await.map_err(|error| EngineError::Bug(error.to_string()))?);
+            }
+            Ok::<_, CliError>(answers)
+        })?;
+        self.session.environment().cancel.check()?;
+        Ok(answers)
+    }
+
+    fn follower(&self, agent: Agent, part: usize, stop: &Stop) -> Follower {
+        let (board, patience) = (self.board.clone(), self.session.agents.patience());
+        Follower { agent, part, board, stop: stop.clone(), patience }
+    }
+
+    fn request(&self, part: &Part, point: &OpenPoint, generation: u32) -> v1::StartBackupRequest {
+        v1::StartBackupRequest {
+            idempotency_key: operation_key(&self.wanted.key, generation),
+            repository: Some(self.wanted.repository.clone()),
+            point: Some(ticket::encode(point)),
+            volumes: part.volumes.clone(),
+            compression: self.wanted.compression.clone(),
+            read_engine: self.wanted.read_engine.clone(),
+            timeout: None,
+        }
+    }
+
+    fn node(&self, part: &Part) -> &str {
+        self.agents.all.get(part.agent).map_or("", |agent| agent.node.as_str())
+    }
+
+    fn first_error(&self, answers: Vec<Answer>) -> CliError {
+        let results =
+            self.wanted.parts.iter().zip(answers).map(|(part, answer)| result(self.node(part), answer));
+        let mut errors: Vec<AgentError> = results.filter_map(Result::err).collect();
+        // What ended by itself tells more than what was stopped for its sake.
+        errors.sort_by_key(|error| error.kind == "cancelled");
+        match errors.into_iter().next() {
+            Some(error) => error.into(),
+            None => EngineError::Bug("no part of the point ended".into()).into(),
+        }
+    }
+
+    fn commit(&self, point: &OpenPoint, answers: Vec<Answer>) -> Result<Made, CliError> {
+        let mut done = Vec::new();
+        let mut requests = RequestCounts::default();
+        for (part, answer) in self.wanted.parts.iter().zip(answers) {
+            let node = self.node(part);
+            match result(node, answer) {
+                Ok(result) => {
+                    requests = total(requests, counts(result.requests.as_ref()));
+                    done.push(volumes_done(node, &result, &part.names)?);
+                }
+                Err(error) => {
+                    tracing::error!(node, error = error.message, "an agent's volumes failed");
+                    done.push(VolumesDone::failed(
+                        self.repository,
+                        &point.ticket,
+                        &part.names,
+                        &error.to_string(),
+                    )?);
+                }
+            }
+        }
+        let report = commit_point(self.repository, &self.wanted.point, point, done)?;
+        Ok(Made { report, requests })
+    }
+}
+
+/// How a part ended, for the decision.
+fn how(answer: &Answer, point: &OpenPoint) -> Ended {
+    match answer {
+        Ok(operation) => {
+            let own =
+                operation.point.as_ref().is_some_and(|ticket| ticket.point == point.ticket.point.to_string());
+            match operation.state() {
+                OperationState::Succeeded if own => Ended::Done,
+                // Whoever cancelled it did not mean that it be started again.
+                OperationState::Cancelled => Ended::Failed,
+                OperationState::Failed if !is_fenced(operation) => Ended::Failed,
+                OperationState::Succeeded | OperationState::Queued | OperationState::Running => {
+                    Ended::Elsewhere
+                }
+                _ => Ended::Lost,
+            }
+        }
+        Err(error) if error.kind == "operation-lost" => Ended::Lost,
+        Err(_) => Ended::Failed,
+    }
+}
+
+/// Whether it failed because its point, parent or chain is being ended: a new point may do.
+fn is_fenced(operation: &Operation) -> bool {
+    operation.error.as_ref().is_some_and(|error| error.advice == coffer_engine::Advice::Fenced.as_str())
+}
+
+/// Whether a new point may do where this one could not be committed.
+fn is_stale(error: &EngineError) -> bool {
+    matches!(error, EngineError::Fenced { .. } | EngineError::AllVolumesFailed(_) | EngineError::Refused(_))
+}
+
+/// The result of an operation that succeeded, or why there is none.
+fn result(node: &str, answer: Answer) -> Result<v1::BackupResult, AgentError> {
+    let operation = answer?;
+    match (operation.state(), operation.result) {
+        (OperationState::Succeeded, Some(operation::Result::Backup(result))) => Ok(result),
+        (OperationState::Succeeded, _) => {
+            let text = "it says that it succeeded and returned nothing";
+            Err(AgentError::new(node, "bug", coffer_engine::Advice::Bug, text))
+        }
+        (OperationState::Interrupted, _) => {
+            let text = format!(
+                "its operation {} was interrupted again and again",
+                super::failure::plain(&operation.id)
+            );
+            Err(AgentError::new(node, "interrupted", coffer_engine::Advice::Retry, text))
+        }
+        _ => Err(AgentError::from_operation(node, operation.error.as_ref())),
+    }
+}

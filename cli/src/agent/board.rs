@@ -1,0 +1,63 @@
+//! Progress of operations at several agents as one.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use coffer_proto::agent::v1::{LogLine, Operation, OperationProgress, OperationState};
+
+use super::failure::plain;
+use crate::progress::{Gauge, Standing};
+
+/// Where each operation stands.
+pub(super) struct Board {
+    gauge: Gauge,
+    parts: Mutex<Vec<OperationProgress>>,
+}
+
+impl Board {
+    /// A board for this many operations.
+    pub(super) fn new(gauge: Gauge, count: usize) -> Board {
+        Board { gauge, parts: Mutex::new(vec![OperationProgress::default(); count]) }
+    }
+
+    /// Shows where operation number `part` stands now.
+    pub(super) fn show(&self, part: usize, node: &str, operation: &Operation) {
+        let mut parts = self.parts();
+        if let Some(slot) = parts.get_mut(part) {
+            *slot = operation.progress.clone().unwrap_or_default();
+        }
+        let sum = |field: fn(&OperationProgress) -> u64| parts.iter().map(field).fold(0, u64::saturating_add);
+        self.gauge.show(Standing {
+            volume: doing(node, operation),
+            total_bytes: sum(|progress| progress.total_bytes),
+            done_bytes: sum(|progress| progress.done_bytes),
+            moved_bytes: sum(|progress| progress.moved_bytes),
+            resumed_bytes: sum(|progress| progress.resumed_bytes),
+        });
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<OperationProgress>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The volume, or what the operation waits for.
+fn doing(node: &str, operation: &Operation) -> String {
+    let volume = operation.progress.as_ref().map(|progress| plain(&progress.volume)).unwrap_or_default();
+    match operation.state() {
+        OperationState::Queued => format!("on {node} waits for {}", plain(&operation.waiting_for)),
+        _ if volume.is_empty() => format!("on {node}"),
+        _ => format!("{volume} on {node}"),
+    }
+}
+
+/// Passes an agent's log lines on.
+pub(super) fn log(node: &str, lines: &[LogLine]) {
+    for line in lines {
+        let text = plain(&line.text);
+        match line.level.as_str() {
+            "error" => tracing::error!(node, text, "agent"),
+            "warn" => tracing::warn!(node, text, "agent"),
+            _ => tracing::info!(node, text, "agent"),
+        }
+    }
+}

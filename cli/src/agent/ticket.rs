@@ -1,0 +1,129 @@
+//! An open point as it travels: what agents need in fields, what the coordinator needs to commit it in a short JSON text of its own. Pure.
+//!
+//! What comes back from an agent proves nothing; the engine holds it against the bucket before it commits anything.
+
+use coffer_engine::backup::{OpenPoint, PointTicket};
+use coffer_format::{FormatError, Id, PlanId, Reason, Timestamp};
+use coffer_proto::agent::v1;
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of the coordinator's own part.
+const COORDINATOR_MAX: usize = 64 << 10;
+
+/// The coordinator's part.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coordinator {
+    coordinator: u8,
+    reason: (u8, u64),
+    sequence: u64,
+    time: Timestamp,
+    started: Timestamp,
+}
+
+/// The plan as it travels.
+pub(super) fn plan(plan: &PlanId) -> v1::Plan {
+    let PlanId { team, cluster, namespace, plan } = plan;
+    v1::Plan {
+        team: team.to_string(),
+        cluster: cluster.to_string(),
+        namespace: namespace.to_string(),
+        plan: plan.to_string(),
+    }
+}
+
+/// The open point as it travels.
+pub(super) fn encode(point: &OpenPoint) -> v1::PointTicket {
+    let OpenPoint { ticket, reason, sequence, time, started } = point;
+    let coordinator = Coordinator {
+        coordinator: 1,
+        reason: reason.to_code(),
+        sequence: *sequence,
+        time: *time,
+        started: *started,
+    };
+    v1::PointTicket {
+        plan: Some(plan(&ticket.plan)),
+        point: ticket.point.to_string(),
+        chain: ticket.chain.to_string(),
+        parent: ticket.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+        coordinator: serde_json::to_vec(&coordinator).expect("plain numbers and texts become JSON"),
+    }
+}
+
+/// The open point that an agent kept. `None` where it is of another plan, or not one that this program wrote.
+pub(super) fn decode(ticket: &v1::PointTicket, wanted: &PlanId) -> Option<OpenPoint> {
+    if ticket.plan.as_ref()? != &plan(wanted) || ticket.coordinator.len() > COORDINATOR_MAX {
+        return None;
+    }
+    let own: Coordinator =
+        serde_json::from_slice(&ticket.coordinator).ok().filter(|own: &Coordinator| own.coordinator == 1)?;
+    let id = |text: &str| -> Result<Id, FormatError> { text.parse() };
+    let parent = match ticket.parent.as_str() {
+        "" => None,
+        parent => Some(id(parent).ok()?),
+    };
+    Some(OpenPoint {
+        ticket: PointTicket {
+            plan: wanted.clone(),
+            point: id(&ticket.point).ok()?,
+            chain: id(&ticket.chain).ok()?,
+            parent,
+        },
+        reason: Reason::from_code(own.reason.0, own.reason.1).ok()?,
+        sequence: own.sequence,
+        time: own.time,
+        started: own.started,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> OpenPoint {
+        let label = |text: &str| text.parse().unwrap();
+        let plan =
+            PlanId { team: label("shop"), cluster: label("c"), namespace: label("n"), plan: label("web") };
+        OpenPoint {
+            ticket: PointTicket {
+                plan,
+                point: Id::from_parts(2, [2; 10]),
+                chain: Id::from_parts(1, [1; 10]),
+                parent: Some(Id::from_parts(1, [1; 10])),
+            },
+            reason: Reason::Continues(7),
+            sequence: 8,
+            time: Timestamp::from_unix_ms(1000),
+            started: Timestamp::from_unix_ms(2000),
+        }
+    }
+
+    #[test]
+    fn an_open_point_survives_the_journey() {
+        let mut point = open();
+        assert_eq!(decode(&encode(&point), &point.ticket.plan), Some(point.clone()));
+        point.ticket.parent = None;
+        point.reason = Reason::NoParent;
+        assert_eq!(decode(&encode(&point), &point.ticket.plan), Some(point));
+    }
+
+    #[test]
+    fn what_another_wrote_is_not_taken() {
+        let point = open();
+        let plan = &point.ticket.plan;
+        let other = PlanId { plan: "other".parse().unwrap(), ..plan.clone() };
+        assert_eq!(decode(&encode(&point), &other), None);
+        let spoil = |spoil: &dyn Fn(&mut v1::PointTicket)| {
+            let mut ticket = encode(&point);
+            spoil(&mut ticket);
+            assert_eq!(decode(&ticket, plan), None, "{ticket:?}");
+        };
+        spoil(&|ticket| ticket.plan = None);
+        spoil(&|ticket| ticket.point = "x".into());
+        spoil(&|ticket| ticket.parent = "x".into());
+        spoil(&|ticket| ticket.coordinator.clear());
+        spoil(&|ticket| ticket.coordinator = b"{\"coordinator\":2}".to_vec());
+        spoil(&|ticket| ticket.coordinator.extend_from_slice(b" {}"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Starts an operation at an agent and follows it to its end, through broken streams and restarts of the agent.
+//!
+//! Starting is safe to repeat: the same key never does the work twice. When the caller is asked to stop, so is the operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coffer_engine::{Advice, CancelToken};
+use coffer_proto::agent::v1;
+use coffer_proto::agent::v1::{Operation, OperationState};
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+
+use super::backoff::Backoff;
+use super::board::{Board, log};
+use super::connect::{Agent, cancelled};
+use super::failure::AgentError;
+
+/// An operation stops within a second; an agent that does not answer is not waited for much longer.
+const STOP_MAX: Duration = Duration::from_secs(5);
+const STOP_POLL: Duration = Duration::from_millis(50);
+const STOP_LOOKS: u32 = 5;
+
+/// What to start. Holds secrets: it is never printed.
+#[derive(Clone)]
+pub(crate) enum Start {
+    Backup(v1::StartBackupRequest),
+    Restore(v1::StartRestoreRequest),
+    Verify(v1::StartVerifyRequest),
+}
+
+impl Start {
+    fn key(&self) -> &str {
+        match self {
+            Start::Backup(request) => &request.idempotency_key,
+            Start::Restore(request) => &request.idempotency_key,
+            Start::Verify(request) => &request.idempotency_key,
+        }
+    }
+
+    async fn send(&self, agent: &Agent) -> Result<Operation, AgentError> {
+        let mut client = agent.operations()?;
+        match self.clone() {
+            Start::Backup(request) => agent.answer(client.start_backup(request)).await,
+            Start::Restore(request) => agent.answer(client.start_restore(request)).await,
+            Start::Verify(request) => agent.answer(client.start_verify(request)).await,
+        }
+    }
+}
+
+/// The wish to stop: a signal, or that the work has become useless.
+#[derive(Clone)]
+pub(super) struct Stop {
+    signal: CancelToken,
+    useless: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Stops when a signal comes.
+    pub(super) fn new(signal: CancelToken) -> Stop {
+        Stop { signal, useless: Arc::default() }
+    }
+
+    /// Says that the work is useless.
+    pub(super) fn ask(&self) {
+        self.useless.store(true, Ordering::Release);
+    }
+
+    async fn wanted(&self) {
+        while !self.useless.load(Ordering::Acquire) {
+            // Looks at both in turn, so that either ends the wait.
+            if timeout(STOP_POLL, cancelled(&self.signal)).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// Follows one operation.
+pub(super) struct Follower {
+    pub(super) agent: Agent,
+    /// Number of its place on the board.
+    pub(super) part: usize,
+    pub(super) board: Arc<Board>,
+    pub(super) stop: Stop,
+    pub(super) patience: Duration,
+}
+
+impl Follower {
+    /// Starts the operation and returns it when it has ended. One that was asked to stop is returned as it was last seen.
+    pub(super) async fn run(&self, start: &Start) -> Result<Operation, AgentError> {
+        let work = async {
+            let operation = self.start(start).await?;
+            self.follow(operation.id).await
+        };
+        tokio::select! {
+            ended = work => ended,
+            () = self.stop.wanted() => self.cancel_by_key(start.key()).await,
+        }
+    }
+
+    /// Follows an operation that somebody started. It goes on when the caller stops watching.
+    pub(super) async fn watch(&self, id: String) -> Result<Operation, AgentError> {
+        tokio::select! {
+            ended = self.follow(id) => ended,
+            () = self.stop.wanted() => Err(self.agent.error("cancelled", Advice::Retry, "stopped watching; the operation goes on")),
+        }
+    }
+
+    async fn start(&self, start: &Start) -> Result<Operation, AgentError> {
+        let mut backoff = Backoff::new(self.patience);
+        loop {
+            match start.send(&self.agent).await {
+                Ok(operation) => return Ok(operation),
+                Err(error) => pause(&mut backoff, error).await?,
+            }
+        }
+    }
+
+    async fn follow(&self, id: String) -> Result<Operation, AgentError> {
+        let mut backoff = Backoff::new(self.patience);
+        let mut known = 0;
+        loop {
+            match self.events(&id, &mut known, &mut backoff).await {
+                Ok(operation) => return Ok(operation),
+                Err(error) => pause(&mut backoff, error).await?,
+            }
+        }
+    }
+
+    /// Reads events until the operation has ended or the stream breaks.
+    async fn events(
+        &self,
+        id: &str,
+        known: &mut u64,
+        backoff: &mut Backoff,
+    ) -> Result<Operation, AgentError> {
+        let node = &self.agent.node;
+        let mut client = self.agent.operations()?;
+        let request = v1::WatchOperationRequest { id: id.to_owned(), after: *known };
+        let mut events = self.agent.answer(client.watch(request)).await.map_err(|error| self.lost(error))?;
+        loop {
+            let event = events.message().await.map_err(|status| match status.code() {
+                Code::NotFound => self.lost(AgentError::from_status(node, &status)),
+                Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => {
+                    AgentError::from_status(node, &status)
+                }
+                // Whatever a broken stream is called: the operation goes on, and so does the watch.
+                _ => AgentError { again: true, ..AgentError::from_status(node, &status) },
+            })?;
+            let Some(event) = event else {
+                let error =
+                    self.agent.error("agent-unavailable", Advice::Retry, "it closed the stream of events");
+                return Err(AgentError { again: true, ..error });
+            };
+            backoff.reset();
+            let fresh: Vec<_> = event.log.into_iter().filter(|line| line.sequence > *known).collect();
+            log(node, &fresh);
+            *known = fresh.iter().map(|line| line.sequence).fold(*known, u64::max);
+            let Some(operation) = event.operation else { continue };
+            self.board.show(self.part, node, &operation);
+            if has_ended(&operation) {
+                return Ok(operation);
+            }
+        }
+    }
+
+    /// The agent does not know the operation any more: its journal is gone, and the work with it.
+    fn lost(&self, error: AgentError) -> AgentError {
+        if error.kind != "not-found" {
+            return error;
+        }
+        self.agent.error("operation-lost", Advice::Retry, format!("the operation is gone: {}", error.message))
+    }
+
+    /// Stops the operation with this key; it may have been on its way to the agent when the wish to stop came.
+    async fn cancel_by_key(&self, key: &str) -> Result<Operation, AgentError> {
+        let late = || {
+            Err(self.agent.error(
+                "cancelled",
+                Advice::Retry,
+                "it was asked to stop and has not said that it did",
+            ))
+        };
+        let stopped = timeout(STOP_MAX, async {
+            for _ in 0..STOP_LOOKS {
+                if let Some(id) = self.find(key).await? {
+                    let request = v1::CancelOperationRequest { id: id.clone() };
+                    self.agent.answer(self.agent.operations()?.cancel(request)).await?;
+                    return self.follow(id).await;
+                }
+                sleep(STOP_POLL).await;
+            }
+            Err(self.agent.error("cancelled", Advice::Retry, "stopped before it began"))
+        });
+        stopped.await.unwrap_or_else(|_| late())
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<String>, AgentError> {
+        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
+        let listed = self.agent.answer(self.agent.operations()?.list(request)).await?;
+        let found = listed.operations.into_iter().find(|operation| operation.idempotency_key == key);
+        Ok(found.map(|operation| operation.id))
+    }
+}
+
+/// Whether nothing more will happen to the operation.
+pub(super) fn has_ended(operation: &Operation) -> bool {
+    match operation.state() {
+        OperationState::Unspecified | OperationState::Queued | OperationState::Running => false,
+        OperationState::Succeeded
+        | OperationState::Failed
+        | OperationState::Cancelled
+        | OperationState::Interrupted => true,
+    }
+}
+
+/// Waits before the next call, or gives the error back that has no next call.
+async fn pause(backoff: &mut Backoff, error: AgentError) -> Result<(), AgentError> {
+    if !error.again {
+        return Err(error);
+    }
+    let Some(wait) = backoff.wait() else { return Err(error) };
+    tracing::warn!(
+        node = error.node,
+        error = error.message,
+        wait_ms = wait.as_millis(),
+        "agent is away, calling again"
+    );
+    sleep(wait).await;
+    Ok(())
+}

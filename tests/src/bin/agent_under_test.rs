@@ -1,0 +1,7 @@
+//! The program `coffer-agent` as these tests run it: the same call of the same library. Must stay equal to the program's own `main`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coffer_agent::run::run(std::env::args_os())
+}
