@@ -212,10 +212,10 @@ fn a_team_sees_and_runs_what_is_its_own() {
     let outcome = run(world.backup("default", &[format!("db={}", foreign.display())], &[]));
     assert!(matches!(outcome.status, Some(3 | 4)), "{}", outcome.story());
     let outcome = run(world.backup("bank", &own, &[]));
-    assert_eq!(outcome.json()["error"]["kind"], "denied", "{}", outcome.story());
+    assert_eq!(outcome.json()["error"]["kind"], "permission-denied", "{}", outcome.story());
     // The scraper calls nothing.
     let outcome = run(world.command("scraper", &["operations", "list"]));
-    assert_eq!(outcome.json()["error"]["kind"], "denied", "{}", outcome.story());
+    assert_eq!(outcome.json()["error"]["kind"], "permission-denied", "{}", outcome.story());
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn every_error_has_its_code_kind_and_advice() {
         (
             EngineError::Source {
                 volume: "v".into(),
-                source: ReadError::Short { path: path(), offset: 0, wanted_bytes: 2, got_bytes: 1 },
+                source: ReadError::Short { path: path(), offset: 0, len_bytes: 2, read_bytes: 1 },
             }
             .into(),
             Code::Unavailable,

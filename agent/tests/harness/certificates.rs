@@ -10,23 +10,23 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 
-pub const DOMAIN: &str = "lab.example";
+pub(crate) const DOMAIN: &str = "lab.example";
 
 /// A certificate with its key, PEM.
 #[derive(Clone)]
-pub struct Pair {
-    pub certificate: String,
-    pub key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Who signs.
-pub struct Authority {
-    pub certificate: String,
+pub(crate) struct Authority {
+    pub(crate) certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -37,24 +37,24 @@ impl Authority {
     }
 
     /// A certificate of the agent; `name` tells two of them apart.
-    pub fn server(&self, name: &str) -> Pair {
+    pub(crate) fn server(&self, name: &str) -> Pair {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), name.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(params)
     }
 
     /// A client's certificate with these URIs.
-    pub fn client(&self, uris: &[&str]) -> Pair {
+    pub(crate) fn client(&self, uris: &[&str]) -> Pair {
         self.sign(Self::client_params(uris))
     }
 
     /// The certificate of `spiffe://DOMAIN/coffer/<role>`.
-    pub fn role(&self, role: &str) -> Pair {
+    pub(crate) fn role(&self, role: &str) -> Pair {
         self.client(&[&format!("spiffe://{DOMAIN}/coffer/{role}")])
     }
 
     /// As `role`, but it has ended.
-    pub fn expired(&self, role: &str) -> Pair {
+    pub(crate) fn expired(&self, role: &str) -> Pair {
         let mut params = Self::client_params(&[&format!("spiffe://{DOMAIN}/coffer/{role}")]);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
@@ -76,13 +76,13 @@ impl Authority {
 }
 
 /// A mounted Secret.
-pub struct Mounted {
+pub(crate) struct Mounted {
     directory: PathBuf,
     version: u32,
 }
 
 impl Mounted {
-    pub fn new(directory: &Path, server: &Pair, client_ca: &str) -> Mounted {
+    pub(crate) fn new(directory: &Path, server: &Pair, client_ca: &str) -> Mounted {
         let mut mounted = Mounted { directory: directory.to_owned(), version: 0 };
         mounted.exchange(server, client_ca);
         for name in ["tls.crt", "tls.key", "ca.crt"] {
@@ -91,7 +91,7 @@ impl Mounted {
         mounted
     }
 
-    pub fn files(&self) -> TlsFiles {
+    pub(crate) fn files(&self) -> TlsFiles {
         TlsFiles {
             cert: self.directory.join("tls.crt"),
             key: self.directory.join("tls.key"),
@@ -101,7 +101,7 @@ impl Mounted {
     }
 
     /// Exchanges everything at once, as kubelet does.
-    pub fn exchange(&mut self, server: &Pair, client_ca: &str) {
+    pub(crate) fn exchange(&mut self, server: &Pair, client_ca: &str) {
         self.version += 1;
         let name = format!("..version-{}", self.version);
         let directory = self.directory.join(&name);

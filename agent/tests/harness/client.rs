@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::certificates::Pair;
 
 /// Settings of a client that trusts `server_ca` and shows `own`, if it has any.
-pub fn tls(server_ca: &str, own: Option<&Pair>, alpn: &[u8]) -> Arc<ClientConfig> {
+pub(crate) fn tls(server_ca: &str, own: Option<&Pair>, alpn: &[u8]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server_ca.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -39,13 +39,13 @@ pub fn tls(server_ca: &str, own: Option<&Pair>, alpn: &[u8]) -> Arc<ClientConfig
 }
 
 /// Shakes hands as far as the client sees it.
-pub async fn shake_hands(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake_hands(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
 /// A channel over TLS.
-pub async fn channel(
+pub(crate) async fn channel(
     address: SocketAddr,
     config: Arc<ClientConfig>,
 ) -> Result<Channel, tonic::transport::Error> {
@@ -57,12 +57,12 @@ pub async fn channel(
 }
 
 /// A channel without certificates.
-pub async fn plain_channel(address: SocketAddr) -> Channel {
+pub(crate) async fn plain_channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
 /// A channel over a Unix socket.
-pub async fn unix_channel(path: PathBuf) -> Channel {
+pub(crate) async fn unix_channel(path: PathBuf) -> Channel {
     let connect = move |_| {
         let path = path.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
@@ -71,7 +71,7 @@ pub async fn unix_channel(path: PathBuf) -> Channel {
 }
 
 /// The whole answer to one HTTP/1.1 request, head included.
-pub async fn http(
+pub(crate) async fn http(
     mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
     method: &str,
     path: &str,

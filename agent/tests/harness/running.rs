@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 
 /// Operations that do nothing but remember what was asked of them.
 #[derive(Default)]
-pub struct FakeOperations {
-    pub draining: AtomicBool,
-    pub grace_seconds: AtomicU64,
+pub(crate) struct FakeOperations {
+    pub(crate) draining: AtomicBool,
+    pub(crate) grace_seconds: AtomicU64,
 }
 
 #[tonic::async_trait]
@@ -41,22 +41,22 @@ impl NodeOperations for FakeOperations {
 }
 
 /// An agent that serves until it is stopped or dropped.
-pub struct Running {
-    pub grpc: Option<SocketAddr>,
-    pub scrapes: Option<SocketAddr>,
-    pub metrics: Metrics,
-    pub operations: Arc<FakeOperations>,
+pub(crate) struct Running {
+    pub(crate) grpc: Option<SocketAddr>,
+    pub(crate) scrapes: Option<SocketAddr>,
+    pub(crate) metrics: Metrics,
+    pub(crate) operations: Arc<FakeOperations>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
 
 /// Settings of an agent in `cluster = "lab"`, with `more`.
-pub fn settings(more: &str) -> Config {
+pub(crate) fn settings(more: &str) -> Config {
     Config::parse(&format!("cluster = 'lab'\nrepositories = ['s3://']\n{more}"), "node-1").unwrap()
 }
 
 impl Running {
-    pub async fn start(config: &Config) -> Running {
+    pub(crate) async fn start(config: &Config) -> Running {
         let (metrics, operations) = (Metrics::new("0.0.0-test"), Arc::new(FakeOperations::default()));
         let facts = NodeFacts {
             version: "0.0.0-test".into(),
@@ -87,7 +87,7 @@ impl Running {
     }
 
     /// Stops it and waits for its end.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.stop);
         self.served.await.unwrap();
     }

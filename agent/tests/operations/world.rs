@@ -147,6 +147,7 @@ impl World {
 pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let (clock, entropy) = system();
     let ports = Ports {
+        at_thread_start: Arc::new(|| {}),
         budget: Arc::new(SmallPacks(NodeResources::within(agents.memory_bytes, 2).unwrap())),
         volumes: Arc::new(RootedVolumes::new([directory.join("volumes")])),
         stores: agents.stores,

@@ -48,7 +48,7 @@ pub(super) fn back_up(request: &v1::StartBackupRequest) -> v1::BackupResult {
     let opener = SourceOpener::new(EngineWish::Pread, &resources.arena).unwrap();
     let open = |volume: &v1::BackupVolume| VolumeSource {
         name: volume.name.parse().unwrap(),
-        source: opener.open(volume.source.as_ref()).map_err(|error| EngineError::Usage(error.to_string())),
+        source: opener.open(&volume.source).map_err(|error| EngineError::Usage(error.to_string())),
     };
     let volumes: Vec<VolumeSource> = request.volumes.iter().map(open).collect();
     let done = back_up_volumes(
