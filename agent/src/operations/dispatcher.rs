@@ -51,9 +51,10 @@ impl Dispatcher {
             self.join_ended();
             wait = self.next_look();
         }
+        let all_ended = self.shared.is_idle();
         for thread in self.running.drain(..) {
-            // What hangs in the kernel would hold up the end of the process; whatever ends by itself is joined.
-            if thread.is_finished() {
+            // Whoever has told its end is gone in a moment, and lets go of the journal then. What hangs in the kernel is left behind.
+            if all_ended || thread.is_finished() {
                 let _panicked = thread.join();
             }
         }

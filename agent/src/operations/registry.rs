@@ -219,6 +219,11 @@ impl Shared {
         }
     }
 
+    /// Whether nothing waits or runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().entries.values().all(|entry| entry.live.is_none())
+    }
+
     /// Waits until nothing runs or waits, or the time is over.
     pub(super) fn wait_idle(&self, until: Instant) {
         let mut inner = self.lock();

@@ -87,7 +87,8 @@ impl Default for Agents {
 pub(crate) struct Agent {
     pub(crate) operations: Operations,
     pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    stop: oneshot::Sender<()>,
+    server: tokio::task::JoinHandle<()>,
 }
 
 impl World {
@@ -156,6 +157,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
         meter: Arc::new(NoMeter),
         clock,
         entropy,
+        at_thread_start: Arc::new(|| {}),
     };
     let settings = Settings {
         state_dir: directory.join("state"),
@@ -175,11 +177,11 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     let server = tonic::transport::Server::builder()
         .add_service(InterceptedService::new(OperationsServer::new(service), identify));
-    tokio::spawn(async move {
+    let server = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
         server.serve_with_incoming_shutdown(incoming, stopped).await.unwrap();
     });
-    Agent { operations, address, stop: Some(stop) }
+    Agent { operations, address, stop, server }
 }
 
 /// Stands for the edge.
@@ -204,11 +206,13 @@ impl Agent {
         client(self.address, who).await
     }
 
-    /// Ends the server and the operations, as a process that ends in good order.
-    pub(crate) async fn end(mut self) {
-        drop(self.stop.take());
-        let operations = self.operations.clone();
-        tokio::task::spawn_blocking(move || operations.drain(Duration::ZERO)).await.unwrap();
+    /// Ends the server and the operations, as a process that ends in good order. Nothing of it is left when this returns.
+    pub(crate) async fn end(self) {
+        let Agent { operations, stop, server, .. } = self;
+        stop.send(()).expect("the server still serves");
+        let drain = move || drop(operations.drain(Duration::ZERO));
+        tokio::task::spawn_blocking(drain).await.unwrap();
+        tokio::time::timeout(PATIENCE, server).await.expect("the server ends").unwrap();
     }
 }
 

@@ -92,7 +92,10 @@ fn state(number: i32) -> Result<Option<OperationState>, RequestError> {
         Ok(v1::OperationState::Cancelled) => OperationState::Cancelled,
         Ok(v1::OperationState::Interrupted) => OperationState::Interrupted,
         Err(_) => {
-            return Err(RequestError::new("state", format!("is {number}, which is no state of an operation")));
+            return Err(RequestError::new(
+                "state",
+                format!("is {number}, which is no state of an operation"),
+            ));
         }
     }))
 }

@@ -253,10 +253,12 @@ impl VolumeRun<'_> {
                 enter_taken(&mut map, context.resume, Some(leaf.next_block))?;
             }
             map.packs(take_closed())?;
+            // The last block may be a short one.
+            let done = u64::from(leaf.next_block) * u64::from(self.block_size.bytes());
             reported.tell(
                 self.progress,
                 Reported {
-                    done: u64::from(leaf.next_block) * u64::from(self.block_size.bytes()),
+                    done: done.min(self.source.size_bytes()),
                     stored: packs.group.bytes(),
                     resumed: context.resume.bytes(),
                 },
