@@ -94,7 +94,8 @@ impl Agents {
 impl Agent {
     /// The connection, or why there is none.
     fn link(&self) -> Result<Channel, AgentError> {
-        self.link.clone()
+        // An agent that was away from the start is not waited for.
+        self.link.clone().map_err(|error| AgentError { again: false, ..error })
     }
 
     pub(crate) fn operations(&self) -> Result<OperationsClient<Channel>, AgentError> {
