@@ -151,7 +151,7 @@ fn a_volume_is_protected_on_s3_through_an_agent_that_is_killed_in_the_middle() {
     let source = device.as_ref().map_or(backing.clone(), |device| device.path().to_path_buf());
     let volume = format!("volume={}", source.display());
 
-    let slow = world.backup("controller", &[volume.clone()], &["--idempotency-key", "monday"]);
+    let slow = world.backup("controller", std::slice::from_ref(&volume), &["--idempotency-key", "monday"]);
     let client = std::thread::spawn(move || run(slow));
     world.until("looks at blocks", |operation| {
         operation["state"] == "running" && operation["progress"]["done_bytes"].as_u64() > Some(0)
@@ -229,7 +229,7 @@ fn what_no_rule_allows_is_refused() {
         let outcome = run(world.backup("controller", &[format!("db={}", path.display())], &[]));
         assert_ne!(outcome.status, Some(0), "{}", outcome.story());
     }
-    assert_eq!(world.repository.point_ids(), [String::new(); 0]);
+    assert_eq!(world.repository.point_ids(), Vec::<String>::new());
 }
 
 #[test]

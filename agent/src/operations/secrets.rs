@@ -89,11 +89,11 @@ fn read_text(path: &Path) -> Result<SecretText, String> {
 /// Lines `name = value` or `name: value`.
 fn parse(text: &SecretText) -> Result<S3Keys, String> {
     let find = |wanted: &str| {
-        let values = text.expose().lines().filter_map(|line| {
+        let mut values = text.expose().lines().filter_map(|line| {
             let (name, value) = line.split_once(['=', ':'])?;
             (name.trim() == wanted).then(|| SecretText::new(value.trim().to_owned()))
         });
-        values.last()
+        values.next_back()
     };
     let keys = S3Keys {
         access_key_id: find("access_key_id").ok_or("it has no line access_key_id = …")?,

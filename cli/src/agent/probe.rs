@@ -30,10 +30,8 @@ pub(super) fn refusal(
     let mut socket = TcpStream::connect_timeout(&place, CONNECT_MAX).ok()?;
     socket.set_read_timeout(Some(ANSWER_MAX)).ok()?;
     socket.set_write_timeout(Some(ANSWER_MAX)).ok()?;
-    match Stream::new(&mut connection, &mut socket).read(&mut [0]) {
-        Ok(_) => None,
-        Err(error) => tls(&error),
-    }
+    // What it says does not matter, only whether it may be read.
+    Stream::new(&mut connection, &mut socket).read_exact(&mut [0]).err().as_ref().and_then(tls)
 }
 
 fn tls(error: &io::Error) -> Option<rustls::Error> {

@@ -46,9 +46,12 @@ pub(crate) struct FramePlace {
 /// Most trailer pages that one request brings: with the page that is wanted come those behind it, which are wanted next.
 const PAGES_AT_ONCE_MAX: usize = 8;
 
+/// What one trailer page says.
+type Entries = Arc<Vec<TrailerEntry>>;
+
 /// Trailer pages, shared by all readers of one map.
 pub(crate) struct Trailers {
-    cache: Cache<(u16, u32, u32), Arc<Vec<TrailerEntry>>, TrailerWeight>,
+    cache: Cache<(u16, u32, u32), Entries, TrailerWeight>,
     /// Whole pages that fit.
     pages: usize,
 }
@@ -56,8 +59,8 @@ pub(crate) struct Trailers {
 #[derive(Clone)]
 struct TrailerWeight;
 
-impl Weighter<(u16, u32, u32), Arc<Vec<TrailerEntry>>> for TrailerWeight {
-    fn weight(&self, _key: &(u16, u32, u32), page: &Arc<Vec<TrailerEntry>>) -> u64 {
+impl Weighter<(u16, u32, u32), Entries> for TrailerWeight {
+    fn weight(&self, _key: &(u16, u32, u32), page: &Entries) -> u64 {
         (page.len() * size_of::<TrailerEntry>()) as u64 + 64
     }
 }
@@ -81,8 +84,8 @@ impl Trailers {
         lineage: u16,
         pack: u32,
         page: u32,
-        read: impl FnOnce() -> Result<Arc<Vec<TrailerEntry>>, EngineError>,
-    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+        read: impl FnOnce() -> Result<Entries, EngineError>,
+    ) -> Result<Entries, EngineError> {
         self.cache.get_or_insert_with(&(lineage, pack, page), read)
     }
 }
@@ -135,7 +138,7 @@ impl VolumeMap {
         let usable = !self.damaged.contains(&(point, run.pack));
         let info = self.pack(run.lineage, run.pack)?;
         let mut offset = run.offset;
-        let mut page: Option<(u32, Arc<Vec<TrailerEntry>>)> = None;
+        let mut page: Option<(u32, Entries)> = None;
         for step in 0..run.count {
             let (block, ordinal) = (run.first + step, run.ordinal + step);
             if block as usize >= first as usize + states.len() {
@@ -171,7 +174,7 @@ impl VolumeMap {
         pack: u32,
         info: &PackInfo,
         page: u32,
-    ) -> Result<Arc<Vec<TrailerEntry>>, EngineError> {
+    ) -> Result<Entries, EngineError> {
         trailers.page(lineage, pack, page, || {
             let count = trailers.pages_at_once(self.lineage().len());
             let (wanted, ahead) = self.looks.twice(|| {
@@ -204,7 +207,7 @@ impl VolumeMap {
         info: &PackInfo,
         first: u32,
         count: u32,
-    ) -> Result<Vec<Result<Arc<Vec<TrailerEntry>>, EngineError>>, EngineError> {
+    ) -> Result<Vec<Result<Entries, EngineError>>, EngineError> {
         self.cancel.check()?;
         let key = self.pack_key(lineage, pack)?;
         let cipher = self.trailer_cipher(lineage, pack)?;
