@@ -54,8 +54,9 @@ impl Inner {
     /// What cannot be had, and which setting is about it.
     pub fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<Inner> {
         let threads = threads(config);
-        let resources = NodeResources::within(config.memory.0, usize::try_from(threads).unwrap_or(usize::MAX))
-            .context("share out `memory`")?;
+        let resources =
+            NodeResources::within(config.memory.0, usize::try_from(threads).unwrap_or(usize::MAX))
+                .context("share out `memory`")?;
         let limiters = Limiters::default();
         limiters.set(config.limits);
         let volumes = Arc::new(volumes(config)?);
@@ -111,7 +112,8 @@ fn volumes(config: &Config) -> anyhow::Result<NodeVolumes> {
     let kubelet = config.kubelet_dir.strip_prefix("/").unwrap_or(&config.kubelet_dir);
     roots.kubelet = config.host_root.join(kubelet);
     roots.kubelet_on_node.clone_from(&config.kubelet_dir);
-    let images = |path: &std::path::PathBuf| DirectoryRoot { path: path.clone(), holds: DirectoryUse::Images };
+    let images =
+        |path: &std::path::PathBuf| DirectoryRoot { path: path.clone(), holds: DirectoryUse::Images };
     roots.directories = config.roots.iter().map(images).collect();
     let mut policy = Policy::new();
     for root in &config.roots {
@@ -234,7 +236,10 @@ impl NodeOperations for NodeSide {
         let drained = tokio::task::spawn_blocking(move || operations.drain(grace)).await;
         drained.map_or_else(
             |_| Drained::default(),
-            |drained| Drained { finished: number(drained.finished), interrupted: number(drained.interrupted) },
+            |drained| Drained {
+                finished: number(drained.finished),
+                interrupted: number(drained.interrupted),
+            },
         )
     }
 }

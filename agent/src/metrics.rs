@@ -168,7 +168,13 @@ impl Shared {
         };
         let [read, changed, uploaded, restored, resumed] = Amount::ALL;
         let shared = Shared {
-            amounts: [amount(read)?, amount(changed)?, amount(uploaded)?, amount(restored)?, amount(resumed)?],
+            amounts: [
+                amount(read)?,
+                amount(changed)?,
+                amount(uploaded)?,
+                amount(restored)?,
+                amount(resumed)?,
+            ],
             requests: counters("requests_total", "Calls that ended, by gRPC status code.", &["rpc", "code"])?,
             request_seconds: seconds(
                 "request_duration_seconds",

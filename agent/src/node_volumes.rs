@@ -92,7 +92,10 @@ impl NodeVolumes {
 /// Whether a path means the volume: its own or one of its device's names.
 fn has_path(volume: &Volume, path: &Path) -> bool {
     let names = volume.device.iter().filter(|_| volume.kind == coffer_volume::VolumeKind::Device);
-    volume.path == path || names.flat_map(|device| std::iter::once(&device.path).chain(&device.stable_names)).any(|name| name == path)
+    volume.path == path
+        || names
+            .flat_map(|device| std::iter::once(&device.path).chain(&device.stable_names))
+            .any(|name| name == path)
 }
 
 fn number_of(volume: &Volume) -> Option<DeviceNumber> {
@@ -180,7 +183,14 @@ impl VolumeAccess for NodeVolumes {
             }
         };
         let (volume, size_bytes) = (target.name.to_string(), target.size_bytes);
-        Ok(Box::new(Prepared { gate: Arc::clone(&self.gate), path: place.path, what, volume, size_bytes, held }))
+        Ok(Box::new(Prepared {
+            gate: Arc::clone(&self.gate),
+            path: place.path,
+            what,
+            volume,
+            size_bytes,
+            held,
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gRPC services, each a thin layer over what does the work.
 
 mod message;
-pub mod operations;
 pub mod node;
+pub mod operations;
 pub mod volumes;

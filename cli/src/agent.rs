@@ -3,7 +3,7 @@
 //! # Map
 //! - `address`, `options`, `given`: from words to where agents are and what may be asked of them.
 //! - `split`, `rounds`, `ticket`, `parts`, `backoff`: decisions. Pure.
-//! - `connect`, `watch`, `failure`, `board`: connections, operations followed to their end, errors, progress.
+//! - `door`, `probe`, `connect`, `watch`, `failure`, `board`: connections, operations followed to their end, errors, progress.
 //! - `access`: secrets that travel.
 //! - `backup`, `job`: what verbs call.
 
@@ -13,11 +13,13 @@ mod backoff;
 mod backup;
 mod board;
 mod connect;
+mod door;
 mod failure;
 mod given;
 mod job;
 mod options;
 mod parts;
+mod probe;
 mod rounds;
 mod split;
 mod ticket;

@@ -82,7 +82,7 @@ fn a_restore_sends_the_point_the_targets_and_the_recovery_key() {
         let volume = &request.volumes[0];
         assert_eq!((volume.name.as_str(), volume.target.as_str()), ("vdb", "/dev/vdb"));
         assert_eq!(volume.mode(), RestoreMode::Overwrite);
-        assert!(request.repository.as_ref().unwrap().key.contains("x25519_private"));
+        assert!(request.repository.as_ref().unwrap().key.contains("coffer recovery key 1"));
     });
     for (option, mode) in [("--in-place", RestoreMode::InPlace), ("--quiet", RestoreMode::New)] {
         sandbox.run(&[&words[..], &["--to", "/srv/out", option]].concat()).ends(0);

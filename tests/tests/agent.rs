@@ -153,8 +153,8 @@ fn a_volume_is_protected_on_s3_through_an_agent_that_is_killed_in_the_middle() {
 
     let slow = world.backup("controller", &[volume.clone()], &["--idempotency-key", "monday"]);
     let client = std::thread::spawn(move || run(slow));
-    world.until("moves bytes", |operation| {
-        operation["state"] == "running" && operation["progress"]["moved_bytes"].as_u64() > Some(0)
+    world.until("looks at blocks", |operation| {
+        operation["state"] == "running" && operation["progress"]["done_bytes"].as_u64() > Some(0)
     });
     world.node.kill();
     world.node.change_settings(limits, "");

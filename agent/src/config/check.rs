@@ -1,9 +1,10 @@
 //! What the types of the settings cannot say. Pure; nothing here looks at files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use coffer_engine::MEMORY_BYTES_MIN;
+use coffer_format::Label;
 
 use super::{Config, ConfigError, ListenAddress, Size, TlsFiles};
 
@@ -136,7 +137,7 @@ impl Config {
                     "it does not lie below one of `roots`: add it there, too",
                 ));
             }
-            let overlap = |(other, path): &(_, &std::path::PathBuf)| {
+            let overlap = |(other, path): &(&Label, &PathBuf)| {
                 *other != name && (root.starts_with(path) || path.starts_with(root))
             };
             if let Some((other, _)) = all().find(overlap) {

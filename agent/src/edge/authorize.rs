@@ -89,14 +89,16 @@ where
                 let status = refusal.status();
                 self.edge.metrics.refused(refusal.reason());
                 let peer = peer.as_ref().map_or("unknown", |peer| peer.address());
-                info!(parent: &span, peer, reason = status.message(), "call refused");
+                span.in_scope(|| info!(peer, reason = status.message(), "call refused"));
                 observation.end(status.code());
                 Box::pin(async move { Ok(status.into_http()) })
             }
             Ok(identity) => {
                 span.record("caller", field::display(&identity));
                 request.extensions_mut().insert(identity);
-                trace.map(|trace| request.extensions_mut().insert(trace));
+                if let Some(trace) = trace {
+                    request.extensions_mut().insert(trace);
+                }
                 // The service that said it is ready is the one to call; the clone takes its place.
                 let clone = self.inner.clone();
                 let mut ready = std::mem::replace(&mut self.inner, clone);

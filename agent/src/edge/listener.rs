@@ -47,7 +47,7 @@ struct Door {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 enum Accepted {
@@ -67,9 +67,9 @@ impl Listener {
     ) -> Result<Listener, EdgeError> {
         let (socket, certificates) = match address {
             ListenAddress::Unix(path) => {
-                let (listener, file) = unix_socket::bind(path)?;
+                let (listener, _file) = unix_socket::bind(path)?;
                 warn!(%address, "listening without certificates: whoever can open this socket may do everything");
-                (Socket::Unix(listener, file), None)
+                (Socket::Unix { listener, _file }, None)
             }
             ListenAddress::Tcp(wanted) => {
                 if certificates.is_none() && !wanted.ip().is_loopback() {
@@ -105,7 +105,7 @@ impl Listener {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(_, address) => Some(*address),
-            Socket::Unix(..) => None,
+            Socket::Unix { .. } => None,
         }
     }
 
@@ -149,7 +149,9 @@ impl Socket {
             Socket::Tcp(listener, _) => {
                 listener.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer))
             }
-            Socket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+            Socket::Unix { listener, .. } => {
+                listener.accept().await.map(|(stream, _)| Accepted::Unix(stream))
+            }
         }
     }
 }

@@ -30,7 +30,9 @@ impl Amount {
             }
             Amount::Uploaded => ("uploaded_bytes_total", "Bytes sent to object stores."),
             Amount::Restored => ("restored_bytes_total", "Bytes written to restore targets."),
-            Amount::Resumed => ("resumed_bytes_total", "Stored bytes of unfinished runs that were taken over."),
+            Amount::Resumed => {
+                ("resumed_bytes_total", "Stored bytes of unfinished runs that were taken over.")
+            }
         }
     }
 }

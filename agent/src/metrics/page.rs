@@ -46,7 +46,7 @@ async fn serve_one(connection: Connection, metrics: Metrics) {
     let peer = Arc::clone(connection.peer());
     let service = service_fn(|request: Request<_>| {
         let answer = answer(request.method(), request.uri().path(), &peer, &metrics, SystemTime::now());
-        async { Ok::<_, Infallible>(answer) }
+        async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -69,9 +69,13 @@ impl Volumes for VolumesService {
         if id.is_empty() {
             return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
         }
-        let is_it = |volume: &Volume| volume.id.as_str() == id || volume.aliases.iter().any(|alias| alias.as_str() == id);
+        let is_it = |volume: &Volume| {
+            volume.id.as_str() == id || volume.aliases.iter().any(|alias| alias.as_str() == id)
+        };
         let found = found.into_iter().find(|owned| is_it(&owned.volume));
-        let missing = || AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"));
+        let missing = || {
+            AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"))
+        };
         Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or_else(missing)?)) }))
     }
 }
@@ -85,10 +89,18 @@ fn page_size(wish: u32) -> Result<usize, AgentError> {
 }
 
 fn fits(volume: &Volume, wish: &wire::ListVolumesRequest, kind: wire::VolumeKind) -> bool {
-    let in_namespace =
-        || volume.claims.iter().any(|claim| claim.pod.as_ref().is_some_and(|pod| pod.namespace == wish.namespace));
-    let is_claimed =
-        || volume.claims.iter().any(|claim| claim.persistent_volume.as_deref() == Some(wish.persistent_volume.as_str()));
+    let in_namespace = || {
+        volume
+            .claims
+            .iter()
+            .any(|claim| claim.pod.as_ref().is_some_and(|pod| pod.namespace == wish.namespace))
+    };
+    let is_claimed = || {
+        volume
+            .claims
+            .iter()
+            .any(|claim| claim.persistent_volume.as_deref() == Some(wish.persistent_volume.as_str()))
+    };
     (wish.namespace.is_empty() || in_namespace())
         && (wish.persistent_volume.is_empty() || is_claimed())
         && (kind == wire::VolumeKind::Unspecified || kind == kind_of(volume))
@@ -115,7 +127,11 @@ fn to_wire(owned: OwnedVolume) -> wire::Volume {
         id: volume.id.to_string(),
         kind: kind_of(&volume).into(),
         path: volume.path.display().to_string(),
-        names: whole.iter().flat_map(|device| &device.stable_names).map(|name| name.display().to_string()).collect(),
+        names: whole
+            .iter()
+            .flat_map(|device| &device.stable_names)
+            .map(|name| name.display().to_string())
+            .collect(),
         size_bytes: volume.size_bytes.unwrap_or_default(),
         logical_block_bytes: whole.and_then(|device| device.logical_block_bytes).unwrap_or_default(),
         physical_block_bytes: whole.and_then(|device| device.physical_block_bytes).unwrap_or_default(),

@@ -39,7 +39,10 @@ pub(crate) fn tls(server_ca: &str, own: Option<&Pair>, alpn: &[u8]) -> Arc<Clien
 }
 
 /// Shakes hands as far as the client sees it.
-pub(crate) async fn shake_hands(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake_hands(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }

@@ -157,7 +157,6 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
         meter: Arc::new(NoMeter),
         clock,
         entropy,
-        at_thread_start: Arc::new(|| {}),
     };
     let settings = Settings {
         state_dir: directory.join("state"),
@@ -210,7 +209,9 @@ impl Agent {
     pub(crate) async fn end(self) {
         let Agent { operations, stop, server, .. } = self;
         stop.send(()).expect("the server still serves");
-        let drain = move || drop(operations.drain(Duration::ZERO));
+        let drain = move || {
+            operations.drain(Duration::ZERO);
+        };
         tokio::task::spawn_blocking(drain).await.unwrap();
         tokio::time::timeout(PATIENCE, server).await.expect("the server ends").unwrap();
     }

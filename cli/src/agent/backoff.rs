@@ -19,6 +19,11 @@ impl Backoff {
         Backoff { patience, away: Duration::ZERO, next: FIRST }
     }
 
+    /// How long an agent may be away.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// The agent answered.
     pub(super) fn reset(&mut self) {
         *self = Backoff::new(self.patience);

@@ -188,20 +188,11 @@ impl Coordinator<'_> {
 
     fn find(&self, part: &Part, key: &str) -> Result<Option<Operation>, CliError> {
         let Some(agent) = self.agents.all.get(part.agent) else { return Ok(None) };
-        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
-        let listed = self.agents.wait(async {
-            let mut client = agent.operations()?;
-            agent.answer(client.list(request)).await
-        })?;
-        let listed = match listed {
-            Ok(listed) => listed,
+        Ok(self.agents.wait(agent.by_key(key))?.unwrap_or_else(|error| {
             // It fails again when its part begins, and then only its part.
-            Err(error) => {
-                tracing::warn!(node = agent.node, %error, "agent cannot be asked about the key");
-                return Ok(None);
-            }
-        };
-        Ok(listed.operations.into_iter().find(|operation| operation.idempotency_key == key))
+            tracing::warn!(node = agent.node, %error, "agent cannot be asked about the key");
+            None
+        }))
     }
 
     fn standing(&self, operation: &Operation) -> Result<Found<Box<OpenPoint>>, CliError> {

@@ -1,5 +1,6 @@
 //! Progress of operations at several agents as one.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coffer_proto::agent::v1::{LogLine, Operation, OperationProgress, OperationState};
@@ -11,12 +12,14 @@ use crate::progress::{Gauge, Standing};
 pub(super) struct Board {
     gauge: Gauge,
     parts: Mutex<Vec<OperationProgress>>,
+    /// Newest log line that was passed on, by part and operation. An operation that is started again keeps its numbers.
+    lines: Mutex<BTreeMap<(usize, String), u64>>,
 }
 
 impl Board {
     /// A board for this many operations.
     pub(super) fn new(gauge: Gauge, count: usize) -> Board {
-        Board { gauge, parts: Mutex::new(vec![OperationProgress::default(); count]) }
+        Board { gauge, parts: Mutex::new(vec![OperationProgress::default(); count]), lines: Mutex::default() }
     }
 
     /// Shows where operation number `part` stands now.
@@ -35,8 +38,26 @@ impl Board {
         });
     }
 
+    /// Up to which log line everything was passed on.
+    pub(super) fn known(&self, part: usize, id: &str) -> u64 {
+        self.lines().get(&(part, id.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Passes an agent's log lines on, each once.
+    pub(super) fn log(&self, part: usize, node: &str, id: &str, lines: &[LogLine]) {
+        let known = self.known(part, id);
+        let fresh = || lines.iter().filter(|line| line.sequence > known);
+        fresh().for_each(|line| pass_on(node, line));
+        let newest = fresh().map(|line| line.sequence).fold(known, u64::max);
+        self.lines().insert((part, id.to_owned()), newest);
+    }
+
     fn parts(&self) -> MutexGuard<'_, Vec<OperationProgress>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<(usize, String), u64>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,14 +71,11 @@ fn doing(node: &str, operation: &Operation) -> String {
     }
 }
 
-/// Passes an agent's log lines on.
-pub(super) fn log(node: &str, lines: &[LogLine]) {
-    for line in lines {
-        let text = plain(&line.text);
-        match line.level.as_str() {
-            "error" => tracing::error!(node, text, "agent"),
-            "warn" => tracing::warn!(node, text, "agent"),
-            _ => tracing::info!(node, text, "agent"),
-        }
+fn pass_on(node: &str, line: &LogLine) {
+    let text = plain(&line.text);
+    match line.level.as_str() {
+        "error" => tracing::error!(node, text, "agent"),
+        "warn" => tracing::warn!(node, text, "agent"),
+        _ => tracing::info!(node, text, "agent"),
     }
 }

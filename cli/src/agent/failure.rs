@@ -58,6 +58,11 @@ impl AgentError {
         failed
     }
 
+    /// The agent ended a connection with this; `None` where it is not about certificates.
+    pub(super) fn from_tls(node: &str, error: &rustls::Error) -> Option<AgentError> {
+        certificate(node, error)
+    }
+
     /// An operation ended badly.
     pub(crate) fn from_operation(node: &str, error: Option<&OperationError>) -> AgentError {
         let Some(error) = error else {
@@ -85,9 +90,7 @@ impl AgentError {
             "agent-certificate" => {
                 Some("check --agent-ca, --agent-cert, --agent-key and --agent-server-name")
             }
-            "permission-denied" | "unauthenticated" => {
-                Some("check whose certificate --agent-cert is, and what it may do")
-            }
+            "unauthenticated" => Some("check whose certificate --agent-cert is, and what it may do"),
             "unimplemented" => Some("the agent is of another version, bring it up to date"),
             "interrupted" | "operation-lost" => Some("run the command again with the same --idempotency-key"),
             _ => None,

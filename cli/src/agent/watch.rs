@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tonic::Code;
 
 use super::backoff::Backoff;
-use super::board::{Board, log};
+use super::board::Board;
 use super::connect::{Agent, cancelled};
 use super::failure::AgentError;
 
@@ -120,9 +120,8 @@ impl Follower {
 
     async fn follow(&self, id: String) -> Result<Operation, AgentError> {
         let mut backoff = Backoff::new(self.patience);
-        let mut known = 0;
         loop {
-            match self.events(&id, &mut known, &mut backoff).await {
+            match self.events(&id, &mut backoff).await {
                 Ok(operation) => return Ok(operation),
                 Err(error) => pause(&mut backoff, error).await?,
             }
@@ -130,15 +129,10 @@ impl Follower {
     }
 
     /// Reads events until the operation has ended or the stream breaks.
-    async fn events(
-        &self,
-        id: &str,
-        known: &mut u64,
-        backoff: &mut Backoff,
-    ) -> Result<Operation, AgentError> {
+    async fn events(&self, id: &str, backoff: &mut Backoff) -> Result<Operation, AgentError> {
         let node = &self.agent.node;
         let mut client = self.agent.operations()?;
-        let request = v1::WatchOperationRequest { id: id.to_owned(), after: *known };
+        let request = v1::WatchOperationRequest { id: id.to_owned(), after: self.board.known(self.part, id) };
         let mut events = self.agent.answer(client.watch(request)).await.map_err(|error| self.lost(error))?;
         loop {
             let event = events.message().await.map_err(|status| match status.code() {
@@ -155,9 +149,7 @@ impl Follower {
                 return Err(AgentError { again: true, ..error });
             };
             backoff.reset();
-            let fresh: Vec<_> = event.log.into_iter().filter(|line| line.sequence > *known).collect();
-            log(node, &fresh);
-            *known = fresh.iter().map(|line| line.sequence).fold(*known, u64::max);
+            self.board.log(self.part, node, id, &event.log);
             let Some(operation) = event.operation else { continue };
             self.board.show(self.part, node, &operation);
             if has_ended(&operation) {
@@ -185,23 +177,16 @@ impl Follower {
         };
         let stopped = timeout(STOP_MAX, async {
             for _ in 0..STOP_LOOKS {
-                if let Some(id) = self.find(key).await? {
-                    let request = v1::CancelOperationRequest { id: id.clone() };
+                if let Some(found) = self.agent.by_key(key).await? {
+                    let request = v1::CancelOperationRequest { id: found.id.clone() };
                     self.agent.answer(self.agent.operations()?.cancel(request)).await?;
-                    return self.follow(id).await;
+                    return self.follow(found.id).await;
                 }
                 sleep(STOP_POLL).await;
             }
             Err(self.agent.error("cancelled", Advice::Retry, "stopped before it began"))
         });
         stopped.await.unwrap_or_else(|_| late())
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<String>, AgentError> {
-        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
-        let listed = self.agent.answer(self.agent.operations()?.list(request)).await?;
-        let found = listed.operations.into_iter().find(|operation| operation.idempotency_key == key);
-        Ok(found.map(|operation| operation.id))
     }
 }
 
@@ -216,12 +201,18 @@ pub(super) fn has_ended(operation: &Operation) -> bool {
     }
 }
 
+/// The agent was away for longer than the caller's patience.
+fn gone(backoff: &Backoff, error: AgentError) -> AgentError {
+    let message = format!("away for {} s and given up: {}", backoff.patience().as_secs(), error.message);
+    AgentError { message, ..error }
+}
+
 /// Waits before the next call, or gives the error back that has no next call.
 async fn pause(backoff: &mut Backoff, error: AgentError) -> Result<(), AgentError> {
     if !error.again {
         return Err(error);
     }
-    let Some(wait) = backoff.wait() else { return Err(error) };
+    let Some(wait) = backoff.wait() else { return Err(gone(backoff, error)) };
     tracing::warn!(
         node = error.node,
         error = error.message,

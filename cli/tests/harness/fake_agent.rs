@@ -370,7 +370,14 @@ impl Operations for Service {
             .operations
             .iter()
             .filter(|(key, _)| request.idempotency_key.is_empty() || **key == request.idempotency_key);
-        let operations = all.map(|(_, operation)| operation.borrow().clone()).collect();
+        // As the real one: results, and what a coordinator left, are told one at a time.
+        let short = |(_, operation): (&String, &watch::Sender<Operation>)| {
+            let mut operation = operation.borrow().clone();
+            operation.result = None;
+            operation.point.iter_mut().for_each(|ticket| ticket.coordinator.clear());
+            operation
+        };
+        let operations = all.map(short).collect();
         Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token: String::new() }))
     }
 

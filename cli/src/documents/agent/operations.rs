@@ -97,7 +97,8 @@ impl OperationDocument {
     fn share(&self) -> String {
         let ProgressDocument { done_bytes, total_bytes, .. } = &self.progress;
         match done_bytes.saturating_mul(100).checked_div(*total_bytes) {
-            Some(percent) => format!("{percent} %"),
+            // The last block of a volume may reach past its end.
+            Some(percent) => format!("{} %", percent.min(100)),
             None => "-".into(),
         }
     }

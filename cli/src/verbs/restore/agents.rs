@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coffer_engine::RestoredVolume;
 use coffer_engine::catalog::{PointEntry, load_manifest};
-use coffer_engine::{EngineError, Repository};
+use coffer_engine::{Advice, EngineError, Repository};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operation;
 
@@ -91,8 +91,7 @@ fn finish(
     let mut requests = repository.store().requests();
     let mut restored: Vec<RestoredVolume> = Vec::new();
     for operation in ended {
-        let operation = operation
-            .map_err(|error| CliError::After { source: Box::new(error.into()), next: UNFINISHED.into() })?;
+        let operation = operation.map_err(explain)?;
         let Some(operation::Result::Restore(result)) = operation.result else {
             return Err(EngineError::Bug("an agent says that it restored, and not what".into()).into());
         };
@@ -107,6 +106,14 @@ fn finish(
     }
     session.output.show(&RestoreDocument::new(point.id, restored, false, requests, session.duration_ms()))?;
     super::close(session, &chosen.failed)
+}
+
+/// Says how to go on, unless nothing was written at all.
+fn explain(error: AgentError) -> CliError {
+    match error.advice {
+        Advice::Refused | Advice::Configure | Advice::NotFound => error.into(),
+        _ => CliError::After { source: Box::new(error.into()), next: UNFINISHED.into() },
+    }
 }
 
 fn volume(volume: &v1::RestoredVolume) -> Option<RestoredVolume> {

@@ -183,7 +183,8 @@ impl VolumeMap {
                     pages => pages?,
                 };
                 let mut pages = pages.into_iter();
-                let wanted = pages.next().unwrap_or_else(|| Err(self.no_trailer_page(lineage, pack, info)))?;
+                let wanted =
+                    pages.next().unwrap_or_else(|| Err(self.no_trailer_page(lineage, pack, info)))?;
                 Ok((wanted, pages))
             })?;
             for (number, entries) in (page + 1..).zip(ahead) {
