@@ -29,6 +29,7 @@ async fn a_point_made_by_an_agent_comes_back_through_it() {
     assert!(result.bytes_written > 4 << 20 && result.requests.is_some());
     let progress = done.progress.unwrap();
     assert_eq!((progress.done_bytes, progress.total_bytes), ((4 << 20) + 513, (4 << 20) + 513));
+    assert_eq!(progress.moved_bytes, result.bytes_written, "all that was stored was told");
     let report = world.commit(&coordinated, &[result]);
     assert_eq!(report.volumes.len(), 2);
 

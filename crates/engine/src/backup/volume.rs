@@ -113,9 +113,14 @@ impl VolumeRun<'_> {
             cancel: &self.repository.environment().cancel,
             resources: self.resources,
         };
-        let written = self.pass(&context, &pack_context, map, block_count);
+        let mut reported = Reported::default();
+        let written = self.pass(&context, &pack_context, map, block_count, &mut reported);
+        // Much may still be on its way when the last block was looked at.
+        let tell = |stored| {
+            reported.tell(self.progress, Reported { done: reported.done, stored, resumed: resume.bytes() });
+        };
         let written = written
-            .and_then(|map| group.wait().map(|()| map))
+            .and_then(|map| group.wait_telling(tell).map(|()| map))
             .inspect_err(|_| group.fail(EngineError::Cancelled))?;
         self.check_source_unchanged(size)?;
         Ok(VolumeDone {
@@ -139,6 +144,7 @@ impl VolumeRun<'_> {
         packs: &PackContext,
         map: MapWriter,
         block_count: u32,
+        reported: &mut Reported,
     ) -> Result<WrittenMap, EngineError> {
         let workers = self.resources.workers;
         let segment = segment_blocks(block_count, workers);
@@ -166,7 +172,7 @@ impl VolumeRun<'_> {
                     line.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
                 }
             }
-            let built = self.build_map(&line, context, packs, map, block_count);
+            let built = self.build_map(&line, context, packs, map, block_count, reported);
             if built.is_err() {
                 line.stop();
             }
@@ -231,11 +237,11 @@ impl VolumeRun<'_> {
         packs: &PackContext,
         mut map: MapWriter,
         block_count: u32,
+        reported: &mut Reported,
     ) -> Result<WrittenMap, EngineError> {
         let take_closed =
             || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
         let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
-        let mut reported = Reported::default();
         while let Some(piece) = line.take(&packs.group)? {
             match piece {
                 PieceDone::ZeroLeaves { first, count } => {

@@ -142,10 +142,21 @@ impl UploadGroup {
 
     /// Waits until every object is stored for good, or one failed.
     pub(crate) fn wait(&self) -> Result<(), EngineError> {
+        self.wait_telling(|_stored| {})
+    }
+
+    /// As [`UploadGroup::wait`], and calls `tell` with [`UploadGroup::bytes`] when there are more of them, and at the end with all.
+    pub(crate) fn wait_telling(&self, mut tell: impl FnMut(u64)) -> Result<(), EngineError> {
         let mut state = self.lock();
         while state.open > 0 && !state.failed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            drop(state);
+            tell(self.bytes());
+            state = self.lock();
         }
+        drop(state);
+        tell(self.bytes());
+        let mut state = self.lock();
         match state.error.take() {
             Some(error) => Err(error),
             None if state.failed => {
@@ -180,6 +191,7 @@ impl ObjectUpload {
         }
         let tag = store.put_part(&self.upload_id(store)?, number, body)?;
         count();
+        self.group.changed.notify_all();
         self.part_done(store, number, tag)
     }
 
