@@ -236,5 +236,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "arena_tests.rs"]
 mod tests;

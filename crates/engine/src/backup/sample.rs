@@ -180,5 +180,4 @@ impl SampleCheck<'_> {
 }
 
 #[cfg(test)]
-#[path = "sample_tests.rs"]
 mod tests;

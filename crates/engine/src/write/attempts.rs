@@ -72,5 +72,4 @@ impl Attempts {
 }
 
 #[cfg(test)]
-#[path = "attempts_tests.rs"]
 mod tests;

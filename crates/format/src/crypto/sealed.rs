@@ -76,14 +76,14 @@ pub struct PackKey(Secret32);
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let key = PackKey::from_entropy([7; 32]);
-/// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap();
+/// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).expect("the suites match");
 /// ```
 /// ```compile_fail,E0382
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let key = PackKey::from_entropy([7; 32]);
-/// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap();
-/// let second = FrameSealer::new(Suite::Aes256Gcm, key, &context).unwrap(); // the key is gone
+/// let sealer = FrameSealer::new(Suite::Aes256Gcm, key, &context).expect("the suites match");
+/// let second = FrameSealer::new(Suite::Aes256Gcm, key, &context).expect("the suites match"); // the key is gone
 /// ```
 /// ```compile_fail,E0599
 /// # use coffer_format::PackKey;
@@ -94,7 +94,7 @@ pub struct PackKey(Secret32);
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
 /// let stored: PackKey = PackKey::from_entropy([7; 32]).into();
-/// let sealer = FrameSealer::new(Suite::Aes256Gcm, stored, &context).unwrap(); // not fresh
+/// let sealer = FrameSealer::new(Suite::Aes256Gcm, stored, &context).expect("the suites match"); // not fresh
 /// ```
 #[derive(Debug)]
 pub struct FreshPackKey {

@@ -68,7 +68,7 @@ pub struct SealedFrame {
 /// ```compile_fail,E0599
 /// # use coffer_format::{FrameSealer, ObjectContext, PackKey, RepositoryId, Suite};
 /// # let context = ObjectContext::new(&RepositoryId::from_bytes([0; 16]), "");
-/// let sealer = FrameSealer::new(Suite::Aes256Gcm, PackKey::from_entropy([7; 32]), &context).unwrap();
+/// let sealer = FrameSealer::new(Suite::Aes256Gcm, PackKey::from_entropy([7; 32]), &context).expect("the suites match");
 /// let second = sealer.clone();
 /// ```
 #[derive(Debug)]
