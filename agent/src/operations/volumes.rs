@@ -1,14 +1,9 @@
-//! The port to the volumes of this node: who may use which, and opening them. An adapter over a plain list of roots.
+//! The port to the volumes of this node: who may use which, and opening them; and what may be done with a target.
 //!
 //! An implementation must never open what its rules do not allow, and never change a target before [`PreparedTarget::open`].
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
-
-use coffer_blockio::{
-    BlockSource, BlockTarget, FileTarget, OpenError, PathInfo, PathKind, SourceOpener, describe_path,
-};
-use coffer_engine::{EngineError, RestoreMode};
+use coffer_blockio::{BlockSource, BlockTarget, PathInfo, PathKind, SourceOpener};
+use coffer_engine::RestoreMode;
 use coffer_format::{Label, VolumeName};
 use coffer_proto::checked::VolumeRef;
 
@@ -86,90 +81,9 @@ pub trait VolumeAccess: Send + Sync {
     ) -> Result<Box<dyn PreparedTarget>, AgentError>;
 }
 
-/// Devices and files below some directories, for every team alike.
-#[derive(Debug, Clone)]
-pub struct RootedVolumes {
-    roots: Vec<PathBuf>,
-}
-
-impl RootedVolumes {
-    /// Allows everything below `roots`, wherever links in them lead to.
-    pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
-        RootedVolumes { roots: roots.into_iter().map(|root| root.canonicalize().unwrap_or(root)).collect() }
-    }
-
-    /// The path without links, if it is allowed. The last component need not exist.
-    fn place(&self, volume: &VolumeRef) -> Result<PathBuf, AgentError> {
-        let VolumeRef::Path(path) = volume else {
-            return Err(AgentError::NotFound(format!(
-                "there is no volume {volume}; Volumes.List tells those that are there"
-            )));
-        };
-        let place = path.canonicalize().or_else(|_| {
-            let (parent, name) =
-                (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
-            parent.canonicalize().map(|parent| parent.join(name))
-        });
-        let place = place.map_err(|_| {
-            AgentError::NotFound(format!("there is no directory for {volume}; check the path"))
-        })?;
-        if self.roots.iter().any(|root| place.starts_with(root)) {
-            return Ok(place);
-        }
-        Err(AgentError::Denied(format!("{volume} is below none of the roots that this agent may use")))
-    }
-}
-
-impl VolumeAccess for RootedVolumes {
-    fn claims(&self, _behalf: &Behalf, volume: &VolumeRef) -> Result<Vec<Claim>, AgentError> {
-        let place = self.place(volume)?;
-        let claim = |name: String| Claim { name, label: volume.to_string() };
-        let mut claims = vec![claim(format!("path {}", place.display()))];
-        if let Ok(found) = std::fs::metadata(&place) {
-            claims.push(claim(match found.file_type().is_block_device() {
-                true => format!("device {}", found.rdev()),
-                false => format!("file {}:{}", found.dev(), found.ino()),
-            }));
-        }
-        Ok(claims)
-    }
-
-    fn open_source(
-        &self,
-        _behalf: &Behalf,
-        volume: &VolumeRef,
-        opener: &SourceOpener,
-    ) -> Result<Box<dyn BlockSource>, AgentError> {
-        let place = self.place(volume)?;
-        opener.open(&place).map_err(|source| AgentError::Open { what: format!("volume {volume}"), source })
-    }
-
-    fn prepare_target(
-        &self,
-        _behalf: &Behalf,
-        target: &TargetRef<'_>,
-        wish: TargetUse,
-    ) -> Result<Box<dyn PreparedTarget>, AgentError> {
-        let path = self.place(target.target)?;
-        let what = format!("the target {} of volume {}", target.target, target.name);
-        let info = describe_path(&path).map_err(|source| AgentError::Open { what: what.clone(), source })?;
-        let how = how(&what, &info, wish, target.size_bytes)?;
-        let held = match how {
-            How::Create => None,
-            _ => {
-                let held = FileTarget::open_existing(&path);
-                Some(held.map_err(|source| AgentError::Open { what: what.clone(), source })?)
-            }
-        };
-        let (volume, size_bytes) = (target.name.to_string(), target.size_bytes);
-        Ok(Box::new(PreparedFile { path, what, volume, size_bytes, how, held }))
-    }
-}
-
-/// How a checked target will be opened.
+/// How a target that exists and was checked is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
-    Create,
     Empty,
     WriteDevice,
     Compare,
@@ -181,9 +95,6 @@ pub(crate) fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64)
         return Err(AgentError::Refused(format!("{what} is in use: {user}; unmount or stop what uses it")));
     }
     let how = match (info.kind, wish) {
-        (PathKind::Missing, TargetUse::New | TargetUse::Overwrite | TargetUse::InPlace) => {
-            return Ok(How::Create);
-        }
         (PathKind::Image | PathKind::Device, TargetUse::New) => {
             return Err(AgentError::Refused(format!(
                 "{what} exists; give OVERWRITE to replace it, or IN_PLACE to write only what differs"
@@ -205,30 +116,4 @@ pub(crate) fn how(what: &str, info: &PathInfo, wish: TargetUse, size_bytes: u64)
     Err(AgentError::Refused(format!(
         "{what} is too small: it has {has} bytes, the volume {size_bytes}; give a larger one"
     )))
-}
-
-struct PreparedFile {
-    path: PathBuf,
-    what: String,
-    volume: String,
-    size_bytes: u64,
-    how: How,
-    held: Option<FileTarget>,
-}
-
-impl PreparedTarget for PreparedFile {
-    fn open(self: Box<Self>) -> Result<(Box<dyn BlockTarget>, RestoreMode), AgentError> {
-        let PreparedFile { path, what, volume, size_bytes, how, held } = *self;
-        let open = |source: OpenError| AgentError::Open { what, source };
-        let mut target = match held {
-            Some(held) => held,
-            None => FileTarget::create_new(&path, size_bytes).map_err(open)?,
-        };
-        if how == How::Empty {
-            let sized = target.set_image_size(0).and_then(|()| target.set_image_size(size_bytes));
-            sized.map_err(|source| EngineError::Target { volume, source })?;
-        }
-        let mode = if how == How::Compare { RestoreMode::InPlace } else { RestoreMode::Write };
-        Ok((Box::new(target), mode))
-    }
 }

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coffer_agent::config::Team;
 use coffer_agent::edge::identity::Identity;
+use coffer_agent::node_volumes::NodeVolumes;
 use coffer_agent::operations::budget::Budget;
 use coffer_agent::operations::files::RealFiles;
 use coffer_agent::operations::meter::NoMeter;
 use coffer_agent::operations::secrets::Mounted;
 use coffer_agent::operations::stores::{Allows, RealStores, Stores};
 use coffer_agent::operations::system::system;
-use coffer_agent::operations::volumes::RootedVolumes;
 use coffer_agent::operations::{Operations, Ports, Settings};
 use coffer_agent::services::operations::OperationsService;
+use coffer_agent::teams::Teams;
 use coffer_engine::backup::{
     BackupReport, OpenPoint, Opening, PointRequest, TypeWish, VolumesDone, commit_point, open_point,
 };
@@ -26,6 +28,7 @@ use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operations_client::OperationsClient;
 use coffer_proto::agent::v1::operations_server::OperationsServer;
 use coffer_store::{OpenOptions, RepositoryUrl};
+use coffer_volume::{Access, Gate, Inventory, Policy, Roots};
 use tokio::sync::oneshot;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -144,13 +147,29 @@ impl World {
     }
 }
 
+/// Images below a directory, which is the team's own.
+fn volumes(root: PathBuf) -> NodeVolumes {
+    let policy = Policy::new().allow_files_below(&root, Access::ReadWrite).unwrap();
+    let team = Team {
+        name: "default".parse().unwrap(),
+        namespaces: Vec::new(),
+        roots: vec![root],
+        volumes: Vec::new(),
+    };
+    NodeVolumes::new(
+        Inventory::new(Roots::of_node()),
+        Gate::new(policy, "/sys").unwrap(),
+        Teams::new(&[team]),
+    )
+}
+
 /// An agent over the files of a world.
 pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let (clock, entropy) = system();
     let ports = Ports {
         at_thread_start: Arc::new(|| {}),
         budget: Arc::new(SmallPacks(NodeResources::within(agents.memory_bytes, 2).unwrap())),
-        volumes: Arc::new(RootedVolumes::new([directory.join("volumes")])),
+        volumes: Arc::new(volumes(directory.join("volumes"))),
         stores: agents.stores,
         mounted: Mounted::new(Some(directory.join("credentials"))),
         files: Arc::new(RealFiles),
