@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke kill-long image cluster-smoke
+.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ deny: ## licences, sources and advisories of the dependencies
 
 fuzz-smoke: ## a short run of every fuzz target
 	@scripts/fuzz-smoke.sh
+
+interleavings: ## the arena's waiting line under every order of its threads (loom)
+	@scripts/interleavings.sh
 
 kill-long: ## a long run of backups, prunes and restores killed at any moment
 	@scripts/kill-long.sh

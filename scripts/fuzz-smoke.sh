@@ -9,7 +9,8 @@ set -euo pipefail
 export COFFER_FUZZ_RUNS=${FUZZ_RUNS:-20000}
 export COFFER_FUZZ_SEED=${FUZZ_SEED:-$(od -An -N6 -tu8 /dev/urandom | tr -d ' ')}
 echo "FUZZ_SEED=$COFFER_FUZZ_SEED FUZZ_RUNS=$COFFER_FUZZ_RUNS scripts/fuzz-smoke.sh"
-cargo test -p coffer-format --locked --test fuzz_smoke
+# The whole workspace is named so that nothing is built anew after `make test`.
+cargo test --workspace --locked --test fuzz_smoke
 
 if ! cargo fuzz --version >/dev/null 2>&1 || ! cargo +nightly --version >/dev/null 2>&1; then
   echo 'cargo-fuzz or a nightly compiler is not installed: libFuzzer was not run'

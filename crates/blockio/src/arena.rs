@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::BUFFER_ALIGN_BYTES;
 use crate::buf::Buf;
 use crate::error::ArenaError;
 use crate::free_ranges::FreeRanges;
 use crate::mapping::Mapping;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Buffers up to this length are rounded to 4 KiB and taken from the upper end, longer ones are rounded to this and
 /// taken from the lower end, so that small buffers that live long do not split the room for large ones.

@@ -27,6 +27,8 @@
 //!    contiguous room: equal lengths, or lengths with a common multiple, pack without loss.
 //! 5. To cancel: set your flag, then call [`Arena::wake_all`]. Buffers already handed out return by drop as usual.
 //!
+//! `make interleavings` tries every order in which up to three threads meet at the arena's lock (loom).
+//!
 //! # The io_uring engine
 //! keeps these rules in the way that `uring.rs` writes down: the kernel may write to the memory of a read until its last
 //! completion, also when nobody waits for it any more, so the ring owns the [`Buf`] until then.
@@ -49,6 +51,7 @@ mod place;
 mod pread;
 mod read_batch;
 mod source;
+mod sync;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;

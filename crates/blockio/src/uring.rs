@@ -29,7 +29,7 @@
 //! 6. Registered memory is a part of the arena's one mapping, and the ring keeps the arena.
 //!
 //! Miri cannot run io_uring; what is pure here (`depth`, `registered`, `read_batch`) runs
-//! under it. The hand-over is the standard library's channels, so there is no protocol of our own to put into loom.
+//! under it. The hand-over is the standard library's channels, so there is no protocol of our own to put into loom, as there is in the arena.
 //!
 //! # Left out
 //! SQPOLL and IOPOLL burn a processor. Registered files save an atomic increment per read and would add a table to keep

@@ -7,6 +7,7 @@ mod block_pass;
 mod changed_ranges;
 mod choose;
 mod commit;
+mod gathered;
 mod leftovers;
 mod line;
 mod list_checks;

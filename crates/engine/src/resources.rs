@@ -11,6 +11,7 @@ use coffer_store::RequestShape;
 
 use crate::{CancelToken, EngineError, RateLimiter};
 
+const MIB: u64 = 1 << 20;
 /// Largest single read from a volume, bytes.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 /// Read buffers of one worker: one is worked on, one is read into.
@@ -30,6 +31,8 @@ pub(crate) const PART_SLACK_BYTES: usize = (1 << 20) + (256 << 10);
 pub(crate) const RANGE_BYTES: u64 = 8 << 20;
 /// Threads that only wait for a store are cheap, but not free.
 const UPLOADS_MAX: usize = 32;
+/// Copies of changed blocks, set aside in an incremental; more would only lie there.
+const GATHER_BYTES_MAX: u64 = 8 << 20;
 /// More than this is not used even where it is allowed.
 const ARENA_BYTES_MAX: u64 = 512 << 20;
 
@@ -65,6 +68,8 @@ pub struct Resources {
     /// Length at which a pack is closed, bytes; the format's limit holds too. What is in flight when a run dies is lost, so smaller packs
     /// lose less and cost more requests.
     pub pack_bytes: u64,
+    /// Bytes set aside for changed blocks that an incremental gathers in one pack; 0 where there is no room for them and that pack.
+    pub gather_bytes: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
     /// Bytes per second that backups read from volumes, samples among them.
@@ -111,6 +116,7 @@ impl Resources {
             uploads: UPLOADS_MAX,
             part_len,
             pack_bytes: PACK_BYTES_MAX,
+            gather_bytes: gather_bytes(arena_bytes, workers, part_len),
             cache_bytes,
             read_limit: None,
             read_operations_limit: None,
@@ -136,11 +142,14 @@ impl Resources {
         alloc(&self.arena, len, cancel)
     }
 
-    /// How a run sends to a store of this shape: each worker keeps its buffers, the rest of the arena is on its way.
-    pub(crate) fn sending(&self, shape: &RequestShape) -> Sending {
+    /// How a run sends to a store of this shape: each worker keeps its buffers, one that `gathers` its copies and their pack's part, the
+    /// rest of the arena is on its way.
+    pub(crate) fn sending(&self, shape: &RequestShape, gathers: bool) -> Sending {
         let part_len = self.part_len.min(shape.part_bytes);
         let part = part_len + PART_SLACK_BYTES as u64;
-        let kept = self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + part;
+        let gathered = if gathers && self.gather_bytes > 0 { self.gather_bytes + part } else { 0 };
+        let kept =
+            self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + part + gathered;
         let in_flight = (self.arena.budget_bytes() as u64).saturating_sub(kept) / part;
         let threads = usize::try_from(in_flight).unwrap_or(usize::MAX);
         Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len }
@@ -170,12 +179,6 @@ pub(crate) fn alloc(arena: &Arc<Arena>, len: usize, cancel: &CancelToken) -> Res
 fn fit(arena_bytes: u64, mut workers: usize) -> Option<(usize, u64)> {
     let mut part_lens = PART_BYTES.into_iter();
     let mut part_len = part_lens.next().unwrap_or_default();
-    // Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
-    let needed = |workers: usize, part_len: u64| {
-        let part = part_len + PART_SLACK_BYTES as u64;
-        let workers = workers as u64;
-        workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
-    };
     while needed(workers, part_len) > arena_bytes {
         if let Some(shorter) = part_lens.next() {
             part_len = shorter;
@@ -186,6 +189,20 @@ fn fit(arena_bytes: u64, mut workers: usize) -> Option<(usize, u64)> {
         }
     }
     Some((workers, part_len))
+}
+
+/// Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
+fn needed(workers: usize, part_len: u64) -> u64 {
+    let part = part_len + PART_SLACK_BYTES as u64;
+    let workers = workers as u64;
+    workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
+}
+
+/// What is left for copies beside that and one more part, in whole MiB.
+fn gather_bytes(arena_bytes: u64, workers: usize, part_len: u64) -> u64 {
+    let part = part_len + PART_SLACK_BYTES as u64;
+    let left = arena_bytes.saturating_sub(needed(workers, part_len) + part);
+    left.min(GATHER_BYTES_MAX) / MIB * MIB
 }
 
 #[cfg(test)]
@@ -210,11 +227,18 @@ pub(crate) mod tests {
         for shape in [S3, RequestShape::default()] {
             let Reading { threads, range_bytes } = resources.reading(&shape);
             assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "restore {context} {shape:?}");
-            let Sending { threads, part_len } = resources.sending(&shape);
-            let part = part_len + PART_SLACK_BYTES as u64;
-            let kept = workers * ((2 << 20) + part) + part;
-            assert!(kept + part <= arena, "backup {context} {shape:?}");
-            assert!(threads == 1 || threads as u64 * part + kept <= arena, "backup {context} {shape:?}");
+            for gathers in [false, true] {
+                let Sending { threads, part_len } = resources.sending(&shape, gathers);
+                let part = part_len + PART_SLACK_BYTES as u64;
+                let copies = if gathers { resources.gather_bytes } else { 0 };
+                let parts = workers + 1 + u64::from(copies > 0);
+                let kept = workers * (2 << 20) + parts * part + copies;
+                assert!(kept + part <= arena, "backup {context} {shape:?} {gathers}");
+                assert!(
+                    threads == 1 || threads as u64 * part + kept <= arena,
+                    "backup {context} {shape:?} {gathers}"
+                );
+            }
         }
         assert!(workers * (RANGE_BYTES + (1 << 20)) <= arena, "verify {context}");
         assert!((16 << 20) + RANGE_BYTES <= arena, "restore to a stream {context}");
@@ -224,10 +248,11 @@ pub(crate) mod tests {
     fn a_distant_store_gets_more_at_once_where_memory_allows() {
         let large = Resources::within(256 << 20, 2).unwrap();
         assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
-        assert_eq!(large.sending(&S3), Sending { threads: 6, part_len: 16 << 20 });
+        assert_eq!(large.sending(&S3, false), Sending { threads: 6, part_len: 16 << 20 });
+        assert_eq!(large.sending(&S3, true), Sending { threads: 5, part_len: 16 << 20 });
         let small = Resources::within(96 << 20, 2).unwrap();
         assert_eq!(small.reading(&S3).range_bytes, 8 << 20);
-        assert_eq!(small.sending(&S3), Sending { threads: 3, part_len: 5 << 20 });
-        assert_eq!(large.sending(&RequestShape::default()), Sending { threads: 4, part_len: 2 << 20 });
+        assert_eq!(small.sending(&S3, false), Sending { threads: 3, part_len: 5 << 20 });
+        assert_eq!(large.sending(&RequestShape::default(), false), Sending { threads: 4, part_len: 2 << 20 });
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coffer_blockio::{BlockSource, Buf, ReadBatch};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
+use super::gathered::{GatheredBlock, Gathering};
 use super::resume::{Found, Resume};
 use super::segments::{Rest, Segment};
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
@@ -28,6 +29,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) resume: &'a Resume,
     pub(crate) hasher: &'a BlockHasher,
     pub(crate) own_index: u16,
+    pub(crate) gathering: &'a Gathering,
     pub(crate) counts: &'a PassCounts,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) resources: &'a Resources,
@@ -63,9 +65,12 @@ struct SegmentLeftovers {
 }
 
 /// What became of a segment.
+#[derive(Default)]
 pub(crate) struct SegmentDone {
-    /// All extents of the segment.
+    /// All extents of the segment but those of gathered blocks.
     pub(crate) extents: Vec<Extent>,
+    /// Changed blocks that are still to be stored, ascending.
+    pub(crate) gathered: Vec<GatheredBlock>,
     /// Whether any block differs from the base.
     pub(crate) changed: bool,
 }
@@ -96,7 +101,7 @@ impl<'a> BlockPass<'a> {
             Some(map) => self.base_blocks(map, segment)?,
             None => Vec::new(),
         };
-        let mut done = SegmentDone { extents: Vec::new(), changed: false };
+        let mut done = SegmentDone::default();
         let mut next = segment.first;
         self.read_runs(&segment.data, |pass, run, bytes| {
             pass.zeroes(next..run.start, segment, &base, &mut done);
@@ -172,14 +177,11 @@ impl<'a> BlockPass<'a> {
             push_extent(&mut done.extents, extent_of(block, &place));
             return Ok(());
         }
-        let placed = self.packs.append(block, plain, hash)?;
-        let place = FramePlace {
-            lineage: self.context.own_index,
-            pack: placed.pack,
-            ordinal: placed.ordinal,
-            offset: placed.offset,
-            len: placed.len,
-        };
+        if let Some(gathered) = self.context.gathering.copy(block, plain, hash) {
+            done.gathered.push(gathered);
+            return Ok(());
+        }
+        let place = self.packs.append(block, plain, hash)?.in_lineage(self.context.own_index);
         push_extent(&mut done.extents, extent_of(block, &place));
         Ok(())
     }

@@ -27,7 +27,7 @@ impl BlockPass<'_> {
         segment: &Segment,
     ) -> Result<SegmentDone, EngineError> {
         let parts = self.parts(map, segment)?;
-        let mut done = SegmentDone { extents: Vec::new(), changed: false };
+        let mut done = SegmentDone::default();
         let mut kept = parts.kept.into_iter().peekable();
         self.read_runs(&parts.read, |pass, run, bytes| {
             while let Some(extent) = kept.next_if(|extent| extent.first < run.start) {

@@ -1,6 +1,6 @@
 //! Finished packs of unfinished runs, looked through in volume order beside the volume itself.
 //!
-//! A run opens packs in the order in which it comes to their first block, so their numbers ascend with the volume: what is kept open is a
+//! A run opens packs nearly in the order of their first blocks, so their numbers ascend with the volume: what is kept open is a
 //! window of packs around the place that the backup is at, under 1 MiB for each run, and memory does not grow with what a dead run left. A block is taken over if a pack
 //! has it under its number with its keyed hash, whatever base, compression or run it came from. Reading a leftover never makes a backup fail.
 

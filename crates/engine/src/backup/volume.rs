@@ -10,6 +10,7 @@ use coffer_format::{
 };
 
 use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
+use super::gathered::{GatheredPacks, Gathering};
 use super::line::{Leaving, Line, PieceDone};
 use super::reading::Reading;
 use super::request::Progress;
@@ -96,6 +97,13 @@ impl VolumeRun<'_> {
         };
         let map = MapWriter::create(&self.sink, &group, &secrets, target, self.base.clone())?;
         let counts = PassCounts::default();
+        // Without a base everything is new, and each worker fills packs of its own.
+        let gathering = match &self.base {
+            Some(_) => {
+                Gathering::new(self.resources, self.block_size, &self.repository.environment().cancel)?
+            }
+            None => Gathering::none(),
+        };
         let hasher = BlockHasher::new(&secrets, &self.repository.id());
         let trailers = Trailers::new(self.resources.cache_bytes / 2);
         let volume = self.path.volume.to_string();
@@ -109,6 +117,7 @@ impl VolumeRun<'_> {
             resume: &resume,
             hasher: &hasher,
             own_index: map.own_index(),
+            gathering: &gathering,
             counts: &counts,
             cancel: &self.repository.environment().cancel,
             resources: self.resources,
@@ -241,6 +250,7 @@ impl VolumeRun<'_> {
     ) -> Result<WrittenMap, EngineError> {
         let take_closed =
             || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut gathered = GatheredPacks::new(context.gathering, packs, context.own_index);
         let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
         while let Some(piece) = line.take(&packs.group)? {
             match piece {
@@ -252,7 +262,10 @@ impl VolumeRun<'_> {
                     self.base_leaves(&mut map, first, count)?;
                     leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
                 }
-                PieceDone::Segment(done) => leaf.add(done),
+                PieceDone::Segment(mut done) => {
+                    gathered.settle(&mut done)?;
+                    leaf.add(done);
+                }
             }
             if leaf.is_complete(block_count) {
                 self.close_leaf(&mut map, &mut leaf, block_count)?;
@@ -270,6 +283,7 @@ impl VolumeRun<'_> {
                 },
             );
         }
+        gathered.finish()?;
         line.wait_for_workers(self.resources.workers)?;
         map.packs(take_closed())?;
         enter_taken(&mut map, context.resume, None)?;

@@ -136,7 +136,8 @@ impl Run<'_> {
     fn volumes(&self) -> Result<VolumesDone, EngineError> {
         let environment = self.repository.environment();
         self.resources.begin(&environment.cancel);
-        let sending = self.resources.sending(&self.repository.store().shape());
+        let gathers = self.basis.parent.is_some();
+        let sending = self.resources.sending(&self.repository.store().shape(), gathers);
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,

@@ -78,12 +78,44 @@ impl Weighter<(u16, u64), Page> for PageWeight {
     }
 }
 
+/// The end of a map object, read at once: a small map takes one request, and not one for each page.
+pub(crate) struct MapTail {
+    offset: u64,
+    stored: Vec<u8>,
+}
+
+/// Length of a tail, bytes: the map of a full backup of about 100 GiB.
+const TAIL_LEN_MAX: u64 = 256 << 10;
+
+impl MapTail {
+    /// What ends at `end`, where the last page does. Nothing is checked here: each page is, when it is taken out.
+    pub(crate) fn read(
+        store: &dyn ObjectStore,
+        volume: &str,
+        key: &str,
+        end: u64,
+    ) -> Result<MapTail, EngineError> {
+        let len = end.min(TAIL_LEN_MAX);
+        let mut stored = vec![0; usize::try_from(len).unwrap_or_default()];
+        get_range(store, volume, key, end - len, &mut stored)?;
+        Ok(MapTail { offset: end - len, stored })
+    }
+
+    /// A page's bytes, if all of them are here.
+    fn page(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        self.stored.get(from..from.checked_add(len)?)
+    }
+}
+
 /// Reads pages of one map object.
 pub(crate) struct PageReader<'a> {
     pub(crate) store: &'a dyn ObjectStore,
     pub(crate) looks: &'a SecondLooks,
     pub(crate) volume: &'a str,
     pub(crate) object: &'a LineageObjects,
+    /// What was read of the object already.
+    pub(crate) tail: Option<&'a MapTail>,
 }
 
 impl PageReader<'_> {
@@ -106,8 +138,12 @@ impl PageReader<'_> {
             return Err(damaged(format!("a page of {len} bytes is larger than any page may be")));
         }
         let mut stored = vec![0; len as usize];
+        let mut known = self.tail.and_then(|tail| tail.page(offset, len as usize));
         self.looks.twice(|| {
-            get_range(self.store, self.volume, key, offset, &mut stored)?;
+            match known.take() {
+                Some(known) => stored.copy_from_slice(known),
+                None => get_range(self.store, self.volume, key, offset, &mut stored)?,
+            }
             if Digest::of(&stored) != *digest {
                 return Err(damaged("a page is not what its reference says".into()));
             }

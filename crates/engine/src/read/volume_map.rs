@@ -14,7 +14,7 @@ use coffer_format::{
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
-use super::map_page::{LineageObjects, Page, PageReader, PageWeight, Want};
+use super::map_page::{LineageObjects, MapTail, Page, PageReader, PageWeight, Want};
 use super::second_look::SecondLooks;
 use crate::{CancelToken, EngineError, Repository};
 
@@ -31,6 +31,8 @@ pub(crate) struct VolumeMap {
     repository: RepositoryId,
     secrets: TeamSecrets,
     objects: Vec<LineageObjects>,
+    /// The end of the own map object, which holds the root.
+    tail: Option<MapTail>,
     pages: Cache<(u16, u64), Page, PageWeight>,
     /// Packs in which damage was found; their blocks count as unknown.
     pub(super) damaged: BTreeSet<(Id, u32)>,
@@ -75,12 +77,16 @@ impl VolumeMap {
             .collect();
         let own = objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
         let volume = record.name.to_string();
-        let reader = PageReader {
-            store: repository.store().as_ref(),
-            looks: repository.looks(),
-            volume: &volume,
-            object: own,
+        let store = repository.store().as_ref();
+        let end = root_ref.offset.saturating_add(root_ref.length.into());
+        let tail = match MapTail::read(store, &volume, &own.map_key, end) {
+            Ok(tail) => Some(tail),
+            // Read page by page, it may be whole where it matters; what is said of it then names the page.
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
         };
+        let (looks, tail_read) = (repository.looks(), tail.as_ref());
+        let reader = PageReader { store, looks, volume: &volume, object: own, tail: tail_read };
         let payload = reader.read(PageKind::Root, root_ref.offset, root_ref.length, &root_ref.digest)?;
         let root = Root::decode(&payload).map_err(EngineError::object(&own.map_key))?;
         check_root(&root, record, &own.map_key)?;
@@ -95,6 +101,7 @@ impl VolumeMap {
             repository: origin,
             secrets,
             objects,
+            tail,
             pages: Cache::with_weighter(1024, cache_bytes, PageWeight),
             damaged: BTreeSet::new(),
         })
@@ -254,8 +261,14 @@ impl VolumeMap {
     fn read_page(&self, page: &PageRef, want: Want) -> Result<Page, EngineError> {
         self.cancel.check()?;
         let object = self.objects(page.lineage)?;
-        let reader =
-            PageReader { store: self.store.as_ref(), looks: &self.looks, volume: &self.volume, object };
+        let is_own = usize::from(page.lineage) + 1 == self.objects.len();
+        let reader = PageReader {
+            store: self.store.as_ref(),
+            looks: &self.looks,
+            volume: &self.volume,
+            object,
+            tail: self.tail.as_ref().filter(|_| is_own),
+        };
         let payload = reader.read(want.kind(), page.offset, page.len, &page.digest)?;
         let wrong = || EngineError::object(&object.map_key);
         let leaf_count = self.block_count.div_ceil(LEAF_BLOCKS);

@@ -1,4 +1,4 @@
-//! Puts encoded blocks into packs: one open pack per worker, its blocks in volume order, closed at its limits.
+//! Puts encoded blocks into packs: one open pack per thread, its blocks in volume order, closed at its limits.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::attempts::Attempts;
 use super::object_writer::{ObjectSink, ObjectWriter};
 use super::uploader::UploadGroup;
+use crate::read::block_states::FramePlace;
 use crate::repository::store_key;
 use crate::{EngineError, Environment};
 
@@ -46,7 +47,15 @@ pub(crate) struct Placed {
     pub(crate) len: u32,
 }
 
-/// One worker's packs.
+impl Placed {
+    /// As a place of the lineage entry that the pack belongs to.
+    pub(crate) fn in_lineage(self, lineage: u16) -> FramePlace {
+        let Placed { pack, ordinal, offset, len } = self;
+        FramePlace { lineage, pack, ordinal, offset, len }
+    }
+}
+
+/// One thread's packs.
 pub(crate) struct PackWriter<'a> {
     context: &'a PackContext,
     compressor: AdaptiveCompressor,

@@ -6,6 +6,7 @@ mod cancel;
 mod chains;
 mod damage;
 mod faults;
+mod gathered;
 mod history;
 mod keys;
 mod lists;
