@@ -16,9 +16,9 @@ BLOCK_BYTES = 64 << 10
 HEADER_BYTES = 192
 
 
-def value(name):
-    """Returns the argument after `name`."""
-    return sys.argv[sys.argv.index(name) + 1]
+def value(name, default=None):
+    """Returns the argument after `name`; one without a default must be there."""
+    return sys.argv[sys.argv.index(name) + 1] if default is None or name in sys.argv else default
 
 
 def init(repo):
@@ -31,9 +31,10 @@ def backup(repo):
     if BEHAVIOUR == "fail":
         sys.exit("coffer: told to fail")
     number = newest(repo) + 1
-    if (number == 1) != (value("--type") == "full"):
+    made = "full" if number == 1 else "incremental"
+    if value("--type", made) != made:
         sys.exit("coffer: the first must be full, and only the first")
-    if number > 1 and value("--changes") not in ("hash", "auto"):
+    if number > 1 and value("--changes", "auto") not in ("hash", "auto"):
         sys.exit("coffer: no such source of changes")
     volumes = []
     for name, path in (word.split("=", 1) for word in sys.argv if "=/" in word):
@@ -44,7 +45,7 @@ def backup(repo):
     if BEHAVIOUR == "wordy":
         with open(f"{repo}/words{number}", "wb") as out:
             out.write(bytes(1 << 20))
-    print(json.dumps({"point": f"point{number}", "volumes": volumes}))
+    print(json.dumps({"point": f"point{number}", "type": made, "volumes": volumes, "requests": {"put": 3, "get": 1}}))
 
 
 def restore(repo):
@@ -59,13 +60,14 @@ def restore(repo):
 
 
 def newest(repo):
-    """Returns the number of the newest point, 0 if there is none."""
-    return max(map(int, os.listdir(f"{repo}/data")), default=0)
+    """Returns the number of the plan's newest point, 0 if there is none."""
+    plan = f"{repo}/data/{value('--plan')}"
+    return max(map(int, os.listdir(plan)), default=0) if os.path.isdir(plan) else 0
 
 
 def pack(repo, number, name):
     """Returns the path of what a point holds of a volume; the name is one that repository.py takes for a pack's."""
-    return f"{repo}/data/{number}/{name}/p00000000"
+    return f"{repo}/data/{value('--plan')}/{number}/{name}/p00000000"
 
 
 def write_pack(path, content):

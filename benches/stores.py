@@ -30,6 +30,8 @@ class Local:
     def coffer(self, run):
         return f"file://{run.repo}"
 
+    allowed = coffer
+
     def restic(self, run):
         return run.repo
 
@@ -43,6 +45,9 @@ class Local:
 
     def files(self, run):
         return repository.files(run.repo)
+
+    def delete(self, run):
+        shutil.rmtree(run.repo, ignore_errors=True)
 
     def stop(self):
         pass
@@ -81,6 +86,10 @@ class Minio:
     def coffer(self, run):
         return f"s3://{BUCKET}/{self._prefix(run)}?endpoint={self.endpoint}&region=us-east-1&ca={self.ca}"
 
+    def allowed(self, _run):
+        """What the settings of an agent allow: this server."""
+        return f"s3://?endpoint={self.endpoint}"
+
     def restic(self, run):
         return f"s3:{self.endpoint}/{BUCKET}/{self._prefix(run)}"
 
@@ -92,9 +101,10 @@ class Minio:
         return {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
     def rclone(self, name):
-        """A target for rclone, and the environment that lets it get there."""
+        """A target for rclone, and the environment that lets it get there; rclone cannot use AWS_CA_BUNDLE."""
         env = {"RCLONE_CONFIG_BENCH_TYPE": "s3", "RCLONE_CONFIG_BENCH_PROVIDER": "Minio", "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
-               "RCLONE_CONFIG_BENCH_ENDPOINT": self.endpoint, "RCLONE_CA_CERT": self.ca, "RCLONE_CONFIG": "/dev/null"}  # fmt: skip
+               "RCLONE_CONFIG_BENCH_ENDPOINT": self.endpoint, "RCLONE_CA_CERT": self.ca, "RCLONE_CONFIG": "/dev/null",
+               "AWS_CA_BUNDLE": ""}  # fmt: skip
         return f"bench:{BUCKET}/{name}", {**self.env(), **env}
 
     def size(self, run):
@@ -103,6 +113,10 @@ class Minio:
 
     def files(self, run):
         return repository.files(os.path.join(self.data, BUCKET, self._prefix(run))) + repository.files(run.repo)
+
+    def delete(self, run):
+        """Removes a run's objects from the disk; the server is not asked."""
+        shutil.rmtree(os.path.join(self.data, BUCKET, self._prefix(run)), ignore_errors=True)
 
     def stop(self):
         self._server.terminate()

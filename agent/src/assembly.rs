@@ -63,7 +63,11 @@ impl Inner {
         let (clock, entropy) = system();
         let priority = WorkerPriority::new(config, metrics.clone());
         let ports = Ports {
-            budget: Arc::new(NodeBudget::new(resources.clone(), limiters.shared())),
+            budget: Arc::new(NodeBudget::new(
+                resources.clone(),
+                limiters.shared(),
+                config.disk_share_percent,
+            )),
             volumes: volumes.clone(),
             stores: Arc::new(RealStores),
             mounted: Mounted::new(config.credentials_dir.clone()),

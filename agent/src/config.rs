@@ -59,6 +59,9 @@ pub struct Config {
     /// Nice value of worker threads, 0 to 19.
     #[serde(default = "default_nice")]
     pub nice: u8,
+    /// Share of a disk's time that backups take while others read from it, percent, 1 to 100.
+    #[serde(default = "default_disk_share_percent")]
+    pub disk_share_percent: u8,
     /// How long running operations may go on after SIGTERM, seconds.
     #[serde(default = "default_grace_period_seconds")]
     pub grace_period_seconds: u64,
@@ -248,6 +251,10 @@ fn default_queued_max() -> u32 {
 
 fn default_nice() -> u8 {
     10
+}
+
+fn default_disk_share_percent() -> u8 {
+    15
 }
 
 /// Below the 30 s after which Kubernetes kills a pod unless told otherwise.

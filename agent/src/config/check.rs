@@ -53,6 +53,7 @@ impl Config {
             ("queued_max", self.queued_max.into(), 0, 100_000),
             ("threads", self.threads.into(), 0, 1_024),
             ("nice", self.nice.into(), 0, 19),
+            ("disk_share_percent", self.disk_share_percent.into(), 1, 100),
             ("grace_period_seconds", self.grace_period_seconds, 0, 3_600),
             ("history_max", self.history_max.into(), 1, 100_000),
             ("history_days", self.history_days.into(), 1, 3_650),

@@ -120,6 +120,7 @@ fn values_that_cannot_be_meant_are_refused_with_key_and_value() {
     check("memory = -1", &["never negative"]);
     check("operations_max = 0", &["operations_max", "1 to 1024"]);
     check("nice = 20", &["nice", "0 to 19"]);
+    check("disk_share_percent = 0", &["disk_share_percent", "1 to 100"]);
     check("grace_period_seconds = 3601", &["grace_period_seconds", "3600"]);
     check("node = 'Node 1'", &["node", "Node 1"]);
     check("state_dir = 'relative'", &["state_dir", "absolute"]);

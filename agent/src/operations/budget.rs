@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffer_engine::{EngineError, NodeResources, RateLimiter, Resources, shares_for};
+use coffer_engine::{Courtesy, EngineError, NodeResources, RateLimiter, Resources, shares_for};
 
 /// Hands out memory, threads and rates.
 pub trait Budget: Send + Sync {
@@ -32,12 +32,13 @@ pub struct Limits {
 pub struct NodeBudget {
     resources: NodeResources,
     limits: Limits,
+    courtesy: Arc<Courtesy>,
 }
 
 impl NodeBudget {
-    /// Shares of `resources`, each with the node's common limits.
-    pub fn new(resources: NodeResources, limits: Limits) -> Self {
-        NodeBudget { resources, limits }
+    /// Shares of `resources`, each with the node's common limits; backups take `disk_share_percent` of a disk that others read from.
+    pub fn new(resources: NodeResources, limits: Limits, disk_share_percent: u8) -> Self {
+        NodeBudget { resources, limits, courtesy: Arc::new(Courtesy::new(disk_share_percent)) }
     }
 }
 
@@ -48,6 +49,7 @@ impl Budget for NodeBudget {
         resources.read_limit.clone_from(&self.limits.read);
         resources.read_operations_limit.clone_from(&self.limits.read_operations);
         resources.upload_limit.clone_from(&self.limits.upload);
+        resources.courtesy = Some(self.courtesy.clone());
         Ok(Some(resources))
     }
 

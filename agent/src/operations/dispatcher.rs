@@ -133,9 +133,13 @@ impl Dispatcher {
     }
 
     fn join_ended(&mut self) {
+        let had_work = !self.running.is_empty();
         for thread in self.running.extract_if(.., |thread| thread.is_finished()) {
             // A panic of the work was caught and told; nothing is left to do.
             let _panicked = thread.join();
+        }
+        if had_work && self.running.is_empty() {
+            coffer_blockio::give_back_heap();
         }
     }
 

@@ -4,7 +4,7 @@
 //! between us and a live device. Images use O_DIRECT where the file system takes it and a second, buffered descriptor
 //! for what is not aligned. A step may do less than was asked for; it must never claim more than it did.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -69,6 +69,14 @@ impl Handle {
         match &self.access {
             Access::Device(direct) => kernel::device_size_bytes(&direct.file),
             Access::Image { buffered, .. } => Ok(buffered.metadata()?.len()),
+        }
+    }
+
+    /// What was opened.
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        match &self.access {
+            Access::Device(direct) => direct.file.metadata(),
+            Access::Image { buffered, .. } => buffered.metadata(),
         }
     }
 

@@ -11,6 +11,8 @@
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
 //! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
+//! - [`give_back_heap`]: for a process that will be idle.
+//! - [`DiskActivity`]: what the disks below a source do for everybody.
 //! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
 //! # Who owns a buffer
@@ -38,10 +40,12 @@ mod arena;
 mod bounce;
 mod buf;
 mod describe;
+mod disk;
 mod error;
 mod file_target;
 mod free_ranges;
 mod handle;
+mod heap;
 mod holes;
 mod kernel;
 mod mapping;
@@ -63,8 +67,10 @@ mod zero;
 pub use arena::Arena;
 pub use buf::Buf;
 pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
+pub use disk::DiskActivity;
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
 pub use file_target::{FileTarget, NewFile};
+pub use heap::give_back_heap;
 pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};

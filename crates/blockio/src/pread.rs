@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::disk::{Disk, DiskActivity};
 use crate::error::{OpenError, ReadError};
 use crate::handle::{Access, Handle};
 use crate::holes;
@@ -126,5 +127,10 @@ impl BlockSource for PreadSource {
 
     fn kind(&self) -> SourceKind {
         self.handle.kind()
+    }
+
+    fn disks(&self) -> Vec<Box<dyn DiskActivity>> {
+        let below = self.handle.metadata().map(|metadata| Disk::below(&metadata)).unwrap_or_default();
+        below.into_iter().map(|disk| Box::new(disk) as Box<dyn DiskActivity>).collect()
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::disk::DiskActivity;
 use crate::error::ReadError;
 use crate::read_batch::{ReadBatch, StartedRead};
 
@@ -106,4 +107,9 @@ pub trait BlockSource: Send + Sync {
 
     /// What the bytes come from.
     fn kind(&self) -> SourceKind;
+
+    /// The disks below, as far as they can be watched.
+    fn disks(&self) -> Vec<Box<dyn DiskActivity>> {
+        Vec::new()
+    }
 }

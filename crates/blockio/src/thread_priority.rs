@@ -14,7 +14,7 @@ const CLASS_BEST_EFFORT: libc::c_int = 2;
 /// The last of the levels 0 to 7 within the class.
 const LEVEL_LAST: libc::c_int = 7;
 
-/// Which requests to a disk go first, where its scheduler (bfq) looks at it; others take no notice.
+/// Which requests to a disk go first, where its scheduler (bfq, mq-deadline) looks at it; `none` takes no notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoClass {
     /// Only when nobody else wants the disk.

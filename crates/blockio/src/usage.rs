@@ -53,7 +53,7 @@ fn image_usage(metadata: &Metadata) -> Option<String> {
 }
 
 /// The file behind a loop device; `None` for every other device.
-fn backing_file(device: &Path) -> Option<PathBuf> {
+pub(crate) fn backing_file(device: &Path) -> Option<PathBuf> {
     let line = fs::read(device.join("loop/backing_file")).ok()?;
     Some(PathBuf::from(OsStr::from_bytes(line.strip_suffix(b"\n").unwrap_or(&line))))
 }

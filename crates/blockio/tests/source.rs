@@ -298,3 +298,22 @@ fn an_error_in_a_batch_names_the_range_and_hurts_no_other_batch() {
         assert_eq!(arena.in_use_bytes(), 0);
     });
 }
+
+/// What the agent steps back by: reads around the page cache show in the count of the disk below.
+#[test]
+fn the_disk_below_counts_what_is_read() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = image(&directory, &pattern(4 << 20));
+    File::open(&path).unwrap().sync_all().unwrap();
+    let arena = Arena::new(4 << 20).unwrap();
+    with_each_engine(&path, |source| {
+        let disks = source.disks();
+        let Some(disk) = disks.first().filter(|_| source.is_direct()) else {
+            return println!("skipped: the kernel tells of no disk below {}", path.display());
+        };
+        let before = disk.reads().unwrap();
+        source.read_exact_at(0, &mut arena.alloc(4 << 20).unwrap()).unwrap();
+        // Others may read meanwhile; fewer than ours cannot be.
+        assert!(disk.reads().unwrap() - before >= disk.reads_for(4 << 20));
+    });
+}

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod catalog;
+mod courtesy;
 mod error;
 mod forget;
 mod inventory;
@@ -25,6 +26,7 @@ mod usage;
 mod verify;
 mod write;
 
+pub use courtesy::Courtesy;
 pub use error::{Advice, EngineError, Fact, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use limiter::RateLimiter;

@@ -9,7 +9,7 @@ use coffer_blockio::{Arena, Buf};
 use coffer_format::PACK_BYTES_MAX;
 use coffer_store::RequestShape;
 
-use crate::{CancelToken, EngineError, RateLimiter};
+use crate::{CancelToken, Courtesy, EngineError, RateLimiter};
 
 const MIB: u64 = 1 << 20;
 /// Largest single read from a volume, bytes.
@@ -78,6 +78,8 @@ pub struct Resources {
     pub read_operations_limit: Option<Arc<RateLimiter>>,
     /// Bytes per second that backups send to the store.
     pub upload_limit: Option<Arc<RateLimiter>>,
+    /// How backups step back where others read from the same disk; `None`: they do not.
+    pub courtesy: Option<Arc<Courtesy>>,
 }
 
 impl Resources {
@@ -121,6 +123,7 @@ impl Resources {
             read_limit: None,
             read_operations_limit: None,
             upload_limit: None,
+            courtesy: None,
         })
     }
 

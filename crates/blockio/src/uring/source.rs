@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Ring;
+use crate::disk::DiskActivity;
 use crate::error::ReadError;
 use crate::pread::PreadSource;
 use crate::read_batch::{ReadBatch, StartedRead};
@@ -84,5 +85,9 @@ impl BlockSource for UringSource {
 
     fn kind(&self) -> SourceKind {
         self.files.kind()
+    }
+
+    fn disks(&self) -> Vec<Box<dyn DiskActivity>> {
+        self.files.disks()
     }
 }

@@ -12,6 +12,7 @@ use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent}
 use super::gathered::{GatheredBlock, Gathering};
 use super::resume::{Found, Resume};
 use super::segments::{Rest, Segment};
+use crate::courtesy::Turns;
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::extents::extent_of;
 use crate::read::volume_map::VolumeMap;
@@ -30,6 +31,7 @@ pub(crate) struct PassContext<'a> {
     pub(crate) hasher: &'a BlockHasher,
     pub(crate) own_index: u16,
     pub(crate) gathering: &'a Gathering,
+    pub(crate) turns: &'a Turns,
     pub(crate) counts: &'a PassCounts,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) resources: &'a Resources,

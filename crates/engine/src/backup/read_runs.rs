@@ -11,11 +11,12 @@ use coffer_blockio::{ReadBatch, StartedRead};
 use super::block_pass::BlockPass;
 use super::loads::Loads;
 use crate::EngineError;
+use crate::courtesy::Turn;
 
 /// What is on its way: the runs of each batch, in order.
-type Started = VecDeque<(Vec<Range<u32>>, StartedRead)>;
+type Started<'a> = VecDeque<(Vec<Range<u32>>, StartedRead, Turn<'a>)>;
 
-impl BlockPass<'_> {
+impl<'a> BlockPass<'a> {
     /// Reads `runs`, which ascend, and calls `work` with each run, or a part of it, and its bytes, in order.
     pub(super) fn read_runs(
         &mut self,
@@ -27,8 +28,9 @@ impl BlockPass<'_> {
         loop {
             self.context.cancel.check()?;
             self.start_reads(&mut loads, &mut started)?;
-            let Some((load, read)) = started.pop_front() else { return Ok(()) };
+            let Some((load, read, turn)) = started.pop_front() else { return Ok(()) };
             let batch = self.finish_read(read)?;
+            turn.done(load.iter().map(|run| self.bytes_of(run.start, run.end)));
             let mut rest = batch.bytes();
             for run in load {
                 let bytes;
@@ -50,8 +52,12 @@ impl BlockPass<'_> {
     }
 
     /// Starts reads until all buffers are in use or nothing is left to read.
-    fn start_reads(&mut self, loads: &mut Loads<'_>, started: &mut Started) -> Result<(), EngineError> {
+    fn start_reads(&mut self, loads: &mut Loads<'_>, started: &mut Started<'a>) -> Result<(), EngineError> {
         while let Some(mut batch) = self.spare.pop() {
+            if !started.is_empty() && self.context.turns.is_shared() {
+                self.spare.push(batch);
+                return Ok(());
+            }
             let Some(load) = loads.next() else {
                 self.spare.push(batch);
                 return Ok(());
@@ -65,7 +71,8 @@ impl BlockPass<'_> {
             }
             let bytes: usize = load.iter().map(|run| self.len_of(run)).sum();
             self.context.resources.may_read(load.len() as u64, bytes as u64, self.context.cancel)?;
-            started.push_back((load, self.context.source.start_read(batch)));
+            let turn = self.context.turns.begin(!started.is_empty(), self.context.cancel)?;
+            started.push_back((load, self.context.source.start_read(batch), turn));
         }
         Ok(())
     }

@@ -104,6 +104,8 @@ impl VolumeRun<'_> {
             }
             None => Gathering::none(),
         };
+        let courtesy = self.resources.courtesy.as_ref();
+        let turns = courtesy.map(|courtesy| courtesy.turns(self.source.disks())).unwrap_or_default();
         let hasher = BlockHasher::new(&secrets, &self.repository.id());
         let trailers = Trailers::new(self.resources.cache_bytes / 2);
         let volume = self.path.volume.to_string();
@@ -118,6 +120,7 @@ impl VolumeRun<'_> {
             hasher: &hasher,
             own_index: map.own_index(),
             gathering: &gathering,
+            turns: &turns,
             counts: &counts,
             cancel: &self.repository.environment().cancel,
             resources: self.resources,
