@@ -45,7 +45,7 @@ impl Disk {
     }
 
     fn at(directory: &Path) -> Option<Disk> {
-        let number = fs::metadata(directory.join("dev")).ok().and_then(|_| device_number(directory))?;
+        let number = device_number(directory)?;
         let kib = fs::read_to_string(directory.join("queue/max_sectors_kb")).ok();
         let kib = kib.and_then(|kib| kib.trim().parse::<u64>().ok()).filter(|kib| *kib > 0);
         let request_bytes_max = kib.map_or(REQUEST_BYTES_MAX, |kib| kib.saturating_mul(1024));

@@ -13,6 +13,7 @@ mod line;
 mod list_checks;
 mod listed_segment;
 mod loads;
+mod map_pass;
 mod opening;
 mod point;
 mod read_runs;

@@ -7,9 +7,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coffer_blockio::Buf;
-use coffer_format::{BlockSize, push_extent};
+use coffer_format::{BlockSize, Extent, push_extent};
 
-use super::block_pass::SegmentDone;
 use crate::read::extents::extent_of;
 use crate::write::pack_writer::{PackContext, PackWriter};
 use crate::{CancelToken, EngineError, Resources};
@@ -74,15 +73,20 @@ impl<'a> GatheredPacks<'a> {
         GatheredPacks { gathering, context, own_index, packs: None }
     }
 
-    /// Stores what a segment's worker gathered and puts its extents among the others. Segments come in ascending order.
-    pub(super) fn settle(&mut self, done: &mut SegmentDone) -> Result<(), EngineError> {
-        if done.gathered.is_empty() {
-            return Ok(());
+    /// Stores what a segment's worker gathered and puts its extents among the `others`. Segments come in ascending order.
+    pub(super) fn settle(
+        &mut self,
+        others: Vec<Extent>,
+        gathered: Vec<GatheredBlock>,
+    ) -> Result<Vec<Extent>, EngineError> {
+        if gathered.is_empty() {
+            return Ok(others);
         }
-        let mut others = std::mem::take(&mut done.extents).into_iter().peekable();
-        for gathered in done.gathered.drain(..) {
+        let mut extents = Vec::with_capacity(others.len() + gathered.len());
+        let mut others = others.into_iter().peekable();
+        for gathered in gathered {
             while let Some(extent) = others.next_if(|extent| extent.first < gathered.block) {
-                push_extent(&mut done.extents, extent);
+                push_extent(&mut extents, extent);
             }
             let packs = match &mut self.packs {
                 Some(packs) => packs,
@@ -91,11 +95,11 @@ impl<'a> GatheredPacks<'a> {
             let GatheredBlock { block, hash, len, copy } = gathered;
             let plain = copy.get(..len).ok_or_else(|| EngineError::Bug("a copy lost its end".into()))?;
             let placed = packs.append(block, plain, hash)?;
-            push_extent(&mut done.extents, extent_of(block, &placed.in_lineage(self.own_index)));
+            push_extent(&mut extents, extent_of(block, &placed.in_lineage(self.own_index)));
             self.gathering.free().push(copy);
         }
-        others.for_each(|extent| push_extent(&mut done.extents, extent));
-        Ok(())
+        others.for_each(|extent| push_extent(&mut extents, extent));
+        Ok(extents)
     }
 
     /// Closes the open pack.

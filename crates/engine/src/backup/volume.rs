@@ -1,16 +1,16 @@
-//! One volume of one run: threads work through segments, one place puts the map together in order.
+//! One volume of one run: threads work through segments, one place (`map_pass.rs`) puts the map together in order.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{
-    BlockHasher, BlockSize, ChainPublicKey, Child, Compression, Extent, Id, LEAF_BLOCKS, PACK_BYTES_MAX,
-    Place, PointType, RootLineage, VolumePath, object_key, push_extent,
+    BlockHasher, BlockSize, ChainPublicKey, Compression, Id, PACK_BYTES_MAX, PointType, RootLineage,
+    VolumePath, object_key,
 };
 
-use super::block_pass::{BlockPass, PassContext, PassCounts, SegmentDone};
-use super::gathered::{GatheredPacks, Gathering};
+use super::block_pass::{BlockPass, PassContext, PassCounts};
+use super::gathered::Gathering;
 use super::line::{Leaving, Line, PieceDone};
 use super::reading::Reading;
 use super::request::Progress;
@@ -241,112 +241,6 @@ impl VolumeRun<'_> {
         (0..count).map(|_| self.resources.alloc(len, cancel)).collect()
     }
 
-    /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.
-    fn build_map(
-        &self,
-        line: &Line<'_>,
-        context: &PassContext<'_>,
-        packs: &PackContext,
-        mut map: MapWriter,
-        block_count: u32,
-        reported: &mut Reported,
-    ) -> Result<WrittenMap, EngineError> {
-        let take_closed =
-            || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut gathered = GatheredPacks::new(context.gathering, packs, context.own_index);
-        let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
-        while let Some(piece) = line.take(&packs.group)? {
-            match piece {
-                PieceDone::ZeroLeaves { first, count } => {
-                    self.zero_leaves(&mut map, context, first, count)?;
-                    leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
-                }
-                PieceDone::BaseLeaves { first, count } => {
-                    self.base_leaves(&mut map, first, count)?;
-                    leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
-                }
-                PieceDone::Segment(mut done) => {
-                    gathered.settle(&mut done)?;
-                    leaf.add(done);
-                }
-            }
-            if leaf.is_complete(block_count) {
-                self.close_leaf(&mut map, &mut leaf, block_count)?;
-                enter_taken(&mut map, context.resume, Some(leaf.next_block))?;
-            }
-            map.packs(take_closed())?;
-            // The last block may be a short one.
-            let done = u64::from(leaf.next_block) * u64::from(self.block_size.bytes());
-            reported.tell(
-                self.progress,
-                Reported {
-                    done: done.min(self.source.size_bytes()),
-                    stored: packs.group.bytes(),
-                    resumed: context.resume.bytes(),
-                },
-            );
-        }
-        gathered.finish()?;
-        line.wait_for_workers(self.resources.workers)?;
-        map.packs(take_closed())?;
-        enter_taken(&mut map, context.resume, None)?;
-        map.finish(packs.next_number.load(Ordering::Relaxed))
-    }
-
-    fn close_leaf(
-        &self,
-        map: &mut MapWriter,
-        leaf: &mut LeafBuilder,
-        block_count: u32,
-    ) -> Result<(), EngineError> {
-        let extents = std::mem::take(&mut leaf.extents);
-        let changed = std::mem::take(&mut leaf.changed);
-        let index = (leaf.next_block - 1) / LEAF_BLOCKS;
-        if let Some(base) = &self.base {
-            let covered = |blocks: u32| blocks.saturating_sub(index * LEAF_BLOCKS).min(LEAF_BLOCKS);
-            if !changed && covered(base.block_count) == covered(block_count) {
-                return map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page));
-            }
-        }
-        map.leaf(extents)
-    }
-
-    /// Leaves in which nothing changed are referred to and not looked at.
-    fn base_leaves(&self, map: &mut MapWriter, first: u32, count: u32) -> Result<(), EngineError> {
-        let base = self.base.as_ref().ok_or_else(|| EngineError::Bug("leaves of no base".into()))?;
-        for index in first..first + count {
-            self.repository.environment().cancel.check()?;
-            map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page))?;
-        }
-        Ok(())
-    }
-
-    /// Leaves that are one hole: what the base had there counts as changed.
-    fn zero_leaves(
-        &self,
-        map: &mut MapWriter,
-        context: &PassContext<'_>,
-        first: u32,
-        count: u32,
-    ) -> Result<(), EngineError> {
-        for index in first..first + count {
-            context.cancel.check()?;
-            if let Some(base) = &self.base
-                // A damaged leaf of the base has no say in the new point, which is all zero here.
-                && let Ok(Some(old)) = base.leaf(index)
-            {
-                for extent in old.extents.iter().filter(|extent| !matches!(extent.place, Place::Zero)) {
-                    for block in extent.first..extent.first + extent.count {
-                        let len = self.block_size.block_len(context.volume_size, block);
-                        context.counts.add_changed(u64::from(len));
-                    }
-                }
-            }
-            map.child(Child::Zero(1))?;
-        }
-        Ok(())
-    }
-
     fn check_source_unchanged(&self, size: u64) -> Result<(), EngineError> {
         let volume = self.path.volume.to_string();
         let now = self.source.current_size_bytes();
@@ -361,45 +255,16 @@ impl VolumeRun<'_> {
     }
 }
 
-/// Enters what is settled of the tables of packs taken over: all blocks before `low` are done, with `None` all blocks.
-fn enter_taken(map: &mut MapWriter, resume: &Resume, low: Option<u32>) -> Result<(), EngineError> {
-    for slot in 0..resume.len() {
-        resume.pages(slot, low).into_iter().try_for_each(|page| map.taken_page(slot, page))?;
-    }
-    Ok(())
-}
-
-/// Collects the segments of one leaf.
-struct LeafBuilder {
-    extents: Vec<Extent>,
-    changed: bool,
-    next_block: u32,
-}
-
-impl LeafBuilder {
-    fn add(&mut self, done: SegmentDone) {
-        for extent in done.extents {
-            self.next_block = extent.first + extent.count;
-            push_extent(&mut self.extents, extent);
-        }
-        self.changed |= done.changed;
-    }
-
-    fn is_complete(&self, block_count: u32) -> bool {
-        !self.extents.is_empty()
-            && (self.next_block.is_multiple_of(LEAF_BLOCKS) || self.next_block == block_count)
-    }
-}
-
+/// What the progress was told.
 #[derive(Default)]
-struct Reported {
-    done: u64,
-    stored: u64,
-    resumed: u64,
+pub(super) struct Reported {
+    pub(super) done: u64,
+    pub(super) stored: u64,
+    pub(super) resumed: u64,
 }
 
 impl Reported {
-    fn tell(&mut self, progress: &dyn Progress, now: Reported) {
+    pub(super) fn tell(&mut self, progress: &dyn Progress, now: Reported) {
         progress.advance(now.done.saturating_sub(self.done), now.stored.saturating_sub(self.stored));
         if now.resumed > self.resumed {
             progress.resumed(now.resumed - self.resumed);
