@@ -243,23 +243,24 @@ fn verify_never_calls_unread_objects_sound() {
     assert!(struck > 100, "{struck}");
 }
 
-/// A restore of one point, from opening the repository on; how many reads had to be repeated.
-fn restore_one(world: &World, past: &Past) -> Result<u64, EngineError> {
+/// A restore of every point, from opening the repository on; how many reads had to be repeated.
+fn restore_all(world: &World, past: &Past) -> Result<u64, EngineError> {
     let repository = world.open()?;
-    let made = &past.made[1];
-    let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
-    let disk = Disk::filled(made.volumes[0].1.len(), 0xa5);
-    let volume = RestoreVolume {
-        name: "vol".parse().unwrap(),
-        target: Some(Box::new(disk.clone())),
-        label: "memory".into(),
-        mode: RestoreMode::Write,
-        write_all_zeroes: false,
-    };
-    let request = RestoreRequest { point: &point, volumes: vec![volume], progress: &Silent };
-    let report = run_restore(&repository, &world.resources, &request)?;
-    assert!(disk.bytes() == *made.volumes[0].1, "success, and the volume is not whole");
-    assert!(report.second_looks <= repository.second_looks());
+    for made in &past.made {
+        let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+        let disk = Disk::filled(made.volumes[0].1.len(), 0xa5);
+        let volume = RestoreVolume {
+            name: "vol".parse().unwrap(),
+            target: Some(Box::new(disk.clone())),
+            label: "memory".into(),
+            mode: RestoreMode::Write,
+            write_all_zeroes: false,
+        };
+        let request = RestoreRequest { point: &point, volumes: vec![volume], progress: &Silent };
+        let report = run_restore(&repository, &world.resources, &request)?;
+        assert!(disk.bytes() == *made.volumes[0].1, "success, and the volume is not whole");
+        assert!(report.second_looks <= repository.second_looks());
+    }
     Ok(repository.second_looks())
 }
 
@@ -271,7 +272,7 @@ fn an_answer_that_is_wrong_once_is_asked_for_again() {
     for step in 0.. {
         let plan = FaultPlan::new(step).fail_at(step, Fault::Flip);
         let faulty = Arc::new(FaultStore::new(copy_of(&past.store), plan));
-        let looks = restore_one(&past.world.over(faulty.clone()), &past)
+        let looks = restore_all(&past.world.over(faulty.clone()), &past)
             .unwrap_or_else(|error| panic!("flipped at step {step}: {error}"));
         if faulty.struck() == 0 {
             assert_eq!(looks, 0);
@@ -282,7 +283,7 @@ fn an_answer_that_is_wrong_once_is_asked_for_again() {
     }
     println!("{struck} struck, {healed} read again");
     // The others are listings, questions whether something exists, and the pin: no bytes come back.
-    assert!(healed >= 5 && healed <= struck, "{healed} of {struck}");
+    assert!(healed >= 10 && healed <= struck, "{healed} of {struck}");
 }
 
 /// The same for verify: what was hurt on the way is no problem of what is stored.
@@ -316,9 +317,10 @@ fn answers_that_are_wrong_each_time_are_not_believed() {
         let faulty = Arc::new(FaultStore::new(copy_of(&past.store), plan));
         let world = past.world.over(faulty.clone());
         let result = world.open().and_then(|repository| {
-            let made = &past.made[1];
-            let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
-            world.restore_made(&point, made)
+            past.made.iter().try_for_each(|made| {
+                let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+                world.restore_made(&point, made)
+            })
         });
         if faulty.struck() == 0 {
             result.unwrap();
@@ -330,7 +332,7 @@ fn answers_that_are_wrong_each_time_are_not_believed() {
             failed += 1;
         }
     }
-    assert!(failed > 10, "{failed}");
+    assert!(failed > 15, "{failed}");
 }
 
 /// One cut answer of the store, at every read: restore never writes what it was given.
@@ -341,7 +343,7 @@ fn answers_that_are_cut_are_not_believed() {
     for step in 0.. {
         let store = copy_of(&past.store);
         let faulty = Arc::new(FaultStore::new(store, FaultPlan::new(step).fail_at(step, Fault::Short)));
-        let result = restore_one(&past.world.over(faulty.clone()), &past);
+        let result = restore_all(&past.world.over(faulty.clone()), &past);
         if faulty.struck() == 0 {
             result.unwrap();
             break;
