@@ -24,7 +24,9 @@ pub mod summary;
 pub mod time;
 
 pub use block::BlockSize;
-pub use codec::{Codec, Compression, Compressor, compress_bound, decompress, decompress_within, is_zero};
+pub use codec::{
+    Codec, Compression, Compressor, Effort, compress_bound, decompress, decompress_within, is_zero,
+};
 pub use crypto::{
     BlockHasher, ChainPrivateKey, ChainPublicKey, FreshPackKey, MetadataCipher, ObjectContext, PAGE_LEN_MAX,
     PackKey, PageKind, RecoveryPrivateKey, RecoveryPublicKey, SealedSecret, Secret32, Signature, SigningKey,

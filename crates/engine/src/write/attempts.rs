@@ -1,11 +1,12 @@
-//! Decides which blocks are worth an attempt to compress them: adaptive compression. Pure: block numbers and lengths go in, a yes or
-//! no comes out. It must never decide how a block is stored once it was tried; that is the compressor's, block by block.
+//! Decides which blocks are worth an attempt to compress them, and how much of one: adaptive compression. Pure: block numbers and lengths
+//! go in, an effort or none comes out. It must never decide how a block is stored once it was tried; that is the compressor's, block by block.
 //!
-//! Data that hardly shrinks costs a compressor the most time. After a run of attempts in one region that all gained little, one block
-//! in eight is tried and the others are stored as they are, until an attempt gains enough again. What it knows holds for the region
-//! only: a block that is not near the one before starts anew, so that scattered changes are always tried.
+//! Data that hardly shrinks costs a compressor the most time. After an attempt that gained little, the next block of the region gets a
+//! quick one. After a run of attempts in one region that all gained next to nothing, one block in eight is tried and the others are stored
+//! as they are, until an attempt gains enough again. What it knows holds for the region only: a block that is not near the one before
+//! starts anew, so that scattered changes are always tried in full.
 
-use coffer_format::Compression;
+use coffer_format::{Compression, Effort};
 
 /// Poor attempts in a row after which blocks are left out.
 const POOR_RUN: u32 = 8;
@@ -16,46 +17,66 @@ const NEAR_BLOCKS: u32 = 4;
 /// every 8 blocks cannot always show the same of itself.
 const LEFT_OUT: [u32; 8] = [9, 9, 9, 8, 5, 5, 5, 6];
 
+/// The parts of a block, one in so many, that an attempt must gain.
+#[derive(Debug)]
+struct Gains {
+    /// Less is poor for an attempt in full.
+    full: usize,
+    /// Less is poor for a quick one, which misses about six parts in a hundred of what hardly shrinks.
+    quick: usize,
+    /// Less, and the next attempt is a quick one. `None`: all are in full.
+    well: Option<usize>,
+}
+
 /// What one writer knows of the region it is in.
 #[derive(Debug)]
 pub(crate) struct Attempts {
-    /// An attempt is poor when it gains less than one part in so many; `None`: nothing is ever tried.
-    gain_part: Option<usize>,
+    /// `None`: nothing is ever tried.
+    gains: Option<Gains>,
     last_block: Option<u32>,
+    effort: Effort,
     poor: u32,
     left_out: u32,
     turn: usize,
 }
 
 impl Attempts {
-    /// Whoever asks for LZ4 saves time, for zstd saves bytes: an attempt is poor below a fifth and below an eighth.
+    /// Whoever asks for LZ4 saves time, for zstd saves bytes.
     pub(crate) fn new(compression: Compression) -> Attempts {
-        let gain_part = match compression {
+        let gains = match compression {
             Compression::None => None,
-            Compression::Lz4 => Some(5),
-            Compression::Zstd(_) => Some(8),
+            Compression::Lz4 => Some(Gains { full: 5, quick: 7, well: Some(3) }),
+            Compression::Zstd(_) => Some(Gains { full: 8, quick: 8, well: None }),
         };
-        Attempts { gain_part, last_block: None, poor: 0, left_out: 0, turn: 0 }
+        Attempts { gains, last_block: None, effort: Effort::Full, poor: 0, left_out: 0, turn: 0 }
     }
 
-    /// Whether to try the next block; blocks come in ascending order. What came of it is told by [`Attempts::tried`].
-    pub(crate) fn wants(&mut self, block: u32) -> bool {
+    /// How to try the next block; `None`: not at all. Blocks come in ascending order. What came of it is told by [`Attempts::tried`].
+    pub(crate) fn wants(&mut self, block: u32) -> Option<Effort> {
         let last = self.last_block.replace(block);
         let near = last.is_some_and(|last| block.abs_diff(last) <= NEAR_BLOCKS);
         if !near {
+            self.effort = Effort::Full;
             self.start_anew();
         }
         if self.left_out > 0 {
             self.left_out -= 1;
-            return false;
+            return None;
         }
-        self.gain_part.is_some()
+        self.gains.is_some().then_some(self.effort)
     }
 
-    /// The block last asked for was tried: `plain_len` bytes became `stored_len`.
+    /// The block last asked for was tried with the effort asked for: `plain_len` bytes became `stored_len`.
     pub(crate) fn tried(&mut self, plain_len: usize, stored_len: usize) {
+        let Some(gains) = &self.gains else { return };
         let gained = plain_len.saturating_sub(stored_len);
-        if self.gain_part.is_some_and(|part| gained >= plain_len.div_ceil(part)) {
+        let enough = |part: usize| gained >= plain_len.div_ceil(part);
+        let fair = match self.effort {
+            Effort::Full => enough(gains.full),
+            Effort::Quick => enough(gains.quick),
+        };
+        self.effort = if gains.well.is_none_or(enough) { Effort::Full } else { Effort::Quick };
+        if fair {
             self.start_anew();
             return;
         }

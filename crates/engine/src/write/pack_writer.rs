@@ -128,10 +128,8 @@ impl AdaptiveCompressor {
     /// As [`Compressor::compress`]; `None` also where no attempt was worth it.
     #[inline]
     fn compress(&mut self, block: u32, plain: &[u8], out: &mut [u8]) -> Option<(Codec, usize)> {
-        if !self.attempts.wants(block) {
-            return None;
-        }
-        let compressed = self.compressor.compress(plain, out);
+        let effort = self.attempts.wants(block)?;
+        let compressed = self.compressor.compress(effort, plain, out);
         self.attempts.tried(plain.len(), compressed.map_or(plain.len(), |(_, len)| len));
         compressed
     }

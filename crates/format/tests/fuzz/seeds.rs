@@ -1,7 +1,7 @@
 //! Valid inputs of each fuzz target, from the samples.
 
 use coffer_format::object_key;
-use coffer_format::{Compression, Compressor, Config, DamagedOrdinals, compress_bound};
+use coffer_format::{Compression, Compressor, Config, DamagedOrdinals, Effort, compress_bound};
 
 use crate::samples::{self, SUITES};
 
@@ -102,7 +102,8 @@ fn compressed() -> Vec<Vec<u8>> {
     let mut out = vec![0; compress_bound(block.len())];
     let mut seeds = vec![with(5, b"abcde")];
     for compression in [Compression::Lz4, Compression::Zstd(3)] {
-        let (_, len) = Compressor::new(compression).unwrap().compress(&block, &mut out).unwrap();
+        let (_, len) =
+            Compressor::new(compression).unwrap().compress(Effort::Full, &block, &mut out).unwrap();
         seeds.push(with(u32::try_from(block.len()).unwrap(), &out[..len]));
     }
     seeds

@@ -1,8 +1,8 @@
 //! Compression: every block comes back, nothing else does.
 
 use coffer_format::{
-    BlockSize, Codec, Compression, Compressor, FRAME_HEADER_LEN, FRAME_OVERHEAD, FormatError, FrameHeader,
-    FrameSealer, PackKey, Suite, TRAILER_ENTRY_LEN, compress_bound, decompress, is_zero,
+    BlockSize, Codec, Compression, Compressor, Effort, FRAME_HEADER_LEN, FRAME_OVERHEAD, FormatError,
+    FrameHeader, FrameSealer, PackKey, Suite, TRAILER_ENTRY_LEN, compress_bound, decompress, is_zero,
 };
 use proptest::prelude::*;
 
@@ -20,8 +20,8 @@ fn block() -> impl Strategy<Value = Vec<u8>> {
 fn check(compression: Compression, block: &[u8]) {
     let mut compressor = Compressor::new(compression).unwrap();
     let mut out = vec![0; compress_bound(block.len())];
-    for _ in 0..2 {
-        let Some((codec, len)) = compressor.compress(block, &mut out) else { continue };
+    for effort in [Effort::Full, Effort::Quick, Effort::Full] {
+        let Some((codec, len)) = compressor.compress(effort, block, &mut out) else { continue };
         assert!(len < block.len(), "compressed blocks are shorter");
         let stored = out.get(..len).unwrap();
         let mut plain = vec![0xaa; block.len()];
@@ -60,9 +60,9 @@ fn a_block_of_text_shrinks_and_noise_is_stored_raw() {
     for compression in [Compression::Lz4, Compression::Zstd(1)] {
         let mut compressor = Compressor::new(compression).unwrap();
         let mut out = vec![0; compress_bound(65_536)];
-        let (_, len) = compressor.compress(&text, &mut out).unwrap();
+        let (_, len) = compressor.compress(Effort::Full, &text, &mut out).unwrap();
         assert!(len < text.len() / 50);
-        assert_eq!(compressor.compress(&noise, &mut out), None);
+        assert_eq!(compressor.compress(Effort::Full, &noise, &mut out), None);
     }
 }
 
@@ -84,7 +84,7 @@ fn noise_of(len: usize) -> Vec<u8> {
 fn frame_of(compression: Compression, block: &[u8]) -> Vec<u8> {
     let mut room = vec![0; compress_bound(block.len()).max(block.len()) + FRAME_OVERHEAD];
     let mut compressor = Compressor::new(compression).unwrap();
-    let compressed = compressor.compress(block, &mut room[FRAME_HEADER_LEN..]);
+    let compressed = compressor.compress(Effort::Full, block, &mut room[FRAME_HEADER_LEN..]);
     let context = samples::pack_context(0);
     let mut sealer = FrameSealer::new(Suite::Aes256Gcm, PackKey::from_entropy([1; 32]), &context).unwrap();
     match compressed {

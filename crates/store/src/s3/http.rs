@@ -18,6 +18,7 @@ use aws_smithy_types::body::SdkBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -112,10 +113,17 @@ impl HttpClient for Http {
 }
 
 fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, StoreError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(crypto())).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| setup("TLS cannot be set up".into(), error))?;
     Ok(builder.with_root_certificates(trusted(ca)?).with_no_client_auth())
+}
+
+/// Handshakes by aws-lc, whose key exchanges resist quantum computers; records by ring, whose AES-GCM takes half the time where a
+/// processor has VAES and no AVX-512, and the same elsewhere.
+fn crypto() -> CryptoProvider {
+    let cipher_suites = rustls::crypto::ring::DEFAULT_CIPHER_SUITES.to_vec();
+    CryptoProvider { cipher_suites, ..rustls::crypto::aws_lc_rs::default_provider() }
 }
 
 /// The system's certificates; single ones that cannot be read are left out, as other programs do.
