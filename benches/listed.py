@@ -17,7 +17,7 @@ import sys
 
 from gen_image import DEFAULT_MIX, parse_mix, write_image
 from measure import drop_from_cache
-from mutate import mutate
+from mutate import apply_undo, mutate
 from report import table
 from rounds import change_bytes, sha256_of
 from runner import Broken, run_measured
@@ -63,21 +63,22 @@ class Case:
 
 
 def measure_all(options, work):
-    """Returns {case: report}; the volume changes once, after every repository holds it."""
-    volume, before = os.path.join(work, "volume.img"), os.path.join(work, "before.img")
+    """Returns {case: report}; the volume changes once, after every repository holds it, and is changed back to be restored onto."""
+    volume, undo = os.path.join(work, "volume.img"), os.path.join(work, "volume.undo")
     say(f"making {show_size(options.size)}")
     write_image(volume, options.size, parse_mix(DEFAULT_MIX), 1)
-    shutil.copyfile(volume, before)
     stores = {"local": Local()}
     if options.s3:
         stores["s3"] = Minio(work)
     try:
         cases = {name: Case(options, name, store, volume) for name, store in stores.items()}
-        change = mutate(volume, "random-64k", change_bytes(options.size), SEED, None)
+        change = mutate(volume, "random-64k", change_bytes(options.size), SEED, undo)
         outcome = {name: case.listed(change["ranges"]) for name, case in cases.items()}
-        drop_from_cache(before)
-        outcome["in place"] = cases["local"].in_place(before)
-        outcome["in place"]["verified"] = sha256_of(before) == sha256_of(volume)
+        newest = sha256_of(volume)
+        apply_undo(volume, undo)
+        drop_from_cache(volume)
+        outcome["in place"] = cases["local"].in_place(volume)
+        outcome["in place"]["verified"] = sha256_of(volume) == newest
         return outcome
     finally:
         for store in stores.values():
