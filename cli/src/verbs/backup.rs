@@ -91,7 +91,7 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
     block_size: Option<BlockSize>,
 
-    /// lz4, zstd[:1-22] or none; where data hardly shrinks, one block in 8 is tried and the others are stored as they are
+    /// lz4, zstd[:1-22] or none; the less data shrinks, the less is tried, down to one block in 8 with the others stored as they are
     #[arg(long, value_name = "HOW", default_value = "lz4", value_parser = values::compression)]
     compression: Compression,
 

@@ -128,9 +128,10 @@ impl NodeResources {
         Some(Lease { node: self.0.clone(), shares })
     }
 
-    /// Its part of the processors, but never fewer threads than reading and storing at once need.
+    /// Twice its part of the processors: who is alone has half of the shares ([`shares_for`]) and can use all processors, and threads that
+    /// find theirs taken wait, which memory cannot. Never none.
     fn cpus_for(&self, shares: usize) -> usize {
-        (self.0.cpus * shares).div_ceil(self.0.shares).max(1)
+        (self.0.cpus * shares * 2).div_ceil(self.0.shares).clamp(1, self.0.cpus.max(1))
     }
 }
 
@@ -205,7 +206,12 @@ mod tests {
         let alone = node.lease(shares_for(node.free_shares(), 0).unwrap()).unwrap().unwrap();
         let next = node.lease(shares_for(node.free_shares(), 0).unwrap()).unwrap().unwrap();
         assert!(alone.arena.budget_bytes() > 2 * next.arena.budget_bytes());
-        assert!(alone.workers >= next.workers);
+        assert_eq!(
+            alone.workers,
+            Resources::within(256 * MIB, 2).unwrap().workers,
+            "as in a process of its own"
+        );
+        assert!(alone.workers > next.workers);
         assert_eq!(node.free_shares(), 1);
         assert_eq!(shares_for(4, 15), NonZeroUsize::new(1));
         assert_eq!(shares_for(4, 1), NonZeroUsize::new(2));

@@ -16,6 +16,7 @@ mod partial;
 mod parts;
 mod power_cut;
 mod prune;
+mod requests;
 mod resume;
 mod roundtrip;
 mod sources;
