@@ -139,7 +139,7 @@ impl Dispatcher {
             let _panicked = thread.join();
         }
         if had_work && self.running.is_empty() {
-            coffer_blockio::give_back_heap();
+            coffer_blockio::give_back_memory();
         }
     }
 

@@ -96,6 +96,8 @@ impl FakeAgent {
     }
 
     pub(crate) fn start_with(node: &str, script: Script, tls: Option<ServerTlsConfig>) -> FakeAgent {
+        // tonic's server takes the process's provider, and two are built in. Another test may have been first.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (sender, watched) = channel();
         let state = Arc::new(Mutex::new(State { script, ..State::default() }));
         let service = Service { node: node.into(), state, watched: sender };

@@ -11,7 +11,7 @@
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
 //! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
-//! - [`give_back_heap`]: for a process that will be idle.
+//! - [`give_back_memory`]: for a process that will be idle.
 //! - [`DiskActivity`]: what the disks below a source do for everybody.
 //! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
@@ -70,7 +70,7 @@ pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
 pub use disk::DiskActivity;
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
 pub use file_target::{FileTarget, NewFile};
-pub use heap::give_back_heap;
+pub use heap::give_back_memory;
 pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
