@@ -18,7 +18,7 @@ pub(crate) enum Aead {
     /// Suite 0: bytes stay as they are; the tag is keyed BLAKE3.
     Plain(Secret32),
     /// Suite 1.
-    Aes(LessSafeKey),
+    Aes(Box<LessSafeKey>),
 }
 
 impl Aead {
@@ -27,7 +27,7 @@ impl Aead {
             Suite::None => Self::Plain(key.clone()),
             Suite::Aes256Gcm => {
                 let key = UnboundKey::new(&AES_256_GCM, key.expose()).expect("an AES-256 key has 32 bytes");
-                Self::Aes(LessSafeKey::new(key))
+                Self::Aes(Box::new(LessSafeKey::new(key)))
             }
         }
     }
