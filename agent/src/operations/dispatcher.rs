@@ -1,6 +1,6 @@
 //! One thread that lets operations begin when there is memory for them, ends those whose time is over, and writes progress down now and then.
 //!
-//! It sleeps without an end while nothing waits or runs.
+//! It sleeps without an end while nothing waits or runs, but for one look when the last operation is over for good.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,6 +18,9 @@ use crate::errors::{AgentError, Stop};
 const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often what the journal could not take is tried again.
 const RETRY: Duration = Duration::from_secs(30);
+/// How long after the last operation memory is given back: code that leaves it is read from the disk again, which operations that follow
+/// close on each other should not pay for.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// An operation that begins.
 struct Admitted {
@@ -28,7 +31,9 @@ struct Admitted {
 
 pub(super) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, AgentError> {
     let thread = std::thread::Builder::new().name("operations".into());
-    let run = move || Dispatcher { shared, running: Vec::new(), checkpoint: Instant::now() }.run();
+    let run = move || {
+        Dispatcher { shared, running: Vec::new(), checkpoint: Instant::now(), memory_due: None }.run()
+    };
     thread.spawn(run).map_err(|error| AgentError::Full(format!("no thread can be started: {error}")))
 }
 
@@ -37,6 +42,8 @@ struct Dispatcher {
     running: Vec<JoinHandle<()>>,
     /// When progress was last written down.
     checkpoint: Instant,
+    /// When memory is given back, if nothing begins before.
+    memory_due: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -49,6 +56,7 @@ impl Dispatcher {
             self.end_overdue();
             self.write_progress();
             self.join_ended();
+            self.give_back_memory();
             wait = self.next_look();
         }
         let all_ended = self.shared.is_idle();
@@ -138,7 +146,15 @@ impl Dispatcher {
             // A panic of the work was caught and told; nothing is left to do.
             let _panicked = thread.join();
         }
-        if had_work && self.running.is_empty() {
+        if !self.running.is_empty() {
+            self.memory_due = None;
+        } else if had_work {
+            self.memory_due = Some(Instant::now() + QUIET);
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        if self.memory_due.take_if(|due| *due <= Instant::now()).is_some() {
             coffer_blockio::give_back_memory();
         }
     }
@@ -152,7 +168,8 @@ impl Dispatcher {
         let deadline = deadlines.min().map(|deadline| deadline.saturating_duration_since(now));
         let unsaved = inner.entries.values().any(|entry| entry.unsaved).then_some(RETRY);
         let checkpoint = (!self.running.is_empty()).then_some(CHECKPOINT);
-        [deadline, unsaved, checkpoint].into_iter().flatten().min()
+        let memory = self.memory_due.map(|due| due.saturating_duration_since(now));
+        [deadline, unsaved, checkpoint, memory].into_iter().flatten().min()
     }
 }
 

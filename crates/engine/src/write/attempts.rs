@@ -20,10 +20,8 @@ const LEFT_OUT: [u32; 8] = [9, 9, 9, 8, 5, 5, 5, 6];
 /// The parts of a block, one in so many, that an attempt must gain.
 #[derive(Debug)]
 struct Gains {
-    /// Less is poor for an attempt in full.
-    full: usize,
-    /// Less is poor for a quick one, which misses about six parts in a hundred of what hardly shrinks.
-    quick: usize,
+    /// Less is poor.
+    fair: usize,
     /// Less, and the next attempt is a quick one. `None`: all are in full.
     well: Option<usize>,
 }
@@ -45,8 +43,8 @@ impl Attempts {
     pub(crate) fn new(compression: Compression) -> Attempts {
         let gains = match compression {
             Compression::None => None,
-            Compression::Lz4 => Some(Gains { full: 5, quick: 7, well: Some(3) }),
-            Compression::Zstd(_) => Some(Gains { full: 8, quick: 8, well: None }),
+            Compression::Lz4 => Some(Gains { fair: 7, well: Some(3) }),
+            Compression::Zstd(_) => Some(Gains { fair: 8, well: None }),
         };
         Attempts { gains, last_block: None, effort: Effort::Full, poor: 0, left_out: 0, turn: 0 }
     }
@@ -71,12 +69,8 @@ impl Attempts {
         let Some(gains) = &self.gains else { return };
         let gained = plain_len.saturating_sub(stored_len);
         let enough = |part: usize| gained >= plain_len.div_ceil(part);
-        let fair = match self.effort {
-            Effort::Full => enough(gains.full),
-            Effort::Quick => enough(gains.quick),
-        };
         self.effort = if gains.well.is_none_or(enough) { Effort::Full } else { Effort::Quick };
-        if fair {
+        if enough(gains.fair) {
             self.start_anew();
             return;
         }

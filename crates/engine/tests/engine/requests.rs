@@ -1,9 +1,10 @@
 //! How many requests the work on much data takes: what object stores charge for.
 
+use std::sync::Arc;
+
 use coffer_engine::{PruneRequest, forget_points, run_prune};
 use coffer_format::BlockSize;
 use coffer_store::{MemoryStore, ObjectStore};
-use std::sync::Arc;
 
 use crate::world::{Image, World};
 
@@ -11,24 +12,17 @@ const BLOCK: usize = 16 << 10;
 /// The packs of a full of 1 TiB that does not compress: packs are 128 MiB long, and end a little earlier.
 const PACKS_PER_TIB: usize = 8_700;
 
-/// A repository with a full of that many packs, in which a pack holds one block.
-fn world_of_many_packs(store: Arc<MemoryStore>) -> (World, Image) {
-    let mut world = World::on(store, 1, true);
-    world.block_size = Some(BlockSize::new(BLOCK as u32).unwrap());
-    world.resources.pack_bytes = BLOCK as u64;
-    (world, Image::noise(1, PACKS_PER_TIB * BLOCK))
-}
-
 #[test]
 fn forget_and_prune_of_a_full_of_a_tib_take_fewer_than_100_requests() {
     let store = Arc::new(MemoryStore::new());
-    let (world, image) = world_of_many_packs(store.clone());
-    let full = world.backup(&image);
+    let mut world = World::on(store.clone(), 1, true);
+    world.block_size = Some(BlockSize::new(BLOCK as u32).unwrap());
+    world.resources.pack_bytes = BLOCK as u64; // one block each
+    world.full_every = 1;
+    let full = world.backup(&Image::noise(1, PACKS_PER_TIB * BLOCK));
     assert!(full.objects_written as usize > PACKS_PER_TIB, "{}", full.objects_written);
     // A later point, so that the full is not the newest one.
-    let mut other = world.over(store.clone());
-    other.full_every = 1;
-    other.backup(&Image::noise(2, BLOCK));
+    world.backup(&Image::noise(2, BLOCK));
 
     let before = store.requests();
     forget_points(&world.repository(), &[full.point], &Default::default(), false).unwrap();
