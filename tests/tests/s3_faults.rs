@@ -340,8 +340,7 @@ fn an_outage_within_the_patience_is_waited_out() {
     let began = Instant::now();
     let (report, gone) = std::thread::scope(|scope| {
         let backup = scope.spawn(|| team.back_up(&store, &image, TypeWish::Full));
-        wait_for_parts(&proxy);
-        proxy.cut();
+        proxy.wait_for_strike();
         let cut = Instant::now();
         // Longer than the first five waits together.
         std::thread::sleep(Duration::from_secs(4));
@@ -364,13 +363,8 @@ fn an_outage_beyond_the_patience_fails_clearly_and_loses_nothing() {
     let behind = Endpoint { url: proxy.url(), ca: None };
     let store: Arc<dyn ObjectStore> =
         Arc::new(open(&behind.address(BUCKET, "outage", ""), for_faults(LONG_STALL, PATIENCE)));
-    let failed = std::thread::scope(|scope| {
-        let backup = scope.spawn(|| team.back_up(&store, &image, TypeWish::Full));
-        wait_for_parts(&proxy);
-        proxy.cut();
-        backup.join().expect("it does not panic")
-    });
-    let error = failed.expect_err("nobody is there");
+    let error = team.back_up(&store, &image, TypeWish::Full).expect_err("nobody is there");
+    assert!(proxy.struck() > 0, "{}", chain(&error));
     assert_eq!(error.advice(), Advice::Retry, "{}", chain(&error));
     let points = team.points(&direct).expect("a good line");
     assert_eq!(points.len(), 1, "the point before is there, and no other");
@@ -379,23 +373,16 @@ fn an_outage_beyond_the_patience_fails_clearly_and_loses_nothing() {
     assert_eq!(team.problems(&direct).expect("a good line"), Vec::<String>::new());
 }
 
-/// A repository with a point, and a large image.
+/// A repository with a point, a large image, and a line that is gone from its first part on.
 fn outage(server: &Server) -> (Proxy, Team, Arc<dyn ObjectStore>, Arc<Vec<u8>>) {
     let direct: Arc<dyn ObjectStore> = Arc::new(server.endpoint().store(BUCKET, "outage", Tuning::default()));
     let team = Team::init(direct.as_ref());
     let mut image = vec![0; 48 << 20];
     Chance::new(7).fill(&mut image);
     team.back_up(&direct, &Arc::new(vec![1; 100_000]), TypeWish::Full).expect("a good line");
-    (Proxy::start(server.address()), team, direct, Arc::new(image))
-}
-
-/// Waits until a part has gone through.
-fn wait_for_parts(proxy: &Proxy) {
-    let began = Instant::now();
-    while !proxy.seen().contains_key(&Step::Part) {
-        assert!(began.elapsed() < Duration::from_secs(60), "no part comes: {:?}", proxy.seen());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let proxy = Proxy::start(server.address());
+    proxy.set_plan(Some(Plan { step: Step::Part, fault: Fault::Refused, times: Times::Ever }));
+    (proxy, team, direct, Arc::new(image))
 }
 
 #[test]

@@ -85,15 +85,20 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Refuses connections and breaks those there are, until the line is healed.
-    pub fn cut(&self) {
-        let state = self.shared.lock();
-        self.shared.shut(state, None);
-    }
-
     /// How many requests the plan has struck.
     pub fn struck(&self) -> u64 {
         self.shared.lock().struck
+    }
+
+    /// Waits until the plan has struck.
+    pub fn wait_for_strike(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut state = self.shared.lock();
+        while state.struck == 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "what should be struck does not come; what came is {:?}", state.seen);
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// How many requests of each kind came.
@@ -154,7 +159,10 @@ impl Shared {
         let mut state = self.lock();
         *state.seen.entry(step).or_default() += 1;
         let plan = state.plan.filter(|plan| plan.step == step && plan.times.allows(state.struck));
-        state.struck += u64::from(plan.is_some());
+        if plan.is_some() {
+            state.struck += 1;
+            self.changed.notify_all();
+        }
         (plan, state.plans)
     }
 
