@@ -97,6 +97,10 @@ through_the_agent() {
   for volume in pv-block pv-local; do
     agent_lists "$volume" app-0
   done
+  # Kubelet keeps no directory for it: only Kubernetes has its name.
+  agent_lists pv-hostpath app-0 --kubernetes
+  agent_lists pv-hostpath app-0 --kubernetes --context test --namespace shop --pv pv-hostpath
+  agent_lists pv-block app-0 --kubernetes --pv pv-block
 
   step 'full backup of the Block volume and of the local volume'"'"'s device'
   app 'head -c 100000000 /dev/urandom >/local/f; head -c 30000000 /dev/urandom | dd of=/dev/data bs=64k conv=fsync 2>/dev/null; echo x >/hostpath/f; sync'

@@ -220,8 +220,13 @@ impl Config {
     }
 }
 
+/// What the node is called where settings do not say: as the environment told, or by the host's name, which in a pod is the pod's own.
+pub fn node_name(told: Option<String>) -> String {
+    told.filter(|name| !name.is_empty()).unwrap_or_else(host_name)
+}
+
 /// The host's name as the kernel tells it; `localhost` where it does not.
-pub fn host_name() -> String {
+fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "localhost".to_owned(),

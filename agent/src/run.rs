@@ -10,7 +10,7 @@ use clap::Parser;
 use tracing::info;
 
 use crate::assembly::Inner;
-use crate::config::{Config, host_name};
+use crate::config::{Config, node_name};
 use crate::edge::tls::{ALPN_GRPC, Certificates};
 use crate::health::Health;
 use crate::logging;
@@ -71,7 +71,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The settings, if they and the certificates they name can be used.
 fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
-    let config = Config::read(&arguments.config, &host_name())?;
+    let told = std::env::var("COFFER_NODE").ok();
+    let config = Config::read(&arguments.config, &node_name(told))?;
     if let Some(files) = &config.tls {
         Certificates::load(files, ALPN_GRPC)?;
     }

@@ -27,7 +27,7 @@ mod watch;
 
 pub(crate) use self::backup::{Part, Wanted, run as run_backup};
 pub(crate) use self::connect::{Agent, Agents};
-pub(crate) use self::failure::{AgentError, plain};
+pub(crate) use self::failure::{AgentError, plain, tls_error};
 pub(crate) use self::given::contradiction;
 pub(crate) use self::job::{Access, Job, plan, run_jobs, watch};
 pub(crate) use self::options::AgentOptions;

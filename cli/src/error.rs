@@ -14,6 +14,7 @@ use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
 
 use crate::agent::AgentError;
+use crate::kubernetes::KubernetesError;
 
 /// The exit statuses that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,9 @@ pub(crate) enum CliError {
     /// An agent, or the way to it.
     #[error(transparent)]
     Agent(Box<AgentError>),
+    /// Kubernetes, or the way to it.
+    #[error(transparent)]
+    Kubernetes(Box<KubernetesError>),
     /// A step failed after something had been done.
     #[error("{source}")]
     After {
@@ -111,6 +115,12 @@ impl From<AgentError> for CliError {
     }
 }
 
+impl From<KubernetesError> for CliError {
+    fn from(error: KubernetesError) -> Self {
+        CliError::Kubernetes(Box::new(error))
+    }
+}
+
 impl CliError {
     /// A short closed-set name of the error, as in JSON.
     pub(crate) fn kind(&self) -> &str {
@@ -126,6 +136,7 @@ impl CliError {
             CliError::File { .. } => "file",
             CliError::Print(_) => "print",
             CliError::Agent(error) => &error.kind,
+            CliError::Kubernetes(error) => error.kind,
             CliError::After { source, .. } => source.kind(),
         }
     }
@@ -141,6 +152,7 @@ impl CliError {
             CliError::Refused(_) => Advice::Refused,
             CliError::Open { source, .. } => open_advice(source),
             CliError::Agent(error) => error.advice,
+            CliError::Kubernetes(error) => error.advice,
             CliError::After { source, .. } => source.advice(),
         }
     }
@@ -184,7 +196,11 @@ impl CliError {
                     put("path", json!(path.to_string_lossy()));
                 }
             }
-            CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) | CliError::Print(_) => {}
+            CliError::Usage(_)
+            | CliError::NotFound(_)
+            | CliError::Refused(_)
+            | CliError::Print(_)
+            | CliError::Kubernetes(_) => {}
         }
         context
     }
@@ -199,6 +215,7 @@ impl CliError {
             CliError::File { .. } => Some("check the path and its permissions"),
             CliError::Print(_) => Some("the command itself had come to its end"),
             CliError::Agent(error) => error.next_step(),
+            CliError::Kubernetes(error) => Some(&error.next),
             CliError::After { next, .. } => Some(next),
             CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) => None,
         }

@@ -9,6 +9,7 @@
 //! - `documents`: what is printed, as JSON and for people.
 //! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
 //! - `agent`: the same verbs through node agents.
+//! - `kubernetes`: what Kubernetes knows of volumes that agents list.
 //! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod error;
 mod human;
 mod key_files;
 mod key_targets;
+mod kubernetes;
 mod logging;
 mod options;
 mod output;

@@ -54,16 +54,18 @@ agent() {
     --agent-cert "$state/agent-tls/client.crt" --agent-key "$state/agent-tls/client.key" --agent-patience 10 "$@"
 }
 
-# agent_lists PV POD: one volume of the node names both.
+# agent_lists PV POD [OPTION…]: one volume of the node has both names.
 agent_lists() {
-  agent volumes --json >"$state/volumes.json"
-  python3 - "$state/volumes.json" "$1" "$2" <<'END' || die "the agent does not list the volume $1 of the pod $2: $(cat "$state/volumes.json")"
+  local pv=$1 pod=$2
+  shift 2
+  KUBECONFIG=$state/pki/admin.conf agent volumes --json "$@" >"$state/volumes.json"
+  python3 - "$state/volumes.json" "$pv" "$pod" <<'END' || die "the volume $pv of the pod $pod is not listed: $(cat "$state/volumes.json")"
 import json, sys
-volumes = json.load(open(sys.argv[1]))
-volumes = volumes if isinstance(volumes, list) else volumes["volumes"]
-sys.exit(not any(all(word in json.dumps(volume) for word in sys.argv[2:]) for volume in volumes))
+path, pv, pod = sys.argv[1:]
+volumes = [volume for volume in json.load(open(path)) if volume["persistent_volume"] == pv]
+sys.exit(not any(pod in [user["name"] for user in volume["pods"]] for volume in volumes))
 END
-  printf 'the agent lists %s of the pod %s\n' "$1" "$2"
+  printf 'listed: %s of the pod %s%s\n' "$pv" "$pod" "${1:+ (volumes $*)}"
 }
 
 # agent_backup TYPE KEY [OPTION…] -- VOLUME…: prints the point's id.

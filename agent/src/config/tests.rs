@@ -51,6 +51,13 @@ fn the_least_settings_are_a_private_agent_with_gentle_workers() {
 }
 
 #[test]
+fn a_node_is_called_what_its_pod_was_told_and_else_what_its_host_is() {
+    assert_eq!(node_name(Some("node-7".into())), "node-7");
+    assert_eq!(node_name(Some(String::new())), host_name());
+    assert_eq!(node_name(None), host_name());
+}
+
+#[test]
 fn effective_values_are_settings_that_mean_the_same() {
     for text in [LEAST, sample()] {
         let config = parse(text).unwrap();

@@ -138,8 +138,8 @@ fn certificate(node: &str, error: &(dyn Error + 'static)) -> Option<AgentError> 
     Some(AgentError::new(node, "agent-certificate", Advice::Configure, plain(&message)))
 }
 
-/// What TLS itself says somewhere down the line of causes; an I/O error carries its cause inside, not behind it.
-fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+/// What TLS itself says of certificates somewhere down the line of causes; an I/O error carries its cause inside, not behind it.
+pub(crate) fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {

@@ -112,7 +112,7 @@ impl Document for VolumesDocument {
         for row in &self.0 {
             table.row([
                 row.node.clone(),
-                row.id.clone(),
+                cell(&row.id),
                 row.kind.to_owned(),
                 if row.size > 0 { human::size(row.size) } else { "-".into() },
                 row.filesystem.clone().unwrap_or_else(|| "-".into()),
