@@ -21,13 +21,14 @@ pub(crate) fn start(options: &OutputOptions) {
     drop(started);
 }
 
-/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for.
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. kube calls every failed
+/// request an error, which we tell once ourselves.
 fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "error,coffer=warn",
-        LogLevel::Info => "error,coffer=info",
-        LogLevel::Debug => "error,coffer=debug",
+        LogLevel::Error => "error,kube_client=off",
+        LogLevel::Warn => "error,kube_client=off,coffer=warn",
+        LogLevel::Info => "error,kube_client=off,coffer=info",
+        LogLevel::Debug => "error,kube_client=off,coffer=debug",
     })
 }
 

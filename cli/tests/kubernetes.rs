@@ -107,7 +107,11 @@ impl Stage {
     /// Runs, and looks at the error's kind.
     #[track_caller]
     fn fails(&self, status: i32, kind: &str, says: &str) {
-        let error = self.run(&["--kubernetes"]).ends(status).says(says).json();
+        let outcome = self.run(&["--kubernetes"]).ends(status).says(says);
+        // One line, by us; and no control character of the API's.
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains('\u{1b}'), "{}", outcome.stderr);
+        let error = outcome.json();
         assert_eq!(text(&error["error"], "kind"), kind, "{error}");
     }
 }
@@ -225,7 +229,7 @@ fn an_answer_that_is_none_of_kubernetes_is_refused() {
     let check = |code: u16, body: &str, says: &str| {
         stage.api.faults([Some(Fault::Answer(code, body.to_owned()))]);
         stage.fails(2, "kubernetes-answer", says);
-        stage.fails_not_again();
+        assert_eq!(stage.rows(&[]), ALL);
     };
     check(200, "<html>", "cannot be used");
     check(200, "{}", "cannot be used");
@@ -243,16 +247,11 @@ fn an_answer_that_is_none_of_kubernetes_is_refused() {
     check(302, "", "check that the server of the kubeconfig's context is a Kubernetes API server");
     let (code, body) = status(400, "BadRequest", "limit is odd");
     check(code, &body, "limit is odd");
+    check(200, &" ".repeat((64 << 20) + 1), "it has more than 64 MiB");
+    stage.api.faults([Some(Fault::Cut)]);
+    stage.fails(1, "kubernetes-unavailable", "broke off");
     stage.api.faults([Some(Fault::Answer(500, status(500, "InternalError", "etcd is away").1))]);
     stage.fails(1, "kubernetes-unavailable", "etcd is away; run the command again later");
-}
-
-impl Stage {
-    /// After a fault all is well again.
-    #[track_caller]
-    fn fails_not_again(&self) {
-        assert_eq!(self.rows(&[]), ALL);
-    }
 }
 
 #[test]
@@ -321,6 +320,10 @@ fn a_kubeconfig_is_found_and_read_as_kubectl_does() {
         .says("there is no such file");
     // The home directory, and nothing at all.
     stage.run_with(&[("KUBECONFIG", "")], &["--kubernetes"]).ends(2).says("no ~/.kube/config");
+    let in_pod =
+        [("KUBECONFIG", ""), ("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")];
+    let words = ["--kubernetes", "--context", "lab"];
+    stage.run_with(&in_pod, &words).ends(2).says("a pod's service account has none");
     std::fs::create_dir_all(stage.sandbox.path("home/.kube")).unwrap();
     stage.sandbox.write("home/.kube/config", &stage.api.kubeconfig("lab").to_string());
     assert_eq!(rows(&stage.run_with(&[("KUBECONFIG", "")], &["--kubernetes"]).ends(0).json()), ALL);

@@ -55,6 +55,13 @@ impl KubernetesError {
         }
     }
 
+    /// An answer began and has no end.
+    pub(super) fn cut(server: &str, resource: &str, cause: &(dyn Error + 'static)) -> KubernetesError {
+        let cause = one_line(cause);
+        let message = format!("list {resource} of Kubernetes: the answer of {server} broke off: {cause}");
+        KubernetesError::new("kubernetes-unavailable", Advice::Retry, &message, "run the command again later")
+    }
+
     /// The server refused, with this code and these words.
     pub(super) fn from_status(server: &str, resource: &str, code: u16, words: &str) -> KubernetesError {
         let said = if words.is_empty() { format!("HTTP status {code}") } else { words.to_owned() };

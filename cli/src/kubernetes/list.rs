@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::core::Request;
 use kube::core::params::ListParams;
@@ -93,7 +93,10 @@ async fn call<T: Item>(cluster: &Cluster, wish: &ListParams) -> Result<(u16, Vec
     let code = answer.status().as_u16();
     let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect().await;
     let bytes = body.map_err(|error| {
-        odd(format!("it breaks off, or has more than {} MiB: {error}", PAGE_BYTES_MAX >> 20))
+        if error.is::<LengthLimitError>() {
+            return odd(format!("it has more than {} MiB", PAGE_BYTES_MAX >> 20));
+        }
+        KubernetesError::cut(&cluster.server, T::RESOURCE, &*error)
     })?;
     Ok((code, bytes.to_bytes().to_vec()))
 }

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -33,6 +34,8 @@ pub(crate) const TOKEN: &str = "canary-token-of-the-caller";
 pub(crate) enum Fault {
     /// Status and body.
     Answer(u16, String),
+    /// The connection ends before the body does.
+    Cut,
     /// No answer comes, ever.
     Stall,
 }
@@ -158,6 +161,8 @@ fn acceptor(authority: &str, (certificate, key): &(String, String)) -> TlsAccept
     TlsAcceptor::from(Arc::new(config))
 }
 
+type Body = BoxBody<Bytes, std::io::Error>;
+
 type State = Arc<Mutex<(World, Vec<Asked>)>>;
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, state: State, stalled: Sender<()>) {
@@ -183,7 +188,7 @@ async fn answer(
     has_certificate: bool,
     state: &State,
     stalled: &Sender<()>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     let query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
     let query: BTreeMap<String, String> = query.into_owned().collect();
     let resource = request.uri().path().strip_prefix("/api/v1/").unwrap_or_default().to_owned();
@@ -194,6 +199,7 @@ async fn answer(
         state.1.push(Asked { resource: resource.clone(), query: query.clone() });
         match state.0.faults.pop_front().flatten() {
             Some(Fault::Answer(code, body)) => (code, body),
+            Some(Fault::Cut) => return Ok(cut()),
             Some(Fault::Stall) => {
                 let _ = stalled.send(());
                 (0, String::new())
@@ -212,7 +218,20 @@ async fn answer(
         std::future::pending::<()>().await;
     }
     let response = Response::builder().status(code).header("content-type", "application/json");
-    Ok(response.body(Full::from(body)).unwrap())
+    Ok(response.body(Full::from(body).map_err(|never| match never {}).boxed()).unwrap())
+}
+
+/// A head, a part of a body, and the end of the connection.
+fn cut() -> Response<Body> {
+    let (sender, parts) = tokio::sync::mpsc::channel(1);
+    // The server has one thread: the head is on its way before this task begins.
+    tokio::spawn(async move {
+        let part = Frame::data(Bytes::from_static(b"{\"kind\":"));
+        for part in [Ok(part), Err(std::io::Error::other("cut"))] {
+            let _ = sender.send(part).await;
+        }
+    });
+    Response::new(StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(parts)).boxed())
 }
 
 /// A refusal as the API words it.
