@@ -10,7 +10,7 @@ demo: ## back up a real file system, change it, restore two points, compare ever
 test: ## all tests
 	@scripts/test.sh
 
-bench: ## compare with restic, rustic, borg and fio (BENCH_SIZE=2GiB BENCH_ROUNDS=3); see benches/README.md
+bench: ## compare with restic, rustic, borg, kopia and fio (BENCH_SIZE=2GiB BENCH_ROUNDS=3); see benches/README.md
 	@scripts/bench.sh
 
 bench-s3: ## compare with restic over S3 and TLS, on a server of its own

@@ -62,7 +62,7 @@ def run_rounds(bench, tools, count, with_limits, failures):
     """Returns [{label: {phase: report}}]; failures are told at once and collected."""
     rounds = []
     for number in range(1, count + 1):
-        results = {"fio": bench.limits()} if with_limits else {}
+        results = {"fio": bench.limits(tools[0])} if with_limits else {}
         for tool in tools:
             say(f"round {number} of {count}: {tool.label}")
             try:

@@ -76,6 +76,10 @@ def limits_text(rounds):
         least_cpu = min(pipe["cpu_s_per_gib"] for pipe in pipes)
         wall_s = min(pipe["wall_s"] for pipe in pipes)
         text += f" `dd | lz4 | rclone rcat` to the same server: {least_cpu:.2f} CPU-s/GiB, {wall_s:.2f} s."
+    steps = [each["fio"]["steps"]["sums"] for each in rounds if each.get("fio", {}).get("steps")]
+    if steps:
+        sums = ", ".join(f"{name.replace('_', ' ')} {min(each[name] for each in steps):.2f}" for name in steps[0])
+        text += f" The steps alone, CPU-s/GiB: {sums}."
     return text
 
 

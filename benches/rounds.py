@@ -45,13 +45,15 @@ class Bench:
         self.log = log
         self._lz4_ratio = None
 
-    def limits(self):
-        """Returns what fio reaches on the first image and on a new file of its size, and what the plainest pipe to S3 costs."""
+    def limits(self, coffer):
+        """Returns what fio reaches on the first image and on a new file of its size, what the plainest pipe to S3 costs, and what
+        the steps of a backup cost by themselves."""
         image = self.images["one"][0]
         return {
             "read": limits.fio_read(image),
             "write": limits.fio_write(os.path.join(self.work, "fio-write"), os.path.getsize(image)),
             "pipe": limits.pipe_to_s3(image, self.store, self.work, self.log),
+            "steps": run_measured(coffer.steps(image), {}, self.work, self.log)["result"],
         }
 
     def round(self, tool, number):

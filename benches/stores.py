@@ -37,6 +37,9 @@ class Local:
 
     restic_options = ()
 
+    def kopia(self, run):
+        return ["filesystem", "--path", run.repo]
+
     def env(self):
         return {}
 
@@ -99,6 +102,10 @@ class Minio:
 
     def env(self):
         return {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+
+    def kopia(self, run):
+        return ["s3", "--bucket", BUCKET, "--prefix", f"{self._prefix(run)}/", "--endpoint", f"localhost:{self.port}",
+                "--region", "us-east-1", "--root-ca-pem-path", self.ca]  # fmt: skip
 
     def rclone(self, name):
         """A target for rclone, and the environment that lets it get there; rclone cannot use AWS_CA_BUNDLE."""

@@ -111,7 +111,7 @@ class Judge(Scratch):
             {
                 "coffer 256 MiB": {phase: one(cpu) for phase in each},
                 targets.RUSTIC: {phase: one(peer) for phase in each},
-                "fio": {"read": {"wall_s": 1.4}, "write": None},
+                "fio": {"read": {"wall_s": 1.4}, "write": None, "steps": {"sums": {"full": 2.0, "incremental": 0.5}}},
             }
             for cpu, peer in zip(cpu_s, peer_cpu_s)
         ]
@@ -129,6 +129,14 @@ class Judge(Scratch):
         name = "full backup, CPU against rustic"
         self.assertEqual(self.verdict(self.rounds([1, 1, 9], [4, 5, 9]), name), "met")
         self.assertEqual(self.verdict(self.rounds([1, 3, 3], [9, 9, 9]), name), "missed")
+
+    def test_the_steps_alone_are_a_measure_of_the_machine(self):
+        name = "full backup, CPU against its steps"
+        self.assertEqual(self.verdict(self.rounds([2.3, 2.3, 9], [9, 9, 9]), name), "met")
+        self.assertEqual(self.verdict(self.rounds([2.4, 2.4, 1], [9, 9, 9]), name), "missed")
+        rounds = self.rounds([1], [9])
+        rounds[0]["fio"]["steps"] = None
+        self.assertEqual(self.verdict(rounds, name), "not measured")
 
     def test_a_missing_peer_is_not_a_met_target(self):
         self.assertEqual(self.verdict(self.rounds([1], [9]), "full backup, CPU against restic"), "not measured")

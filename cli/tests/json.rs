@@ -134,6 +134,7 @@ fn documents_of_other_verbs_have_the_fields_of_the_reference() {
     reference.check("doctor", &doctor, &[]);
     reference.check("check", &doctor["checks"][0], &[]);
     reference.check("bench read", &sandbox.json(&["bench", "read", "disk.img"]), &[]);
+    reference.check("bench cpu", &sandbox.json(&["bench", "cpu", "disk.img"]), &[]);
     reference.check("bench pipeline", &sandbox.json(&["bench", "pipeline", "disk.img"]), &[]);
     let bench = sandbox.json(&["bench", "store", "--repo", "REPO", "--objects", "2", "--size", "4KiB"]);
     reference.check("bench store", &bench, &[]);

@@ -37,6 +37,96 @@ impl Document for ReadDocument {
     }
 }
 
+/// What the steps of a backup and of a restore cost.
+#[derive(Debug, Serialize)]
+pub(crate) struct CpuDocument {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) zero_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) threads: u64,
+    pub(crate) io: String,
+    pub(crate) cpu_seconds_per_gib: StepSeconds,
+    pub(crate) fresh_memory_cpu_seconds_per_gib: f64,
+    pub(crate) sums: SumSeconds,
+}
+
+/// Processor seconds of each step, for each GiB of the volume.
+#[derive(Debug, Serialize)]
+pub(crate) struct StepSeconds {
+    pub(crate) read: f64,
+    pub(crate) zero_scan: f64,
+    pub(crate) hash: f64,
+    pub(crate) compress: f64,
+    pub(crate) encrypt: f64,
+    pub(crate) send: f64,
+    pub(crate) receive: f64,
+    pub(crate) decrypt: f64,
+    pub(crate) decompress: f64,
+}
+
+/// What the steps come to, for each GiB of the volume.
+#[derive(Debug, Serialize)]
+pub(crate) struct SumSeconds {
+    full: f64,
+    full_over_tls: f64,
+    incremental: f64,
+    restore: f64,
+    restore_over_tls: f64,
+}
+
+impl SumSeconds {
+    /// Over TLS what is sent is encrypted a second time, by the same cipher.
+    pub(crate) fn of(step: &StepSeconds) -> SumSeconds {
+        let incremental = step.read + step.zero_scan + step.hash;
+        let full = incremental + step.compress + step.encrypt;
+        let restore = step.decrypt + step.decompress;
+        SumSeconds {
+            full,
+            full_over_tls: full + step.send + step.encrypt,
+            incremental,
+            restore,
+            restore_over_tls: restore + step.receive + step.decrypt,
+        }
+    }
+}
+
+impl Document for CpuDocument {
+    fn text(&self) -> String {
+        let (step, sums) = (&self.cpu_seconds_per_gib, &self.sums);
+        let mut table = Table::new(&["STEP", ">CPU-S/GIB"]);
+        for (name, seconds) in [
+            ("read", step.read),
+            ("zero scan", step.zero_scan),
+            ("hash (BLAKE3)", step.hash),
+            ("compress (LZ4)", step.compress),
+            ("encrypt (AES-256-GCM)", step.encrypt),
+            ("send (TCP, loopback)", step.send),
+            ("receive (TCP, loopback)", step.receive),
+            ("decrypt", step.decrypt),
+            ("decompress", step.decompress),
+            ("= full", sums.full),
+            ("= full over TLS", sums.full_over_tls),
+            ("= incremental, nothing changed", sums.incremental),
+            ("= restore, without writing", sums.restore),
+            ("= restore over TLS, without writing", sums.restore_over_tls),
+        ] {
+            table.row([name.to_owned(), format!("{seconds:.3}")]);
+        }
+        format!(
+            "{}: {} by {} ({}), {} of it zeroes, {} stored; {:.2} CPU-s for each GiB of memory touched for the first time\n{}",
+            self.path,
+            human::size(self.bytes),
+            human::count(self.threads, "thread"),
+            self.io,
+            human::size(self.zero_bytes),
+            human::size(self.stored_bytes),
+            self.fresh_memory_cpu_seconds_per_gib,
+            table.render()
+        )
+    }
+}
+
 /// How fast a volume was backed up into nowhere.
 #[derive(Debug, Serialize)]
 pub(crate) struct PipelineDocument {

@@ -1,8 +1,10 @@
 //! `coffer bench`: small honest measurements on the user's own disk and repository. What is written is removed again.
 
+mod cpu;
 mod pipeline;
 mod read;
 mod sink;
+mod steps;
 mod store;
 
 use clap::Subcommand;
@@ -15,6 +17,8 @@ use crate::session::Session;
 pub(crate) enum BenchVerb {
     /// Read a volume as a backup does, and do nothing with it
     Read(read::ReadArguments),
+    /// Take a volume's blocks through each step of a backup and a restore, and say what each costs
+    Cpu(cpu::CpuArguments),
     /// Back a volume up into nowhere: all the work but storing
     Pipeline(pipeline::PipelineArguments),
     /// Put, get, list and delete objects in the repository's store
@@ -24,6 +28,7 @@ pub(crate) enum BenchVerb {
 pub(crate) fn run(session: &Session, verb: &BenchVerb) -> Result<ExitStatus, CliError> {
     match verb {
         BenchVerb::Read(arguments) => read::run(session, arguments),
+        BenchVerb::Cpu(arguments) => cpu::run(session, arguments),
         BenchVerb::Pipeline(arguments) => pipeline::run(session, arguments),
         BenchVerb::Store(arguments) => store::run(session, arguments),
     }
