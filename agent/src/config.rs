@@ -259,7 +259,7 @@ fn default_nice() -> u8 {
 }
 
 fn default_disk_share_percent() -> u8 {
-    15
+    10
 }
 
 /// Below the 30 s after which Kubernetes kills a pod unless told otherwise.
