@@ -28,8 +28,8 @@ of the volume cannot do without; LZ4 leaves blocks that hardly shrink alone ther
 
 /// Bytes of one read, as a backup reads.
 const READ_BYTES: u64 = 1 << 20;
-/// Memory that is touched for the first time.
-const FRESH_BYTES: usize = 64 << 20;
+/// Most of the memory that is touched to see what that costs.
+const FRESH_BYTES_MAX: usize = 64 << 20;
 const PAGE_BYTES: usize = 4096;
 /// Each has a read's buffer in the least of arenas.
 const THREADS_MAX: u64 = 16;
@@ -63,7 +63,7 @@ pub(super) fn run(session: &Session, arguments: &CpuArguments) -> Result<ExitSta
     let opener = session.opener(&arguments.reading, &resources)?;
     let source =
         opener.open(&arguments.path).map_err(|source| CliError::Open { what: "volume".into(), source })?;
-    let fresh_memory = fresh_memory()?;
+    let fresh_memory = fresh_memory(&resources.arena)?;
     let reporter = Reporter::start(&session.output, "bench cpu");
     let progress = reporter.progress();
     let pieces = Pieces::new(source.size_bytes(), arguments.limit);
@@ -139,13 +139,12 @@ impl Bench<'_> {
 }
 
 /// Processor seconds for each GiB of memory that this process touches for the first time.
-fn fresh_memory() -> Result<f64, CliError> {
-    let trouble = |error: coffer_blockio::ArenaError| EngineError::Bug(error.to_string());
-    let arena = Arena::new(FRESH_BYTES).map_err(trouble)?;
-    let mut buffer = arena.alloc(FRESH_BYTES).map_err(trouble)?;
+fn fresh_memory(untouched: &Arc<Arena>) -> Result<f64, CliError> {
+    let len = FRESH_BYTES_MAX.min(untouched.budget_bytes() / 2);
+    let mut buffer = untouched.alloc(len).map_err(|error| EngineError::Bug(error.to_string()))?;
     let before = super::read::processor_seconds()?;
     buffer.iter_mut().step_by(PAGE_BYTES).for_each(|byte| *byte = 1);
-    Ok(ratio(super::read::processor_seconds()? - before, FRESH_BYTES as f64 / GIB))
+    Ok(ratio(super::read::processor_seconds()? - before, len as f64 / GIB))
 }
 
 /// Reads at equal distances.
