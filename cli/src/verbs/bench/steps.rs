@@ -202,6 +202,8 @@ impl Line {
             if peer != to.local_addr()? {
                 return Err(std::io::Error::other("somebody else connected"));
             }
+            // Each record goes at once, and none waits for room that only we could make.
+            to.set_nodelay(true)?;
             to.set_nonblocking(true)?;
             Ok((to, from))
         };
