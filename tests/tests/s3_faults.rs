@@ -144,7 +144,8 @@ impl Scene {
             }
         }
         self.proxy.set_plan(None);
-        assert!(struck > 0, "{name}: no request was struck; seen {:?}", self.proxy.seen());
+        let (seen, broken) = (self.proxy.seen(), self.proxy.broken());
+        assert!(struck > 0, "{name}: no request was struck; seen {seen:?}; the line: {broken:#?}");
         match result {
             Ok(()) => "succeeds",
             Err(error) => self.judge(&name, &error),
@@ -348,7 +349,9 @@ fn an_outage_within_the_patience_is_waited_out() {
         proxy.set_plan(None);
         (backup.join().expect("it does not panic"), cut.elapsed())
     });
-    let report = report.unwrap_or_else(|error| panic!("it goes on: {}", chain(&error)));
+    let report = report.unwrap_or_else(|error| {
+        panic!("it goes on: {}\nthe line: {:#?}\nthe server: {}", chain(&error), proxy.broken(), server.log())
+    });
     assert!(began.elapsed() > gone);
     let points = team.points(&direct).expect("a good line");
     let point = points.iter().find(|point| point.id == report.point).expect("success was said");

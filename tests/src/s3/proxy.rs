@@ -52,8 +52,12 @@ struct State {
     seen: BTreeMap<Step, u64>,
     connections: BTreeMap<u64, TcpStream>,
     connections_made: u64,
+    /// What ended connections that no plan ended: the server's doing, mostly.
+    broken: Vec<String>,
     /// Nobody is let in until then; `None` in it means until somebody says so.
     shut: Option<Option<Instant>>,
+    /// Whether the listener does not listen. One that is shut down while it does not would hand out dead connections ever after.
+    deaf: bool,
     over: bool,
 }
 
@@ -101,6 +105,11 @@ impl Proxy {
         }
     }
 
+    /// What ended connections that no plan ended.
+    pub fn broken(&self) -> Vec<String> {
+        self.shared.lock().broken.clone()
+    }
+
     /// How many requests of each kind came.
     pub fn seen(&self) -> BTreeMap<Step, u64> {
         self.shared.lock().seen.clone()
@@ -129,26 +138,34 @@ impl Shared {
         for connection in state.connections.values() {
             reset(connection);
         }
-        // On Linux this ends the listening, also that of a thread which waits in it.
-        let _ = nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        if !state.deaf {
+            // On Linux this ends the listening, also that of a thread which waits in it.
+            let _ = nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+            state.deaf = true;
+        }
         self.changed.notify_all();
     }
 
-    /// Waits while the door is shut; whether it is worth listening again.
-    fn wait_until_open(&self) -> bool {
+    /// Waits while the door is shut, and listens again; false once it is over.
+    fn listen_again(&self) -> bool {
         let mut state = self.lock();
         while !state.over {
-            let Some(until) = state.shut else { return true };
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left =
+                state.shut.map(|until| until.map(|until| until.saturating_duration_since(Instant::now())));
             state = match left {
-                Some(Duration::ZERO) => {
+                None | Some(Some(Duration::ZERO)) => {
                     state.shut = None;
+                    if let Err(error) = listen(&self.listener, Backlog::MAXCONN) {
+                        state.broken.push(format!("listening again: {error}"));
+                        return false;
+                    }
+                    state.deaf = false;
                     return true;
                 }
-                Some(left) => {
+                Some(Some(left)) => {
                     self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(None) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
         false
@@ -195,8 +212,7 @@ fn accept(shared: &Arc<Shared>) {
         match shared.listener.accept() {
             Ok((client, _)) => serve(shared, client),
             Err(_) => {
-                let open = shared.wait_until_open();
-                if !open || listen(&shared.listener, Backlog::MAXCONN).is_err() {
+                if !shared.listen_again() {
                     return;
                 }
             }
@@ -217,14 +233,19 @@ fn serve(shared: &Arc<Shared>, client: TcpStream) {
     };
     let shared = shared.clone();
     std::thread::spawn(move || {
-        // However it ended, the client finds out by itself.
-        let _ = pass_requests(&shared, &client);
-        shared.lock().connections.remove(&number);
+        let ended = pass_requests(&shared, &client);
+        let mut state = shared.lock();
+        state.connections.remove(&number);
+        // The client finds out by itself; a person who asks why is told.
+        if let Err(error) = ended {
+            state.broken.push(format!("connection {number}: {error}"));
+        }
     });
 }
 
 fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
-    let server = TcpStream::connect(shared.server)?;
+    let server =
+        TcpStream::connect(shared.server).map_err(|error| during("connecting to the server", error))?;
     server.set_nodelay(true)?;
     let (mut from_client, mut from_server) = (io::BufReader::new(client), io::BufReader::new(&server));
     while let Some(head) = Message::read_head(&mut from_client)? {
@@ -248,6 +269,11 @@ fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// An error that says when it came.
+fn during(what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 /// Does nothing until the client has had enough.
 fn hang(mut client: &TcpStream) -> io::Result<()> {
     io::copy(&mut client, &mut io::sink()).map(drop)
@@ -259,4 +285,36 @@ fn reset(stream: &TcpStream) {
     let _ = nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &linger);
     // Wakes who reads from it; closing the last handle makes the reset, where shutting down would send an orderly end first.
     let _ = stream.shutdown(Shutdown::Read);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_line_that_was_broken_twice_heals() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
+        let proxy = Proxy::start(server.local_addr().expect("a listener has an address"));
+        for _ in 0..2 {
+            proxy.shared.shut(proxy.shared.lock(), None);
+        }
+        assert!(TcpStream::connect(proxy.address).is_err(), "nobody is let in");
+        proxy.set_plan(None);
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut client = loop {
+            match TcpStream::connect(proxy.address) {
+                Ok(client) => break client,
+                Err(error) => assert!(Instant::now() < until, "{error}: {:?}", proxy.broken()),
+            }
+        };
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("send a request");
+        let (mut at_server, _) = server.accept().expect("the proxy connects");
+        let mut head = [0; 18];
+        at_server.read_exact(&mut head).expect("the request comes through");
+        at_server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("answer");
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).expect("the answer comes through");
+        assert_eq!(&answer, b"HTTP/1.1 204");
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::REFUSED;
+use super::{REFUSED, during};
 use crate::s3::message::Message;
 
 /// A kind of request.
@@ -225,9 +225,14 @@ pub(super) fn act(
     if flips_request {
         flip(&mut request.body);
     }
-    request.send(to_server)?;
-    let mut answer = Message::read_head(from_server)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    answer.read_answer_body(from_server, &method)?;
+    // Who knows the answer before the end of the request may give it and close: it is the answer all the same.
+    let sent = request.send(to_server);
+    let answer = read_answer(from_server, &method);
+    let mut answer = match (sent, answer) {
+        (_, Ok(answer)) => answer,
+        (Err(error), Err(_)) => return Err(during("sending to the server", error)),
+        (Ok(()), Err(error)) => return Err(during("waiting for the server's answer", error)),
+    };
     match fault {
         Some(Fault::AnswerLost) => return Ok(Act::Close),
         Some(Fault::ResetInAnswer) => {
@@ -246,6 +251,12 @@ pub(super) fn act(
     }
     answer.send(to_client)?;
     Ok(Act::GoOn)
+}
+
+fn read_answer(from_server: &mut impl BufRead, method: &str) -> io::Result<Message> {
+    let mut answer = Message::read_head(from_server)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    answer.read_answer_body(from_server, method)?;
+    Ok(answer)
 }
 
 /// The answer of who never asked the server.
