@@ -197,7 +197,7 @@ class Borg(Tool):
 
 
 class Kopia(Tool):
-    """kopia with its shortest fixed blocks, 128 KiB, and its fastest compression that is no longer than ours; as it comes it does not compress."""
+    """kopia with its shortest fixed blocks, 128 KiB, and s2, the compression of its that is nearest to LZ4; as it comes it does not compress."""
 
     label, program = "kopia fixed 128 KiB", "kopia"
     speaks_s3 = True

@@ -51,8 +51,8 @@ pub(crate) struct CpuDocument {
     pub(crate) sums: SumSeconds,
 }
 
-/// Processor seconds of each step, for each GiB of the volume.
-#[derive(Debug, Serialize)]
+/// Processor seconds of each step.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(crate) struct StepSeconds {
     pub(crate) read: f64,
     pub(crate) zero_scan: f64,
@@ -63,6 +63,23 @@ pub(crate) struct StepSeconds {
     pub(crate) receive: f64,
     pub(crate) decrypt: f64,
     pub(crate) decompress: f64,
+}
+
+impl StepSeconds {
+    /// Each step's seconds with those of `other`.
+    pub(crate) fn zip(&self, other: &StepSeconds, both: impl Fn(f64, f64) -> f64) -> StepSeconds {
+        StepSeconds {
+            read: both(self.read, other.read),
+            zero_scan: both(self.zero_scan, other.zero_scan),
+            hash: both(self.hash, other.hash),
+            compress: both(self.compress, other.compress),
+            encrypt: both(self.encrypt, other.encrypt),
+            send: both(self.send, other.send),
+            receive: both(self.receive, other.receive),
+            decrypt: both(self.decrypt, other.decrypt),
+            decompress: both(self.decompress, other.decompress),
+        }
+    }
 }
 
 /// What the steps come to, for each GiB of the volume.

@@ -22,9 +22,9 @@ pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
 pub(crate) const PROCESS_BYTES: u64 = 20 << 20;
 /// What stacks, connections and small structures of one operation take at most.
 pub(crate) const OPERATION_BYTES: u64 = 8 << 20;
-/// Lengths of a part, longest first: the first that fits is taken. Seven of the longest make a pack of 128 MiB; S3 refuses parts
+/// Lengths of a part, longest first: the first that fits is taken. Eight of the longest hold a pack of 128 MiB with its trailer; S3 refuses parts
 /// below the shortest, but for the last of an upload.
-const PART_BYTES: [u64; 3] = [37 << 19, 8 << 20, 5 << 20];
+const PART_BYTES: [u64; 3] = [17 << 20, 8 << 20, 5 << 20];
 /// Room behind a part's end for the frame that crosses it.
 pub(crate) const PART_SLACK_BYTES: usize = (1 << 20) + (256 << 10);
 /// A range that fits wherever anything runs.
@@ -212,7 +212,7 @@ fn gather_bytes(arena_bytes: u64, workers: usize, part_len: u64) -> u64 {
 pub(crate) mod tests {
     use super::*;
 
-    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 37 << 19, range_bytes: 16 << 20 };
+    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 17 << 20, range_bytes: 16 << 20 };
 
     #[test]
     fn what_is_in_use_at_once_fits_in_the_arena() {
@@ -251,8 +251,8 @@ pub(crate) mod tests {
     fn a_distant_store_gets_more_at_once_where_memory_allows() {
         let large = Resources::within(256 << 20, 2).unwrap();
         assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
-        assert_eq!(large.sending(&S3, false), Sending { threads: 5, part_len: 37 << 19 });
-        assert_eq!(large.sending(&S3, true), Sending { threads: 3, part_len: 37 << 19 });
+        assert_eq!(large.sending(&S3, false), Sending { threads: 6, part_len: 17 << 20 });
+        assert_eq!(large.sending(&S3, true), Sending { threads: 4, part_len: 17 << 20 });
         let small = Resources::within(96 << 20, 2).unwrap();
         assert_eq!(small.reading(&S3).range_bytes, 8 << 20);
         assert_eq!(small.sending(&S3, false), Sending { threads: 3, part_len: 5 << 20 });

@@ -11,7 +11,7 @@ use coffer_engine::{EngineError, Environment};
 
 use super::read::ratio;
 use super::steps::{BLOCK_BYTES, Done, Steps};
-use crate::documents::bench::{CpuDocument, StepSeconds, SumSeconds};
+use crate::documents::bench::{CpuDocument, SumSeconds};
 use crate::error::{CliError, ExitStatus};
 use crate::options::{MemoryOptions, ReadOptions};
 use crate::progress::Reporter;
@@ -47,7 +47,7 @@ pub(crate) struct CpuArguments {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = values::size)]
     limit: u64,
 
-    /// Threads, each with blocks of its own [default: one per processor]
+    /// Threads, each with blocks of its own [default: one per processor, 16 at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=THREADS_MAX))]
     threads: Option<u64>,
 
@@ -80,18 +80,7 @@ pub(super) fn run(session: &Session, arguments: &CpuArguments) -> Result<ExitSta
     let done = bench.work_on_all(threads)?;
     drop(reporter);
     let gib = done.bytes as f64 / GIB;
-    let seconds = done.seconds;
-    let step = StepSeconds {
-        read: ratio(seconds.read, gib),
-        zero_scan: ratio(seconds.zero_scan, gib),
-        hash: ratio(seconds.hash, gib),
-        compress: ratio(seconds.compress, gib),
-        encrypt: ratio(seconds.encrypt, gib),
-        send: ratio(seconds.send, gib),
-        receive: ratio(seconds.receive, gib),
-        decrypt: ratio(seconds.decrypt, gib),
-        decompress: ratio(seconds.decompress, gib),
-    };
+    let step = done.seconds.zip(&done.seconds, |seconds, _same| ratio(seconds, gib));
     session.output.show(&CpuDocument {
         path: arguments.path.to_string_lossy().into_owned(),
         bytes: done.bytes,

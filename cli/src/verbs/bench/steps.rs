@@ -2,16 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 
 use coffer_blockio::{Arena, BlockSource, ReadBatch};
 use coffer_engine::{EngineError, Environment};
 use coffer_format::{
-    BlockHasher, Codec, Compression, Compressor, Effort, FRAME_OVERHEAD, FrameHeader, FrameOpener,
-    FrameSealer, ObjectContext, PACK_BLOCKS_MAX, PackKey, RepositoryId, Suite, TeamSecrets, compress_bound,
-    decompress, is_zero,
+    BlockHasher, Codec, Compression, Compressor, Effort, FRAME_OVERHEAD, FrameOpener, FrameSealer,
+    ObjectContext, PACK_BLOCKS_MAX, PackKey, RepositoryId, Suite, TeamSecrets, compress_bound, decompress,
+    is_zero,
 };
 use nix::time::{ClockId, clock_gettime};
 
+use crate::documents::bench::StepSeconds;
 use crate::error::CliError;
 
 /// The usual block of a backup.
@@ -20,24 +22,10 @@ pub(super) const BLOCK_BYTES: usize = 64 << 10;
 const RECORD_BYTES: usize = 16 << 10;
 const FRAME_HEAD: usize = coffer_format::FRAME_HEADER_LEN;
 
-/// Processor seconds of each step.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Seconds {
-    pub(super) read: f64,
-    pub(super) zero_scan: f64,
-    pub(super) hash: f64,
-    pub(super) compress: f64,
-    pub(super) encrypt: f64,
-    pub(super) send: f64,
-    pub(super) receive: f64,
-    pub(super) decrypt: f64,
-    pub(super) decompress: f64,
-}
-
 /// What was done, and what it cost.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Done {
-    pub(super) seconds: Seconds,
+    pub(super) seconds: StepSeconds,
     pub(super) bytes: u64,
     pub(super) zero_bytes: u64,
     pub(super) stored_bytes: u64,
@@ -73,19 +61,8 @@ struct Line {
 impl Done {
     /// Both together.
     pub(super) fn and(self, other: &Done) -> Done {
-        let (one, two) = (&self.seconds, &other.seconds);
         Done {
-            seconds: Seconds {
-                read: one.read + two.read,
-                zero_scan: one.zero_scan + two.zero_scan,
-                hash: one.hash + two.hash,
-                compress: one.compress + two.compress,
-                encrypt: one.encrypt + two.encrypt,
-                send: one.send + two.send,
-                receive: one.receive + two.receive,
-                decrypt: one.decrypt + two.decrypt,
-                decompress: one.decompress + two.decompress,
-            },
+            seconds: self.seconds.zip(&other.seconds, |one, two| one + two),
             bytes: self.bytes + other.bytes,
             zero_bytes: self.zero_bytes + other.zero_bytes,
             stored_bytes: self.stored_bytes + other.stored_bytes,
@@ -96,7 +73,7 @@ impl Done {
 impl<'a> Steps<'a> {
     pub(super) fn new(
         source: &'a dyn BlockSource,
-        arena: &std::sync::Arc<Arena>,
+        arena: &Arc<Arena>,
         read_bytes: usize,
         environment: Environment,
     ) -> Result<Steps<'a>, CliError> {
@@ -168,7 +145,6 @@ impl<'a> Steps<'a> {
             self.line.receive(place)?;
             self.done.seconds.receive += watch.lap()?;
         }
-        debug_assert_eq!(FrameHeader::decode(received).map(|header| header.ordinal).ok(), Some(ordinal));
         let (codec, stored) =
             self.keys.opener.open_in_place(ordinal, received).map_err(EngineError::Limit)?;
         self.done.seconds.decrypt += watch.lap()?;
