@@ -3,6 +3,8 @@
 
   direct   `coffer backup`, one volume after the other
   agent    `coffer --agent`, all volumes at once: CPU of the agent and of its callers together
+  together four `coffer backup`s at once, as many operations as the agent runs with 256 MiB: what doing several things at
+           once costs by itself; each has all of --memory
 
 Cases (--cases):
   volumes  1, 4, 16 volumes at once; after the most of them the agent's memory and wake-ups are watched for a minute

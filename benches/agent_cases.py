@@ -7,7 +7,7 @@ import os
 import shutil
 
 from agent_memory import backup_and_wait
-from agent_ways import Subject, pair
+from agent_ways import TOGETHER, WAYS, Subject, pair
 from bench import say
 from clones import Clones
 from images import change_image, make_image
@@ -50,7 +50,7 @@ def volumes(context, found):
                 with Subject(context, f"volumes-{count}-{number}", way, paths) as subject:
                     return {"full": backup_and_wait(subject, wait_s, *FULL) if subject.node else subject.backup(*FULL)}
 
-            rounds.append(pair(number, one))
+            rounds.append(pair(number, one, (*WAYS, TOGETHER) if count > 1 else WAYS))
 
 
 def sizes(context, found):

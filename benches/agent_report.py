@@ -7,6 +7,7 @@ counts, with its range.
 import statistics
 
 from agent_memory import IDLE_AFTER_S, IDLE_RSS_MAX, rss_after
+from agent_ways import AT_ONCE, TOGETHER
 from report import table
 from units import GIB, MIB, show_size
 
@@ -41,12 +42,21 @@ def volumes_section(cases):
     rows = []
     for case in whole:
         later = [rss_after(each["agent"]["full"]["memory"]["series"], 1) for each in case["rounds"]]
-        rows.append([str(case["volumes"]), *compared(case["rounds"], "full", case["bytes"]), mib(most(later))])
+        rows.append([str(case["volumes"]), *compared(case["rounds"], "full", case["bytes"]), mib(most(later)), *beside_together(case)])
     size = f" of {show_size(whole[0]['bytes'] // whole[0]['volumes'])}" if whole else ""
     yield f"## Full backups, several volumes{size} at once"
-    yield table(["volumes", *COMPARED, "1 s later"], rows)
+    yield table(["volumes", *COMPARED, "1 s later", f"{AT_ONCE} coffers at once CPU-s/GiB", "agent's CPU over theirs"], rows)
     if whole:
         yield from memory_parts(whole[-1])
+
+
+def beside_together(case):
+    """Returns the cells about several coffers at once, empty where there was one volume."""
+    reports = [(each[TOGETHER]["full"]["cpu_s"], each["agent"]["full"]["cpu_s"]) for each in case["rounds"] if TOGETHER in each]
+    if not reports:
+        return ["", ""]
+    least = min(together for together, _ in reports) / (case["bytes"] / GIB)
+    return [f"{least:.2f}", spread([agent / together for together, agent in reports])]
 
 
 def memory_parts(case):

@@ -1,4 +1,4 @@
-"""Both ways of doing the same work: coffer alone, one volume after the other, and all volumes at once through one agent."""
+"""Ways of doing the same work: coffer alone, one volume after the other or several at once, and all volumes through one agent."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from agent_node import Node, bound
 from measure import drop_from_cache, machine_cpu_s
@@ -14,6 +15,8 @@ from runner import TIMEOUT_S, Broken, read_document
 from tools import Run
 
 WAYS = ("direct", "agent")
+TOGETHER = "together"
+AT_ONCE = 4  # as many operations as an agent runs with 256 MiB
 
 
 class Context:
@@ -56,10 +59,9 @@ class Caller:
                 "result": read_document(self.output) or {}}  # fmt: skip
 
     def kill(self):
-        """Ends it before its time."""
+        """Ends it before its time; who waits for it is told."""
         if self.process.returncode is None:
             os.kill(self.process.pid, signal.SIGKILL)
-            self.wait()
 
 
 class Subject:
@@ -77,7 +79,7 @@ class Subject:
     def __enter__(self):
         os.makedirs(self.run.folder)
         try:
-            self._call_all([self.context.command("init", "--repo", self._url(), "--key-out", self.key, "--json")], False)
+            self._call_all([self.context.command("init", "--repo", self._url(), "--key-out", self.key, "--json")], 1)
             if self.way == "agent":
                 self.node = self._start_agent()
         except BaseException:
@@ -101,7 +103,8 @@ class Subject:
         if self.node:
             self.node.forget_peak()
         machine, before, began = machine_cpu_s(), self._agent_cpu_s(), time.monotonic()
-        reports = self._call_all(self._backups(options), self.node is not None)
+        at_once = {"direct": 1, TOGETHER: AT_ONCE, "agent": len(self.images)}[self.way]
+        reports = self._call_all(self._backups(options), at_once)
         ended = time.monotonic()
         callers, agent = sum(report["cpu_s"] for report in reports), self._agent_cpu_s() - before
         report = {
@@ -131,17 +134,21 @@ class Subject:
         ]
 
     def _call_all(self, commands, at_once):
-        """Runs commands, all at once or one after the other; returns their reports."""
-        callers, reports = [], []
+        """Runs commands, so many at once; returns their reports."""
+        callers = []
+
+        def call(number, command):
+            callers.append(Caller(self.context, command, os.path.join(self.run.folder, f"result-{number}")))
+            return self._ended(callers[-1])
+
+        pool = ThreadPoolExecutor(at_once)
         try:
-            for number, command in enumerate(commands):
-                callers.append(Caller(self.context, command, os.path.join(self.run.folder, f"result-{number}")))
-                if not at_once:
-                    reports.append(self._ended(callers[-1]))
-            return reports or [self._ended(caller) for caller in callers]
+            return [done.result() for done in [pool.submit(call, *each) for each in enumerate(commands)]]
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             for caller in callers:
                 caller.kill()
+            pool.shutdown()
 
     def _ended(self, caller):
         report = caller.wait()
@@ -161,6 +168,6 @@ class Subject:
         return peak
 
 
-def pair(number, one):
+def pair(number, one, ways=WAYS):
     """Returns {way: one(way)} of a round; who is first changes from round to round."""
-    return {way: one(way) for way in (WAYS if number % 2 else WAYS[::-1])}
+    return {way: one(way) for way in (ways if number % 2 else ways[::-1])}

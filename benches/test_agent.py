@@ -38,12 +38,14 @@ class WholeAgent(Scratch):
         outcome, text = self.bench(0)
         cases = outcome["cases"]["volumes"]
         self.assertEqual([case["volumes"] for case in cases], [1, 3])
-        self.assertEqual([[sorted(each) for each in case["rounds"]] for case in cases], [[["agent", "direct"]] * 2] * 2)
+        ways = [[sorted(each) for each in case["rounds"]] for case in cases]
+        self.assertEqual(ways, [[["agent", "direct"]] * 2, [["agent", "direct", "together"]] * 2])
         full = cases[1]["rounds"][0]["agent"]["full"]
         self.assertEqual((full["requests"], full["types"]), (3 * 4, ["full"]))
         self.assertGreater(full["cpu_s"], full["callers_cpu_s"])
-        self.assertEqual(full["memory"]["series"][-1][0], 1.0)
+        self.assertGreaterEqual(full["memory"]["series"][-1][0], 1.0)
         self.assertIn("\n| 3 | ", text)
+        self.assertNotIn("|  |", next(line for line in text.splitlines() if line.startswith("| 3 | ")))
         self.assertIn("RSS <= 20 MiB: not measured.", text)
 
     def test_memory_past_the_cap_is_a_failure(self):
