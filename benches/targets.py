@@ -19,7 +19,7 @@ CPU_MAX = {
 # has AVX-512. These hold for any processor.
 STEPS_MAX = {
     "local": [("full", "full", 1.16), ("incremental", "incremental", 1.31)],
-    "s3": [("full", "full_over_tls", 1.24), ("incremental", "incremental", 1.31)],
+    "s3": [("full", "full_over_tls", 1.24), ("incremental", "incremental", 1.31), ("restore", "restore_over_tls", 1.87)],
 }
 RATIO_MAX = [
     ("full", RESTIC, 0.18),

@@ -7,6 +7,7 @@ use coffer_blockio::Arena;
 use coffer_engine::CancelToken;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::sync::watch;
 
 use crate::error::ExitStatus;
 
@@ -15,6 +16,21 @@ use crate::error::ExitStatus;
 pub(crate) struct Cancellation {
     token: CancelToken,
     arena: Arc<OnceLock<Arc<Arena>>>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+/// The wish to stop, for tasks that wait for it. A wait costs nothing until it ends.
+#[derive(Clone)]
+pub(crate) struct StopWish(watch::Receiver<bool>);
+
+impl StopWish {
+    /// Returns once somebody wants to stop.
+    pub(crate) async fn wanted(&self) {
+        if self.0.clone().wait_for(|stop| *stop).await.is_err() {
+            // Nobody is left who could wish.
+            std::future::pending().await
+        }
+    }
 }
 
 impl Cancellation {
@@ -40,6 +56,11 @@ impl Cancellation {
         self.token.clone()
     }
 
+    /// The same for tasks.
+    pub(crate) fn stop_wish(&self) -> StopWish {
+        StopWish(self.stop.subscribe())
+    }
+
     /// Makes a cancel wake whoever waits for memory of `arena`.
     pub(crate) fn wakes(&self, arena: &Arc<Arena>) {
         let _first_one_stays = self.arena.set(arena.clone());
@@ -47,6 +68,7 @@ impl Cancellation {
 
     fn cancel(&self) {
         self.token.cancel();
+        self.stop.send_replace(true);
         if let Some(arena) = self.arena.get() {
             arena.wake_all();
         }
@@ -66,5 +88,31 @@ mod tests {
         cancellation.wakes(&Arena::new(1 << 16).unwrap());
         cancellation.cancel();
         assert!(cancellation.token().is_cancelled());
+    }
+    #[test]
+    fn cancel_wakes_tasks_that_wait_and_those_that_come_later() {
+        let cancellation = Cancellation::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let wish = cancellation.stop_wish();
+        let waits = runtime.spawn(async move { wish.wanted().await });
+        runtime.block_on(tokio::task::yield_now());
+        assert!(!waits.is_finished());
+        let other = cancellation.clone();
+        std::thread::spawn(move || other.cancel()).join().unwrap();
+        runtime.block_on(waits).unwrap();
+        runtime.block_on(cancellation.stop_wish().wanted());
+    }
+
+    #[test]
+    fn a_wish_that_nobody_can_have_any_more_does_not_come() {
+        let wish = Cancellation::default().stop_wish();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = wish.wanted() => panic!("nobody wished"),
+                () = tokio::task::yield_now() => {}
+            }
+        });
     }
 }

@@ -54,7 +54,7 @@ impl Session {
         if !self.agents.are_given() {
             return Err(CliError::Usage("this asks agents: give --agent ADDR or COFFER_AGENT".into()));
         }
-        Agents::connect(&self.agents, self.cancellation.token())
+        Agents::connect(&self.agents, self.cancellation.stop_wish())
     }
 
     /// The key file once more, for whom it is sent to.

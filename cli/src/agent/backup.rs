@@ -226,7 +226,7 @@ impl Coordinator<'_> {
 
     /// Lets all agents work on one point, and waits for all of them.
     fn round(&self, point: &OpenPoint, generation: u32, left: u32) -> Result<Vec<Answer>, CliError> {
-        let stop = Stop::new(self.session.environment().cancel);
+        let stop = Stop::new(self.agents.stop.clone());
         let mut tasks = Vec::new();
         for (number, part) in self.wanted.parts.iter().enumerate() {
             let Some(agent) = self.agents.all.get(part.agent) else { continue };

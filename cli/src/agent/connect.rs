@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use coffer_engine::{Advice, CancelToken, EngineError};
+use coffer_engine::{Advice, EngineError};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::node_client::NodeClient;
 use coffer_proto::agent::v1::operations_client::OperationsClient;
@@ -16,20 +16,19 @@ use tonic::{Response, Status};
 use super::door::Door;
 use super::failure::AgentError;
 use super::options::AgentOptions;
+use crate::cancellation::StopWish;
 use crate::error::CliError;
 
 /// No call but Watch takes longer; a restart of an agent is waited for by calling again.
 const CALL_MAX: Duration = Duration::from_secs(30);
 /// Records of 256 volumes with long lineages.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// How soon a signal is noticed.
-const CANCEL_POLL: Duration = Duration::from_millis(100);
 
 /// The agents of `--agent`, in their order, and the runtime that carries their connections.
 pub(crate) struct Agents {
     pub(super) runtime: Runtime,
     pub(super) all: Vec<Agent>,
-    pub(super) cancel: CancelToken,
+    pub(super) stop: StopWish,
 }
 
 /// One agent.
@@ -42,7 +41,7 @@ pub(crate) struct Agent {
 
 impl Agents {
     /// Connects to all agents at once. Only what is wrong with the options fails here.
-    pub(crate) fn connect(options: &AgentOptions, cancel: CancelToken) -> Result<Agents, CliError> {
+    pub(crate) fn connect(options: &AgentOptions, stop: StopWish) -> Result<Agents, CliError> {
         let mut doors = Vec::new();
         for address in &options.agent {
             doors.push(Door::new(address, options)?);
@@ -59,12 +58,12 @@ impl Agents {
         for link in links {
             all.push(
                 runtime
-                    .block_on(unless(&cancel, link))?
+                    .block_on(unless(&stop, link))?
                     .map_err(|error| EngineError::Bug(error.to_string()))?,
             );
         }
         check_names(&all)?;
-        Ok(Agents { runtime, all, cancel })
+        Ok(Agents { runtime, all, stop })
     }
 
     /// All agents, in their order.
@@ -79,7 +78,7 @@ impl Agents {
 
     /// Waits for calls of agents, unless a signal comes first.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
-        self.runtime.block_on(unless(&self.cancel, work))
+        self.runtime.block_on(unless(&self.stop, work))
     }
 
     /// An error where there are several agents.
@@ -151,17 +150,10 @@ fn check_names(agents: &[Agent]) -> Result<(), CliError> {
 }
 
 /// `work`, unless a signal comes first.
-async fn unless<T>(cancel: &CancelToken, work: impl Future<Output = T>) -> Result<T, CliError> {
+async fn unless<T>(stop: &StopWish, work: impl Future<Output = T>) -> Result<T, CliError> {
     tokio::select! {
         done = work => Ok(done),
-        () = cancelled(cancel) => Err(CliError::Engine(EngineError::Cancelled)),
-    }
-}
-
-/// Returns once a signal came.
-pub(super) async fn cancelled(cancel: &CancelToken) {
-    while !cancel.is_cancelled() {
-        tokio::time::sleep(CANCEL_POLL).await;
+        () = stop.wanted() => Err(CliError::Engine(EngineError::Cancelled)),
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn run_jobs(
 ) -> Result<Vec<Result<Operation, AgentError>>, CliError> {
     let reporter = Reporter::start(&session.output, verb);
     let board = Arc::new(Board::new(reporter.gauge(), jobs.len()));
-    let stop = Stop::new(agents.cancel.clone());
+    let stop = Stop::new(agents.stop.clone());
     let mut tasks = Vec::new();
     for (part, job) in jobs.into_iter().enumerate() {
         let agent =
@@ -77,7 +77,7 @@ pub(crate) fn run_jobs(
         }
         Ok::<_, EngineError>(ended)
     })?;
-    agents.cancel.check()?;
+    session.environment().cancel.check()?;
     Ok(ended)
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn watch(
         agent: agent.clone(),
         part: 0,
         board: Arc::new(Board::new(reporter.gauge(), 1)),
-        stop: Stop::new(agents.cancel.clone()),
+        stop: Stop::new(agents.stop.clone()),
         patience: session.agents.patience(),
     };
     Ok(agents.runtime.block_on(follower.watch(operation.id.clone()))?)

@@ -3,24 +3,26 @@
 //! Starting is safe to repeat: the same key never does the work twice. When the caller is asked to stop, so is the operation.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coffer_engine::{Advice, CancelToken};
+use coffer_engine::Advice;
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{Operation, OperationState};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
 use super::backoff::Backoff;
 use super::board::Board;
-use super::connect::{Agent, cancelled};
+use super::connect::Agent;
 use super::failure::AgentError;
+use crate::cancellation::StopWish;
 
 /// An operation stops within a second; an agent that does not answer is not waited for much longer.
 const STOP_MAX: Duration = Duration::from_secs(5);
-const STOP_POLL: Duration = Duration::from_millis(50);
+/// How often, and how long apart, an operation is looked for that may be on its way.
 const STOP_LOOKS: u32 = 5;
+const STOP_PAUSE: Duration = Duration::from_millis(50);
 
 /// What to start. Holds secrets: it is never printed.
 #[derive(Clone)]
@@ -52,27 +54,27 @@ impl Start {
 /// The wish to stop: a signal, or that the work has become useless.
 #[derive(Clone)]
 pub(super) struct Stop {
-    signal: CancelToken,
-    useless: Arc<AtomicBool>,
+    signal: StopWish,
+    useless: Arc<watch::Sender<bool>>,
 }
 
 impl Stop {
     /// Stops when a signal comes.
-    pub(super) fn new(signal: CancelToken) -> Stop {
+    pub(super) fn new(signal: StopWish) -> Stop {
         Stop { signal, useless: Arc::default() }
     }
 
     /// Says that the work is useless.
     pub(super) fn ask(&self) {
-        self.useless.store(true, Ordering::Release);
+        self.useless.send_replace(true);
     }
 
     async fn wanted(&self) {
-        while !self.useless.load(Ordering::Acquire) {
-            // Looks at both in turn, so that either ends the wait.
-            if timeout(STOP_POLL, cancelled(&self.signal)).await.is_ok() {
-                return;
-            }
+        let mut useless = self.useless.subscribe();
+        tokio::select! {
+            () = self.signal.wanted() => {}
+            // The sender is ours: it is there as long as this is.
+            _ = useless.wait_for(|useless| *useless) => {}
         }
     }
 }
@@ -182,7 +184,7 @@ impl Follower {
                     self.agent.answer(self.agent.operations()?.cancel(request)).await?;
                     return self.follow(found.id).await;
                 }
-                sleep(STOP_POLL).await;
+                sleep(STOP_PAUSE).await;
             }
             Err(self.agent.error("cancelled", Advice::Retry, "stopped before it began"))
         });
