@@ -3,7 +3,7 @@
 
   direct   `coffer backup`, one volume after the other
   agent    `coffer --agent`, all volumes at once: CPU of the agent and of its callers together
-  together four `coffer backup`s at once, as many operations as the agent runs with 256 MiB: what doing several things at
+  together four `coffer backup`s at once, as many operations as the agent runs with 256 MiB on two processors: what doing several things at
            once costs by itself; each has all of --memory
 
 Cases (--cases):

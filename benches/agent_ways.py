@@ -16,7 +16,7 @@ from tools import Run
 
 WAYS = ("direct", "agent")
 TOGETHER = "together"
-AT_ONCE = 4  # as many operations as an agent runs with 256 MiB
+AT_ONCE = 4  # as many operations as an agent runs with 256 MiB on two processors
 
 
 class Context:
@@ -135,17 +135,21 @@ class Subject:
 
     def _call_all(self, commands, at_once):
         """Runs commands, so many at once; returns their reports."""
-        callers = []
+        callers, over = [], threading.Event()
 
         def call(number, command):
-            callers.append(Caller(self.context, command, os.path.join(self.run.folder, f"result-{number}")))
-            return self._ended(callers[-1])
+            caller = Caller(self.context, command, os.path.join(self.run.folder, f"result-{number}"))
+            callers.append(caller)
+            if over.is_set():
+                caller.kill()
+            return self._ended(caller)
 
         pool = ThreadPoolExecutor(at_once)
         try:
             return [done.result() for done in [pool.submit(call, *each) for each in enumerate(commands)]]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            over.set()
             for caller in callers:
                 caller.kill()
             pool.shutdown()

@@ -16,7 +16,7 @@ CPU_MAX = {
     "s3": {"full": 1.9, "incremental": 0.32, "restore": 1.2},
 }
 # Against the sum of the steps (`coffer bench cpu`): the seconds above over the same sums of the machine that they come from, whose processor
-# has AVX-512. These hold for any processor.
+# has AVX-512. These hold for any processor. That of a restore is stricter: its seconds there are an estimate that holds HTTP too.
 STEPS_MAX = {
     "local": [("full", "full", 1.16), ("incremental", "incremental", 1.31)],
     "s3": [("full", "full_over_tls", 1.24), ("incremental", "incremental", 1.31), ("restore", "restore_over_tls", 1.87)],

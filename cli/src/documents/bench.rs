@@ -66,6 +66,11 @@ pub(crate) struct StepSeconds {
 }
 
 impl StepSeconds {
+    /// `one` of each step's seconds.
+    pub(crate) fn map(&self, one: impl Fn(f64) -> f64) -> StepSeconds {
+        self.zip(self, |seconds, _| one(seconds))
+    }
+
     /// Each step's seconds with those of `other`.
     pub(crate) fn zip(&self, other: &StepSeconds, both: impl Fn(f64, f64) -> f64) -> StepSeconds {
         StepSeconds {

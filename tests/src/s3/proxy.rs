@@ -52,7 +52,7 @@ struct State {
     seen: BTreeMap<Step, u64>,
     connections: BTreeMap<u64, TcpStream>,
     connections_made: u64,
-    /// What ended connections that no plan ended: the server's doing, mostly.
+    /// Errors that connections ended with, a plan's doing among them: for a person who asks why a test failed.
     broken: Vec<String>,
     /// Nobody is let in until then; `None` in it means until somebody says so.
     shut: Option<Option<Instant>>,
@@ -105,7 +105,7 @@ impl Proxy {
         }
     }
 
-    /// What ended connections that no plan ended.
+    /// Errors that connections ended with, and what kept the line from healing.
     pub fn broken(&self) -> Vec<String> {
         self.shared.lock().broken.clone()
     }

@@ -80,7 +80,7 @@ pub(super) fn run(session: &Session, arguments: &CpuArguments) -> Result<ExitSta
     let done = bench.work_on_all(threads)?;
     drop(reporter);
     let gib = done.bytes as f64 / GIB;
-    let step = done.seconds.zip(&done.seconds, |seconds, _same| ratio(seconds, gib));
+    let step = done.seconds.map(|seconds| ratio(seconds, gib));
     session.output.show(&CpuDocument {
         path: arguments.path.to_string_lossy().into_owned(),
         bytes: done.bytes,

@@ -225,14 +225,9 @@ pub(super) fn act(
     if flips_request {
         flip(&mut request.body);
     }
-    // Who knows the answer before the end of the request may give it and close: it is the answer all the same.
-    let sent = request.send(to_server);
+    request.send(to_server).map_err(|error| during("sending to the server", error))?;
     let answer = read_answer(from_server, &method);
-    let mut answer = match (sent, answer) {
-        (_, Ok(answer)) => answer,
-        (Err(error), Err(_)) => return Err(during("sending to the server", error)),
-        (Ok(()), Err(error)) => return Err(during("waiting for the server's answer", error)),
-    };
+    let mut answer = answer.map_err(|error| during("waiting for the server's answer", error))?;
     match fault {
         Some(Fault::AnswerLost) => return Ok(Act::Close),
         Some(Fault::ResetInAnswer) => {
