@@ -1,9 +1,8 @@
 //! SIGINT and SIGTERM: the first asks everything to stop soon, the second ends the process at once.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use coffer_blockio::Arena;
 use coffer_engine::CancelToken;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -15,7 +14,6 @@ use crate::error::ExitStatus;
 #[derive(Clone, Default)]
 pub(crate) struct Cancellation {
     token: CancelToken,
-    arena: Arc<OnceLock<Arc<Arena>>>,
     stop: Arc<watch::Sender<bool>>,
 }
 
@@ -61,17 +59,9 @@ impl Cancellation {
         StopWish(self.stop.subscribe())
     }
 
-    /// Makes a cancel wake whoever waits for memory of `arena`.
-    pub(crate) fn wakes(&self, arena: &Arc<Arena>) {
-        let _first_one_stays = self.arena.set(arena.clone());
-    }
-
     fn cancel(&self) {
         self.token.cancel();
         self.stop.send_replace(true);
-        if let Some(arena) = self.arena.get() {
-            arena.wake_all();
-        }
     }
 }
 
@@ -80,15 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cancel_sets_the_flag_with_and_without_an_arena() {
+    fn cancel_sets_the_flag_of_the_engine() {
         let cancellation = Cancellation::default();
-        cancellation.cancel();
-        assert!(cancellation.token().is_cancelled());
-        let cancellation = Cancellation::default();
-        cancellation.wakes(&Arena::new(1 << 16).unwrap());
+        assert!(!cancellation.token().is_cancelled());
         cancellation.cancel();
         assert!(cancellation.token().is_cancelled());
     }
+
     #[test]
     fn cancel_wakes_tasks_that_wait_and_those_that_come_later() {
         let cancellation = Cancellation::default();

@@ -111,11 +111,9 @@ impl Session {
         Ok(opener)
     }
 
-    /// Shares the memory out among buffers and caches. A signal wakes who waits for a buffer.
-    pub(crate) fn resources(&self, memory: &MemoryOptions) -> Result<Resources, CliError> {
-        let resources = Resources::within(memory.memory, processors())?;
-        self.cancellation.wakes(&resources.arena);
-        Ok(resources)
+    /// Shares the memory out among buffers and caches.
+    pub(crate) fn resources(memory: &MemoryOptions) -> Result<Resources, CliError> {
+        Ok(Resources::within(memory.memory, processors())?)
     }
 }
 

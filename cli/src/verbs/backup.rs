@@ -168,7 +168,7 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     sources::check(&arguments.volumes)?;
     let changes = lists::check(&arguments.changes, &arguments.volumes)?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
-    let mut resources = session.resources(&arguments.memory)?;
+    let mut resources = Session::resources(&arguments.memory)?;
     let limiter = |rate: Option<NonZeroU64>| rate.map(|rate| Arc::new(RateLimiter::new(rate)));
     resources.read_limit = limiter(arguments.limits.limit_read);
     resources.upload_limit = limiter(arguments.limits.limit_upload);

@@ -123,7 +123,7 @@ pub(crate) fn run(session: &Session, arguments: &RestoreArguments) -> Result<Exi
         refuse_stream(session)?;
     }
     let repository = session.open(&arguments.repository, &arguments.key)?;
-    let resources = session.resources(&arguments.memory)?;
+    let resources = Session::resources(&arguments.memory)?;
     let point = choose_point(&repository, arguments)?;
     repository.recovery_key(&point.plan.team)?;
     let job = Job { session, arguments, repository: &repository, resources: &resources, point: &point };

@@ -57,7 +57,7 @@ pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
         return agents::run(session, arguments);
     }
     let repository = session.open(&arguments.repository, &arguments.key)?;
-    let resources = session.resources(&arguments.memory)?;
+    let resources = Session::resources(&arguments.memory)?;
     let request = VerifyRequest {
         filter: arguments.filter.filter(),
         read_data_percent: arguments.read_data,

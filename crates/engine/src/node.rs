@@ -1,6 +1,6 @@
 //! One budget of memory for all operations of a process, handed out in shares.
 //!
-//! Each operation gets an arena of its own, carved out of the budget when it is admitted, and never waits for another's memory. One arena for
+//! Each operation gets arenas of its own, carved out of the budget when it is admitted, and never waits for another's memory. One arena for
 //! all was considered and left: its queue serves requests in order of arrival, so one operation's long request would hold up
 //! another that holds buffers, and whether all of them together can stand still would depend on what each holds at that moment. With arenas of
 //! their own every operation fits by [`Resources`]' own arithmetic, whatever the others do, and its memory is the kernel's again when it ends. The
@@ -57,7 +57,7 @@ pub fn shares_for(free: usize, waiting: usize) -> Option<NonZeroUsize> {
     NonZeroUsize::new(part.min(free))
 }
 
-/// Shares that are taken. Held by the arena that was carved out of them, and dropped after it.
+/// Shares that are taken. Held by the arenas that were carved out of them, and dropped after both.
 struct Lease {
     node: Arc<Node>,
     shares: usize,
@@ -91,7 +91,7 @@ impl NodeResources {
 
     /// Resources of `shares` shares for one operation; `None` where fewer are free.
     ///
-    /// They come back when the last clone of the result and the last buffer of its arena are gone, which is when their memory is the
+    /// They come back when the last clone of the result and the last buffer of its arenas are gone, which is when their memory is the
     /// kernel's again: a request that a store still holds keeps its share.
     ///
     /// # Errors
@@ -99,10 +99,10 @@ impl NodeResources {
     pub fn lease(&self, shares: NonZeroUsize) -> Result<Option<Resources>, EngineError> {
         let Some(lease) = self.take(shares.get()) else { return Ok(None) };
         let share_bytes = self.0.share_bytes * shares.get() as u64;
-        let resources = Resources::carve(share_bytes, self.cpus_for(shares.get()), Some(Box::new(lease)))?;
+        let resources = Resources::carve(share_bytes, self.cpus_for(shares.get()), Some(Arc::new(lease)))?;
         let mut taken = self.0.lock();
         taken.arenas.retain(|arena| arena.strong_count() > 0);
-        taken.arenas.push(Arc::downgrade(&resources.arena));
+        taken.arenas.extend([&resources.arena, &resources.map_arena].map(Arc::downgrade));
         Ok(Some(resources))
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::resources::OPERATION_BYTES;
-    use crate::resources::tests::assert_fits;
+    use crate::resources::tests::{S3, assert_fits, sending};
 
     const MIB: u64 = 1 << 20;
 
@@ -166,8 +166,8 @@ mod tests {
 
     /// All that the shares out there may take, beside what the process takes by itself.
     fn held(resources: &[Resources]) -> u64 {
-        let one = |it: &Resources| it.arena.budget_bytes() as u64 + it.cache_bytes + OPERATION_BYTES;
-        resources.iter().map(one).sum()
+        let arenas = |it: &Resources| (it.arena.budget_bytes() + it.map_arena.budget_bytes()) as u64;
+        resources.iter().map(|it| arenas(it) + it.cache_bytes + OPERATION_BYTES).sum()
     }
 
     #[test]
@@ -196,6 +196,12 @@ mod tests {
     fn sixteen_operations_in_256_mib_run_four_at_a_time() {
         let node = NodeResources::within(256 * MIB, 2).unwrap();
         assert_eq!(node.shares(), 4);
+        let one = node.lease(shares(1)).unwrap().unwrap();
+        assert_eq!(
+            one.sending(&S3, false),
+            sending(2, 8),
+            "while one part is on its way the next one goes too"
+        );
         assert!(NodeResources::within(MEMORY_BYTES_MIN - 1, 2).is_err());
         assert_eq!(NodeResources::within(MEMORY_BYTES_MIN, 64).unwrap().shares(), 1);
     }
@@ -230,8 +236,11 @@ mod tests {
         assert!(node.lease(shares(1)).unwrap().is_none());
         let (clone, buffer) = (resources.clone(), resources.arena.alloc(5000).unwrap());
         assert_eq!(node.arena_bytes().0, 8192);
+        let part_of_a_map = resources.map_arena.alloc(1).unwrap();
+        assert_eq!(node.arena_bytes().0, 8192 + 4096);
         drop(resources);
         drop(clone);
+        drop(part_of_a_map);
         assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (0, 0), "a buffer is on its way");
         drop(buffer);
         assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (1, 1));

@@ -25,6 +25,11 @@ pub(crate) const OPERATION_BYTES: u64 = 8 << 20;
 /// Lengths of a part, longest first: the first that fits is taken. Eight of the longest hold a pack of 128 MiB with its trailer; S3 refuses parts
 /// below the shortest, but for the last of an upload.
 const PART_BYTES: [u64; 3] = [17 << 20, 8 << 20, 5 << 20];
+/// Length of a map's parts: few are needed, so they are the shortest, and packs have the memory. The 10,000 parts that S3 allows hold a map
+/// with 12 bytes for each of 2^32 blocks.
+const MAP_PART_BYTES: u64 = 5 << 20;
+/// One part of a map, which a run fills and sends before the next.
+const MAP_ARENA_BYTES: u64 = MAP_PART_BYTES + PART_SLACK_BYTES as u64;
 /// Room behind a part's end for the frame that crosses it.
 pub(crate) const PART_SLACK_BYTES: usize = (1 << 20) + (256 << 10);
 /// A range that fits wherever anything runs.
@@ -41,8 +46,10 @@ const ARENA_BYTES_MAX: u64 = 512 << 20;
 pub(crate) struct Sending {
     /// Threads that send.
     pub(crate) threads: usize,
-    /// Length of all parts but the last, bytes.
+    /// Length of all parts of a pack but the last, bytes.
     pub(crate) part_len: u64,
+    /// Length of all parts of a map but the last, bytes.
+    pub(crate) map_part_len: u64,
 }
 
 /// How ranges are read.
@@ -59,6 +66,8 @@ pub(crate) struct Reading {
 pub struct Resources {
     /// The pool of data buffers.
     pub arena: Arc<Arena>,
+    /// The pool of a map's parts. They are shorter than those of packs, among which they would split the room for a longer one.
+    pub map_arena: Arc<Arena>,
     /// Threads that read, hash, compress and encrypt, or fetch, decrypt and write.
     pub workers: usize,
     /// Most threads that send to the object store; the store's own wish counts below that.
@@ -98,22 +107,16 @@ impl Resources {
     pub(crate) fn carve(
         share_bytes: u64,
         cpus: usize,
-        permit: Option<Box<dyn Send + Sync>>,
+        permit: Option<Arc<dyn Send + Sync>>,
     ) -> Result<Resources, EngineError> {
         let cache_bytes = (share_bytes / 16).min(32 << 20);
-        let arena_bytes = (share_bytes - OPERATION_BYTES - cache_bytes).min(ARENA_BYTES_MAX);
+        let arena_bytes =
+            (share_bytes - OPERATION_BYTES - cache_bytes - MAP_ARENA_BYTES).min(ARENA_BYTES_MAX);
         let (workers, part_len) = fit(arena_bytes, (cpus * 2).clamp(2, 64))
             .ok_or_else(|| EngineError::Bug("the least memory does not hold one worker".into()))?;
-        let len = usize::try_from(arena_bytes).map_err(|_| EngineError::Bug("arena size".into()))?;
-        let arena = match permit {
-            Some(permit) => Arena::new_with_permit(len, permit),
-            None => Arena::new(len),
-        };
-        let arena = arena.map_err(|error| {
-            EngineError::Usage(format!("cannot reserve {arena_bytes} bytes of memory: {error}"))
-        })?;
         Ok(Resources {
-            arena,
+            arena: reserve(arena_bytes, permit.clone())?,
+            map_arena: reserve(MAP_ARENA_BYTES, permit)?,
             workers,
             uploads: UPLOADS_MAX,
             part_len,
@@ -130,6 +133,7 @@ impl Resources {
     /// Makes a cancel wake whoever waits for memory of these resources. Every operation calls it before its first buffer.
     pub(crate) fn begin(&self, cancel: &CancelToken) {
         cancel.wakes(&self.arena);
+        cancel.wakes(&self.map_arena);
     }
 
     /// Waits until a volume may be read `reads` times for `bytes` together.
@@ -149,13 +153,13 @@ impl Resources {
     /// rest of the arena is on its way.
     pub(crate) fn sending(&self, shape: &RequestShape, gathers: bool) -> Sending {
         let part_len = self.part_len.min(shape.part_bytes);
+        let map_part_len = part_len.min(MAP_PART_BYTES);
         let part = part_len + PART_SLACK_BYTES as u64;
         let gathered = if gathers && self.gather_bytes > 0 { self.gather_bytes + part } else { 0 };
-        let kept =
-            self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + part + gathered;
+        let kept = self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + gathered;
         let in_flight = (self.arena.budget_bytes() as u64).saturating_sub(kept) / part;
         let threads = usize::try_from(in_flight).unwrap_or(usize::MAX);
-        Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len }
+        Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len, map_part_len }
     }
 
     /// How a run reads from a store of this shape: each thread holds a range, a write buffer and one to compare with.
@@ -169,6 +173,13 @@ impl Resources {
         let range_bytes = if fits { shape.range_bytes } else { shape.range_bytes.min(RANGE_BYTES) };
         Reading { threads: threads(range_bytes).clamp(1, wanted), range_bytes }
     }
+}
+
+/// An arena of `bytes`, which holds the permit.
+fn reserve(bytes: u64, permit: Option<Arc<dyn Send + Sync>>) -> Result<Arc<Arena>, EngineError> {
+    let len = usize::try_from(bytes).map_err(|_| EngineError::Bug("arena size".into()))?;
+    Arena::new_with_permit(len, Box::new(permit))
+        .map_err(|error| EngineError::Usage(format!("cannot reserve {bytes} bytes of memory: {error}")))
 }
 
 /// A buffer of `len` bytes; the wait for it ends with a cancel.
@@ -194,11 +205,11 @@ fn fit(arena_bytes: u64, mut workers: usize) -> Option<(usize, u64)> {
     Some((workers, part_len))
 }
 
-/// Each worker holds its read buffers and a part; half as many parts again are on their way; one is a map's.
+/// Each worker holds its read buffers and a part; half as many parts again are on their way.
 fn needed(workers: usize, part_len: u64) -> u64 {
     let part = part_len + PART_SLACK_BYTES as u64;
     let workers = workers as u64;
-    workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part + part
+    workers * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + workers.div_ceil(2) * part
 }
 
 /// What is left for copies beside that and one more part, in whole MiB.
@@ -212,7 +223,8 @@ fn gather_bytes(arena_bytes: u64, workers: usize, part_len: u64) -> u64 {
 pub(crate) mod tests {
     use super::*;
 
-    const S3: RequestShape = RequestShape { at_once: 16, part_bytes: 17 << 20, range_bytes: 16 << 20 };
+    pub(crate) const S3: RequestShape =
+        RequestShape { at_once: 16, part_bytes: 17 << 20, range_bytes: 16 << 20 };
 
     #[test]
     fn what_is_in_use_at_once_fits_in_the_arena() {
@@ -231,10 +243,12 @@ pub(crate) mod tests {
             let Reading { threads, range_bytes } = resources.reading(&shape);
             assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "restore {context} {shape:?}");
             for gathers in [false, true] {
-                let Sending { threads, part_len } = resources.sending(&shape, gathers);
+                let Sending { threads, part_len, map_part_len } = resources.sending(&shape, gathers);
+                let map = map_part_len + PART_SLACK_BYTES as u64;
+                assert!(map <= resources.map_arena.budget_bytes() as u64, "map {context} {shape:?}");
                 let part = part_len + PART_SLACK_BYTES as u64;
                 let copies = if gathers { resources.gather_bytes } else { 0 };
-                let parts = workers + 1 + u64::from(copies > 0);
+                let parts = workers + u64::from(copies > 0);
                 let kept = workers * (2 << 20) + parts * part + copies;
                 assert!(kept + part <= arena, "backup {context} {shape:?} {gathers}");
                 assert!(
@@ -247,15 +261,20 @@ pub(crate) mod tests {
         assert!((16 << 20) + RANGE_BYTES <= arena, "restore to a stream {context}");
     }
 
+    /// So many threads, and parts of so many MiB.
+    pub(crate) fn sending(threads: usize, part_mib: u64) -> Sending {
+        Sending { threads, part_len: part_mib << 20, map_part_len: part_mib.min(5) << 20 }
+    }
+
     #[test]
     fn a_distant_store_gets_more_at_once_where_memory_allows() {
         let large = Resources::within(256 << 20, 2).unwrap();
         assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
-        assert_eq!(large.sending(&S3, false), Sending { threads: 6, part_len: 17 << 20 });
-        assert_eq!(large.sending(&S3, true), Sending { threads: 4, part_len: 17 << 20 });
+        assert_eq!(large.sending(&S3, false), sending(6, 17));
+        assert_eq!(large.sending(&S3, true), sending(5, 17));
         let small = Resources::within(96 << 20, 2).unwrap();
         assert_eq!(small.reading(&S3).range_bytes, 8 << 20);
-        assert_eq!(small.sending(&S3, false), Sending { threads: 3, part_len: 5 << 20 });
-        assert_eq!(large.sending(&RequestShape::default(), false), Sending { threads: 4, part_len: 2 << 20 });
+        assert_eq!(small.sending(&S3, false), sending(3, 5));
+        assert_eq!(large.sending(&RequestShape::default(), false), sending(4, 2));
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(session: &Session, arguments: &PipelineArguments) -> Result<Ex
         Ok(())
     })?;
     let repository = Repository::open(sink.clone(), environment, key)?;
-    let resources = session.resources(&arguments.memory)?;
+    let resources = Session::resources(&arguments.memory)?;
     let opener = session.opener(&arguments.reading, &resources)?;
     let volumes = sources::open(std::slice::from_ref(&arguments.volume), &opener)?;
     let reporter = Reporter::start(&session.output, "bench pipeline");

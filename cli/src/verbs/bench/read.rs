@@ -81,7 +81,7 @@ struct ReadPlan {
 }
 
 pub(super) fn run(session: &Session, arguments: &ReadArguments) -> Result<ExitStatus, CliError> {
-    let resources = session.resources(&arguments.memory)?;
+    let resources = Session::resources(&arguments.memory)?;
     let opener = session.opener(&arguments.reading, &resources)?;
     let source =
         opener.open(&arguments.path).map_err(|source| CliError::Open { what: "volume".into(), source })?;

@@ -26,11 +26,18 @@ use crate::write::taken_table::TakenPacks;
 use crate::write::uploader::UploadGroup;
 use crate::{EngineError, Repository, Resources};
 
+/// Where a volume's objects are made.
+#[derive(Clone)]
+pub(crate) struct Sinks {
+    pub(crate) packs: ObjectSink,
+    pub(crate) map: ObjectSink,
+}
+
 /// One volume to be worked on.
 pub(crate) struct VolumeRun<'a> {
     pub(crate) repository: &'a Repository,
     pub(crate) resources: &'a Resources,
-    pub(crate) sink: ObjectSink,
+    pub(crate) sinks: Sinks,
     pub(crate) path: VolumePath,
     pub(crate) source: &'a dyn BlockSource,
     pub(crate) base: Option<Arc<VolumeMap>>,
@@ -68,7 +75,7 @@ impl VolumeRun<'_> {
         let secrets = self.repository.secrets(&self.path.plan.team)?;
         let base_lineage = self.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
         let pack_context = PackContext {
-            sink: self.sink.clone(),
+            sink: self.sinks.packs.clone(),
             group: group.clone(),
             environment: self.repository.environment().clone(),
             repository: self.repository.id(),
@@ -95,7 +102,7 @@ impl VolumeRun<'_> {
             taken: resume.runs(),
             point: self.path.point,
         };
-        let map = MapWriter::create(&self.sink, &group, &secrets, target, self.base.clone())?;
+        let map = MapWriter::create(&self.sinks.map, &group, &secrets, target, self.base.clone())?;
         let counts = PassCounts::default();
         // Without a base everything is new, and each worker fills packs of its own.
         let gathering = match &self.base {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use coffer_blockio::Arena;
 use coffer_format::{
     BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumeName, VolumePath, VolumeRecord,
     VolumeState,
@@ -16,7 +17,7 @@ use super::reading::{ListedVolume, Reading};
 use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
 use super::ticket::{check_untouched, read_basis};
-use super::volume::{VolumeDone, VolumeRun};
+use super::volume::{Sinks, VolumeDone, VolumeRun};
 use crate::read::volume_map::VolumeMap;
 use crate::write::object_writer::ObjectSink;
 use crate::write::uploader::Uploader;
@@ -144,18 +145,24 @@ impl Run<'_> {
             self.resources.upload_limit.as_ref(),
             &environment.cancel,
         )?;
-        let sink = ObjectSink {
-            uploader: Arc::new(uploader),
-            arena: self.resources.arena.clone(),
-            part_len: usize::try_from(sending.part_len)
-                .map_err(|_| EngineError::Bug("part length".into()))?,
-            cancel: environment.cancel.clone(),
+        let uploader = Arc::new(uploader);
+        let sink = |arena: &Arc<Arena>, part_len: u64| -> Result<_, EngineError> {
+            Ok(ObjectSink {
+                uploader: uploader.clone(),
+                arena: arena.clone(),
+                part_len: usize::try_from(part_len).map_err(|_| EngineError::Bug("part length".into()))?,
+                cancel: environment.cancel.clone(),
+            })
+        };
+        let sinks = Sinks {
+            packs: sink(&self.resources.arena, sending.part_len)?,
+            map: sink(&self.resources.map_arena, sending.map_part_len)?,
         };
         let signer = self.repository.signer(&self.ticket.plan.team)?;
         let mut all = VolumesDone::default();
         for volume in self.request.volumes {
             environment.cancel.check()?;
-            let record = match self.volume(volume, &sink) {
+            let record = match self.volume(volume, &sinks) {
                 Ok((record, done)) => {
                     all.add(&done);
                     record
@@ -176,7 +183,7 @@ impl Run<'_> {
     fn volume(
         &self,
         volume: &VolumeSource,
-        sink: &ObjectSink,
+        sinks: &Sinks,
     ) -> Result<(VolumeRecord, VolumeDone), EngineError> {
         let source = match &volume.source {
             Ok(source) => source.as_ref(),
@@ -212,7 +219,7 @@ impl Run<'_> {
         let run = VolumeRun {
             repository: self.repository,
             resources: self.resources,
-            sink: sink.clone(),
+            sinks: sinks.clone(),
             path: VolumePath {
                 plan: self.ticket.plan.clone(),
                 chain: self.ticket.chain,
