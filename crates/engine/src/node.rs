@@ -225,26 +225,32 @@ mod tests {
     }
 
     #[test]
-    fn a_share_comes_back_with_the_last_buffer_and_not_before() {
-        let node = NodeResources::within(64 * MIB, 1).unwrap();
-        let told = Arc::new(AtomicUsize::new(0));
-        let counter = told.clone();
-        node.tell_returned(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        });
-        let resources = node.lease(shares(1)).unwrap().unwrap();
-        assert!(node.lease(shares(1)).unwrap().is_none());
-        let (clone, buffer) = (resources.clone(), resources.arena.alloc(5000).unwrap());
-        assert_eq!(node.arena_bytes().0, 8192);
-        let part_of_a_map = resources.map_arena.alloc(1).unwrap();
-        assert_eq!(node.arena_bytes().0, 8192 + 4096);
-        drop(resources);
-        drop(clone);
-        drop(part_of_a_map);
-        assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (0, 0), "a buffer is on its way");
-        drop(buffer);
-        assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (1, 1));
-        assert_eq!(node.arena_bytes().0, 0);
-        assert!(node.lease(shares(1)).unwrap().is_some());
+    fn a_share_comes_back_with_the_last_buffer_of_either_arena_and_not_before() {
+        for map_is_last in [false, true] {
+            let node = NodeResources::within(64 * MIB, 1).unwrap();
+            let told = Arc::new(AtomicUsize::new(0));
+            let counter = told.clone();
+            node.tell_returned(move || {
+                counter.fetch_add(1, Ordering::SeqCst);
+            });
+            let resources = node.lease(shares(1)).unwrap().unwrap();
+            assert!(node.lease(shares(1)).unwrap().is_none());
+            let mut buffers =
+                [&resources.arena, &resources.map_arena].map(|arena| arena.alloc(5000).unwrap());
+            assert_eq!(node.arena_bytes().0, 2 * 8192);
+            if map_is_last {
+                buffers.reverse();
+            }
+            let [last, other] = buffers;
+            let clone = resources.clone();
+            drop(resources);
+            drop(clone);
+            drop(other);
+            assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (0, 0), "a buffer is on its way");
+            drop(last);
+            assert_eq!((node.free_shares(), told.load(Ordering::SeqCst)), (1, 1));
+            assert_eq!(node.arena_bytes().0, 0);
+            assert!(node.lease(shares(1)).unwrap().is_some());
+        }
     }
 }

@@ -102,8 +102,8 @@ impl Resources {
         Self::carve(memory_bytes - PROCESS_BYTES, cpus, None)
     }
 
-    /// Shares out what one operation may take, `share_bytes`, which holds [`OPERATION_BYTES`], caches and the arena. `permit` is dropped
-    /// when the arena's memory is the kernel's again.
+    /// Shares out what one operation may take, `share_bytes`, which holds [`OPERATION_BYTES`], caches and the arenas. `permit` is dropped
+    /// when the memory of both arenas is the kernel's again.
     pub(crate) fn carve(
         share_bytes: u64,
         cpus: usize,
@@ -264,6 +264,24 @@ pub(crate) mod tests {
     /// So many threads, and parts of so many MiB.
     pub(crate) fn sending(threads: usize, part_mib: u64) -> Sending {
         Sending { threads, part_len: part_mib << 20, map_part_len: part_mib.min(5) << 20 }
+    }
+
+    #[test]
+    fn a_cancel_wakes_who_waits_for_memory_of_either_arena() {
+        let resources = Resources::within(MEMORY_BYTES_MIN, 1).unwrap();
+        for arena in [&resources.arena, &resources.map_arena] {
+            let cancel = CancelToken::default();
+            resources.begin(&cancel);
+            let _all = arena.alloc(arena.budget_bytes()).unwrap();
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| alloc(arena, 1, &cancel));
+                while arena.waiting_requests() == 0 {
+                    std::thread::yield_now();
+                }
+                cancel.cancel();
+                assert!(matches!(waits.join().unwrap(), Err(EngineError::Cancelled)));
+            });
+        }
     }
 
     #[test]

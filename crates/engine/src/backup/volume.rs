@@ -27,7 +27,6 @@ use crate::write::uploader::UploadGroup;
 use crate::{EngineError, Repository, Resources};
 
 /// Where a volume's objects are made.
-#[derive(Clone)]
 pub(crate) struct Sinks {
     pub(crate) packs: ObjectSink,
     pub(crate) map: ObjectSink,
@@ -37,7 +36,7 @@ pub(crate) struct Sinks {
 pub(crate) struct VolumeRun<'a> {
     pub(crate) repository: &'a Repository,
     pub(crate) resources: &'a Resources,
-    pub(crate) sinks: Sinks,
+    pub(crate) sinks: &'a Sinks,
     pub(crate) path: VolumePath,
     pub(crate) source: &'a dyn BlockSource,
     pub(crate) base: Option<Arc<VolumeMap>>,

@@ -219,7 +219,7 @@ impl Run<'_> {
         let run = VolumeRun {
             repository: self.repository,
             resources: self.resources,
-            sinks: sinks.clone(),
+            sinks,
             path: VolumePath {
                 plan: self.ticket.plan.clone(),
                 chain: self.ticket.chain,
