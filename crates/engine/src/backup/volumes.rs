@@ -381,7 +381,6 @@ fn fails_only_the_volume(error: &EngineError) -> bool {
     matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
 }
 
-/// The whole chain of causes in one line.
 /// A device without a byte is one that nothing is attached to; an empty image is a file like any other.
 fn refuse_empty_device(
     volume: &VolumeSource,
@@ -396,6 +395,7 @@ fn refuse_empty_device(
     Ok(())
 }
 
+/// The whole chain of causes in one line.
 fn plain(error: &EngineError) -> String {
     error.to_string()
 }
