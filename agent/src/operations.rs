@@ -10,6 +10,7 @@ mod control;
 mod dispatcher;
 pub mod events;
 pub mod files;
+pub mod history;
 pub mod journal;
 mod live;
 pub mod meter;
@@ -20,6 +21,7 @@ pub mod request;
 mod restore;
 mod runner;
 pub mod secrets;
+pub mod stall;
 mod start;
 pub mod stores;
 pub mod system;
@@ -46,6 +48,8 @@ use self::secrets::Mounted;
 use self::stores::Stores;
 use self::volumes::VolumeAccess;
 use crate::errors::{AgentError, Stop};
+use crate::requests::RequestBudget;
+use crate::shares::Holder;
 
 /// Most streams that watch one operation.
 const WATCHERS_MAX: usize = 64;
@@ -61,10 +65,16 @@ pub struct Settings {
     pub operations_max: usize,
     /// Operations that may wait.
     pub queued_max: usize,
-    /// Ended operations that are kept.
+    /// Ended operations that are kept, of each team and of each team's that the controller started.
     pub history_max: usize,
     /// Days for which they are kept.
     pub history_days: u32,
+    /// Memory for what is kept of ended operations, bytes.
+    pub history_bytes: u64,
+    /// Bytes of the journal's files of ended operations.
+    pub journal_bytes: u64,
+    /// An operation that has not moved for so long is stopped.
+    pub stall_after: Duration,
 }
 
 /// What operations ask of the world.
@@ -80,6 +90,8 @@ pub struct Ports {
     pub mounted: Mounted,
     /// The journal's file system.
     pub files: Arc<dyn Files>,
+    /// Memory for requests and answers.
+    pub requests: RequestBudget,
     /// Counters.
     pub meter: Arc<dyn Meter>,
     /// Wall-clock time.
@@ -97,6 +109,13 @@ pub struct Caller {
     pub name: String,
     /// Whether it is the team itself, and not the controller for it.
     pub is_team: bool,
+}
+
+impl Caller {
+    /// On whose account an operation of `team` waits that this caller starts.
+    fn holder(&self, team: &Label) -> Holder {
+        if self.is_team { Holder::Team(team.clone()) } else { Holder::Controller }
+    }
 }
 
 /// Whose operations are seen.

@@ -22,6 +22,7 @@ use crate::config::{Config, ListenAddress};
 use crate::edge::EdgeError;
 use crate::edge::authorize::AuthorizeLayer;
 use crate::edge::listener::Listener;
+use crate::edge::patience::Expects;
 use crate::edge::tls::{ALPN_GRPC, ALPN_METRICS, Certificates};
 use crate::health::Health;
 use crate::metrics::{Metrics, page};
@@ -73,10 +74,10 @@ impl Agent {
         add: impl FnOnce(&mut RoutesBuilder),
     ) -> Result<Agent, EdgeError> {
         let metrics = parts.metrics.clone();
-        let grpc = listener(config, &config.listen, ALPN_GRPC, &metrics).await?;
+        let grpc = listener(config, &config.listen, Expects::Preface, &metrics).await?;
         let scrapes = match config.metrics_listen {
             Some(address) => {
-                Some(listener(config, &ListenAddress::Tcp(address), ALPN_METRICS, &metrics).await?)
+                Some(listener(config, &ListenAddress::Tcp(address), Expects::Exchanges, &metrics).await?)
             }
             None => None,
         };
@@ -133,11 +134,15 @@ impl Agent {
 async fn listener(
     config: &Config,
     address: &ListenAddress,
-    alpn: &'static [u8],
+    expects: Expects,
     metrics: &Metrics,
 ) -> Result<Listener, EdgeError> {
+    let alpn = match expects {
+        Expects::Preface => ALPN_GRPC,
+        Expects::Exchanges => ALPN_METRICS,
+    };
     let certificates = config.tls.as_ref().map(|files| Certificates::load(files, alpn)).transpose()?;
-    Listener::bind(address, certificates, metrics.clone()).await
+    Listener::bind(address, certificates, expects, metrics.clone()).await
 }
 
 /// All services. None of them stands behind the rules yet: [`Agent::serve`] puts these before the whole.
