@@ -32,6 +32,7 @@ use crate::requests::RequestBudget;
 use crate::run::threads;
 use crate::services::node::{Counts, Drained, NodeFacts, NodeOperations, SharedLimits};
 use crate::services::operations::OperationsService;
+use crate::services::turnstile::Turnstile;
 use crate::services::volumes::VolumesService;
 use crate::teams::Teams;
 
@@ -46,6 +47,8 @@ pub struct Inner {
     operations: Operations,
     volumes: Arc<NodeVolumes>,
     allows: Allows,
+    /// The memory that requests and answers count in.
+    pub requests: RequestBudget,
     /// What `Node` and signals need of it.
     pub node: Arc<dyn NodeOperations>,
     /// What `Node/Info` tells.
@@ -101,15 +104,17 @@ impl Inner {
         metrics.set_levels_source(move || levels_of(&levels, &resources));
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits));
         let node = Arc::new(NodeSide { operations: operations.clone(), limiters });
-        Ok(Inner { operations, volumes, allows: allows(config), node, facts: facts(config, threads), limits })
+        let (allows, facts) = (allows(config), facts(config, threads));
+        Ok(Inner { operations, volumes, allows, requests, node, facts, limits })
     }
 
     /// Adds the services that do the work.
     pub fn add_to(&self, routes: &mut RoutesBuilder) {
-        let operations = OperationsService::new(self.operations.clone(), Arc::clone(&self.allows));
-        routes
-            .add_service(OperationsServer::new(operations))
-            .add_service(VolumesServer::new(VolumesService::new(Arc::clone(&self.volumes))));
+        let looks = Arc::new(Turnstile::for_volumes());
+        let operations =
+            OperationsService::new(self.operations.clone(), Arc::clone(&self.allows), Arc::clone(&looks));
+        let volumes = VolumesService::new(Arc::clone(&self.volumes), self.requests.clone(), looks);
+        routes.add_service(OperationsServer::new(operations)).add_service(VolumesServer::new(volumes));
     }
 }
 

@@ -7,8 +7,10 @@
 pub mod authorize;
 pub mod connection;
 pub mod error;
+mod fields;
 pub mod identity;
 pub mod listener;
+pub mod metered;
 mod observed;
 pub mod patience;
 mod refusal;

@@ -49,6 +49,18 @@ impl RequestBudget {
         self.try_take(who, bytes).ok_or_else(|| self.full(who, bytes, what))
     }
 
+    /// As [`RequestBudget::take`], leaving a sixteenth of all there is on that account: so a caller whose operations fill it can still look at
+    /// them and cancel them.
+    ///
+    /// # Errors
+    /// [`AgentError::Full`].
+    pub fn take_leaving_some(&self, who: &Holder, bytes: u64, what: &str) -> Result<Permit, AgentError> {
+        let spare = self.lock().pool().size / 16;
+        let mut permit = self.take(who, bytes + spare, what)?;
+        permit.shrink(bytes);
+        Ok(permit)
+    }
+
     /// Waits until `bytes` fit on the account of `who`. What is larger than half of all there is counts as that.
     pub async fn take_patiently(&self, who: &Holder, bytes: u64) -> Permit {
         loop {
@@ -111,6 +123,14 @@ impl Permit {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Counts no more than `bytes` from now on.
+    pub fn shrink(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.budget.lock().give_back(&self.who, self.who.is_controller(), less);
+        self.budget.0.returned.notify_waiters();
     }
 }
 

@@ -26,10 +26,19 @@ use crate::edge::patience::Expects;
 use crate::edge::tls::{ALPN_GRPC, ALPN_METRICS, Certificates};
 use crate::health::Health;
 use crate::metrics::{Metrics, page};
+use crate::requests::RequestBudget;
 use crate::services::node::{NodeFacts, NodeOperations, NodeService, SharedLimits};
 
 /// Calls and streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
+/// Bytes that one call may have sent which nobody has looked at yet.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// The same of all calls of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// Headers of one call, bytes.
+const HEADER_BYTES_MAX: u32 = 8 << 10;
+/// Calls of a connection that were taken back, or went wrong, before the agent was done with them; past it the connection ends.
+const RESETS_MAX: usize = 32;
 /// How often a quiet connection is asked whether its other end still lives.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 /// How long the answer may take.
@@ -49,6 +58,8 @@ pub struct Parts {
     pub limits: SharedLimits,
     /// What Node and signals need of the operations.
     pub operations: Arc<dyn NodeOperations>,
+    /// The memory that calls and messages count in.
+    pub requests: RequestBudget,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// What health is told to.
@@ -60,6 +71,7 @@ pub struct Agent {
     grpc: Listener,
     scrapes: Option<Listener>,
     routes: Routes,
+    requests: RequestBudget,
     metrics: Metrics,
 }
 
@@ -73,7 +85,7 @@ impl Agent {
         parts: Parts,
         add: impl FnOnce(&mut RoutesBuilder),
     ) -> Result<Agent, EdgeError> {
-        let metrics = parts.metrics.clone();
+        let (metrics, requests) = (parts.metrics.clone(), parts.requests.clone());
         let grpc = listener(config, &config.listen, Expects::Preface, &metrics).await?;
         let scrapes = match config.metrics_listen {
             Some(address) => {
@@ -81,7 +93,7 @@ impl Agent {
             }
             None => None,
         };
-        Ok(Agent { grpc, scrapes, routes: routes(parts, add)?, metrics })
+        Ok(Agent { grpc, scrapes, routes: routes(parts, add)?, requests, metrics })
     }
 
     /// Where gRPC is served, with the port that the kernel chose; `None` for a Unix socket.
@@ -105,7 +117,7 @@ impl Agent {
             while stopped.changed().await.is_ok() {}
         };
         let mut tasks = JoinSet::new();
-        let rules = AuthorizeLayer::new(self.metrics.clone(), SystemTime::now);
+        let rules = AuthorizeLayer::new(self.metrics.clone(), self.requests, SystemTime::now);
         let incoming = ReceiverStream::new(self.grpc.connections(&mut tasks)).map(Ok::<_, std::io::Error>);
         let server =
             server().serve_with_incoming_shutdown(rules.layer(self.routes), incoming, ended(stopped.clone()));
@@ -167,6 +179,11 @@ fn routes(parts: Parts, add: impl FnOnce(&mut RoutesBuilder)) -> Result<Routes, 
 fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESETS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIME))
         .max_connection_age(CONNECTION_AGE_MAX)

@@ -3,8 +3,8 @@
 //! A handshake has [`HANDSHAKE_TIME`], and the first bytes after it as long again; [`super::slots`] says who gets in where many want to. Nobody
 //! waits to be taken. It must never serve an address that other hosts reach without certificates.
 
-use std::io;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

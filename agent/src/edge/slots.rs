@@ -214,9 +214,9 @@ mod tests {
         assert_eq!(controller.len(), 256 - 113);
         drop(flood);
         assert!(slots.seat(team("a")).is_some());
-        let first = slots.enter(address(1), 0);
+        let mut first = slots.enter(address(1), 0);
         let guests: Vec<Guest> = (0..64).map(|_| slots.enter(address(1), 0)).collect();
-        assert!(first.sent_away.await.is_err(), "its place is another's");
+        assert!((&mut first.sent_away).await.is_err(), "its place is another's");
         drop(guests);
         assert!(slots.lock(|rooms| rooms.anteroom.guests.is_empty()));
     }

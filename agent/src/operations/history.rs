@@ -138,7 +138,13 @@ mod tests {
 
     fn ended(number: u64, team: &str, bytes: u64) -> Ended {
         let ended_ms = i64::try_from(number).unwrap();
-        Ended { id: Id::from_parts(number, [0; 10]), ended_ms, group: group(team), memory: bytes, disk: bytes }
+        Ended {
+            id: Id::from_parts(number, [0; 10]),
+            ended_ms,
+            group: group(team),
+            memory: bytes,
+            disk: bytes,
+        }
     }
 
     fn ids(numbers: impl IntoIterator<Item = u64>) -> Vec<Id> {

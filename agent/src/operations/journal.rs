@@ -76,9 +76,9 @@ impl Journal {
         let lock = lock(&state_dir.join("lock"))?;
         let journal = Journal { directory, files, saved: Mutex::default(), _lock: lock };
         let records = journal.read_all()?;
-        let saved = records.iter().map(|(record, bytes)| {
-            (record.id, Saved { revision: record.revision, bytes: *bytes })
-        });
+        let saved = records
+            .iter()
+            .map(|(record, bytes)| (record.id, Saved { revision: record.revision, bytes: *bytes }));
         *journal.saved() = saved.collect();
         Ok((journal, records.into_iter().map(|(record, _)| record).collect()))
     }

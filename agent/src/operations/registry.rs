@@ -142,6 +142,15 @@ impl Shared {
         }
     }
 
+    pub(super) fn bytes_to_tell(&self, id: Id) -> u64 {
+        let inner = self.lock();
+        let Some(entry) = inner.entries.get(&id) else { return 0 };
+        let known = history::memory_bytes(&entry.record) + entry.events.bytes();
+        let stored = if entry.live.is_none() { self.journal.bytes_of(id) } else { 0 };
+        // Read, taken apart, and made a message.
+        2 * known + 3 * stored
+    }
+
     fn is_at_rest(&self, id: Id) -> bool {
         self.lock().entries.get(&id).is_some_and(|entry| entry.live.is_none())
     }
@@ -157,9 +166,14 @@ impl Shared {
         };
         let mut found = inner.entries.values().rev().filter(|entry| matches(entry));
         let mut views = Vec::new();
+        let mut bytes = 0;
         for entry in found.by_ref().take(wanted.page_size) {
             let waiting_for = waiting.remove(&entry.record.id).unwrap_or_default();
-            views.push(View { record: entry.present().light(), waiting_for });
+            bytes += history::memory_bytes(&entry.record);
+            views.push(View { record: entry.present().listed(), waiting_for });
+            if bytes >= super::PAGE_BYTES_MAX {
+                break;
+            }
         }
         let more = found.next().is_some();
         let next = views.last().filter(|_| more).map(|view| view.record.id);

@@ -92,7 +92,8 @@ fn accept(
 ) -> Result<Id, AgentError> {
     let by = caller.holder(request.team());
     check_room(&shared.lock(), &by, &request, earlier.as_ref().map(|record| record.id))?;
-    let permit = shared.ports.requests.take(&by, request.bytes() + OPERATION_BYTES, "an operation")?;
+    let bytes = request.bytes() + OPERATION_BYTES;
+    let permit = shared.ports.requests.take_leaving_some(&by, bytes, "an operation")?;
     let mut record = match earlier {
         None => fresh(shared, &request)?,
         Some(earlier) => again(earlier, &request),

@@ -19,6 +19,7 @@ use coffer_agent::operations::system::system;
 use coffer_agent::operations::{Operations, Ports, Settings};
 use coffer_agent::requests::RequestBudget;
 use coffer_agent::services::operations::OperationsService;
+use coffer_agent::services::turnstile::Turnstile;
 use coffer_agent::teams::Teams;
 use coffer_engine::backup::{
     BackupReport, OpenPoint, Opening, PointRequest, TypeWish, VolumesDone, commit_point, open_point,
@@ -207,7 +208,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let allowed = directory.join("repository");
     let allows: Allows =
         Arc::new(move |url| matches!(url, RepositoryUrl::File { root } if root.starts_with(&allowed)));
-    let service = OperationsService::new(operations.clone(), allows);
+    let service = OperationsService::new(operations.clone(), allows, Arc::new(Turnstile::for_volumes()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

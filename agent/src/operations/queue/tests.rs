@@ -213,7 +213,8 @@ fn claims_meet(left: &Item, right: &Item) -> bool {
 
 /// Checks what must hold of the next one, where nobody waits for a place.
 fn check_next(queue: &Queue) {
-    let free = |waits: &&Waiting| !queue.running.values().any(|running| claims_meet(&running.item, &waits.item));
+    let free =
+        |waits: &&Waiting| !queue.running.values().any(|running| claims_meet(&running.item, &waits.item));
     let free: Vec<&Waiting> = queue.waiting.iter().filter(free).collect();
     let Some(next) = next(queue) else {
         assert!(free.is_empty(), "somebody could run and does not");
