@@ -270,11 +270,7 @@ pub(crate) fn decode_manifest(
     let wrong = || EngineError::object(key);
     let manifest = Signed::<Manifest>::decode(bytes).map_err(wrong())?;
     manifest.payload.check_key(key).map_err(wrong())?;
-    // Another team's points can be listed with this team's key, but only their digests can be checked.
-    let foreign = repository.team().is_some_and(|team| *team != manifest.payload.team);
-    let digest_only = coffer_format::Verifier::digest_only();
-    let verifier = if foreign { &digest_only } else { repository.verifier() };
-    verifier.verify(&manifest).map_err(wrong())?;
+    repository.verifier_of(&manifest.payload.team).verify(&manifest).map_err(wrong())?;
     Ok(manifest)
 }
 

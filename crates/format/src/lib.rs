@@ -37,12 +37,12 @@ pub use digest::Digest;
 pub use document::{
     Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document, Ended,
     EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
-    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
-    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
+    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, RotationPoints, Seal, Signed, SignedBy,
+    Signer, StandingPoint, TeamStatement, Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
-pub use key_file::{KeyFile, KeyKind, PinnedKey, RecoverySecrets};
+pub use key_file::{GenerationSecrets, KeyFile, KeyKind, PinnedKey, RecoverySecrets, SecretsWish};
 pub use map::{
     Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapHeader, NODE_LEAVES, Node,
     PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef, Place, Root,

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId,
-    RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
-    object_key,
+    BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node,
+    ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind,
+    PageRef, PlanId, RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath,
+    VolumeRecord, object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -51,7 +51,7 @@ impl VolumeMap {
             namespace: record.namespace.clone(),
             plan: record.plan.clone(),
         };
-        let secrets = repository.secrets(&plan.team)?;
+        let secrets = repository.chain_secrets(&plan, record.chain)?;
         let suite = repository.suite();
         let origin = record.repository;
         let root_ref = record.root.as_ref().ok_or_else(|| {
@@ -105,6 +105,11 @@ impl VolumeMap {
             pages: Cache::with_weighter(1024, cache_bytes, PageWeight),
             damaged: BTreeSet::new(),
         })
+    }
+
+    /// Hashes blocks as those of the chain were hashed.
+    pub(crate) fn hasher(&self) -> BlockHasher {
+        BlockHasher::new(&self.secrets, &self.repository)
     }
 
     /// Treats all blocks of these packs (point that wrote it, number) as unknown.

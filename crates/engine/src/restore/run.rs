@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use coffer_blockio::BlockTarget;
-use coffer_format::{BlockHasher, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
+use coffer_format::{Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
 use coffer_store::RequestCounts;
 
 use super::volume::VolumeRestore;
@@ -207,7 +207,6 @@ fn restore_volume(
 ) -> Result<RestoredVolume, EngineError> {
     let map = VolumeMap::open(repository, record, resources.cache_bytes / 2)?;
     let reader = PackReader::open(repository, &map, &manifest.plan_id(), manifest.chain)?;
-    let secrets = repository.secrets(&record.team)?;
     let counts = RestoreCounts::default();
     let name = record.name.to_string();
     progress.volume(&name, record.size);
@@ -215,7 +214,7 @@ fn restore_volume(
         map: &map,
         reader: &reader,
         trailers: Trailers::new(resources.cache_bytes / 2),
-        hasher: BlockHasher::new(&secrets, &map.repository()),
+        hasher: map.hasher(),
         counts: &counts,
         volume,
         name: &name,

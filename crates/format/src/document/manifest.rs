@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
+use super::{Document, MANIFEST_LEN_MAX, Names, Signed, SignedBy, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -160,6 +160,7 @@ impl Manifest {
 
 impl Document for Manifest {
     const KIND: &'static str = "manifest";
+    const SIGNED_BY: SignedBy = SignedBy::NewestOrListed;
     const LEN_MAX: usize = MANIFEST_LEN_MAX;
 
     fn repository(&self) -> &RepositoryId {
@@ -172,6 +173,10 @@ impl Document for Manifest {
 
     fn records(&self) -> &[Signed<VolumeRecord>] {
         &self.volumes
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        Manifest::check_key(self, key)
     }
 
     fn check(&self) -> Result<(), FormatError> {

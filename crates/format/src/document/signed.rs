@@ -43,6 +43,13 @@ impl<T: Document> Signed<T> {
         Ok(signed)
     }
 
+    /// As [`Signed::decode`], of the object at `key`, which it must belong under.
+    pub fn decode_at(key: &str, bytes: &[u8]) -> Result<Self, FormatError> {
+        let signed = Self::decode(bytes)?;
+        Document::check_key(&signed.payload, key)?;
+        Ok(signed)
+    }
+
     pub(super) fn check_digest(&self) -> Result<(), FormatError> {
         if Digest::of(&to_json(&self.payload)) == self.seal.digest {
             Ok(())

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, PackRanges, check_format};
+use super::{Document, PackRanges, SignedBy, check_format};
 use crate::crypto::PAGE_LEN_MAX;
 use crate::error::{check, check_range};
 use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
@@ -254,6 +254,7 @@ impl VolumeRecord {
 
 impl Document for VolumeRecord {
     const KIND: &'static str = "volume record";
+    const SIGNED_BY: SignedBy = SignedBy::NewestOrInListed;
 
     fn repository(&self) -> &RepositoryId {
         &self.repository
