@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState, PointType,
-    Recipient, Signed, TeamSecrets, VolumeRecord, VolumeState, generate_chain_pair, object_key,
+    Attributes, ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState,
+    PointType, Recipient, Signed, TeamSecrets, VolumeRecord, VolumeState, generate_chain_pair, object_key,
     seal_chain_key,
 };
 
@@ -196,6 +196,7 @@ fn build_manifest(
         description: request.description.clone(),
         tags: request.tags.clone(),
         writer: request.writer.clone(),
+        attributes: Attributes::default(),
         volumes: records,
     }
 }

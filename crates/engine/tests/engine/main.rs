@@ -18,6 +18,7 @@ mod power_cut;
 mod prune;
 mod requests;
 mod resume;
+mod rotation;
 mod roundtrip;
 mod sources;
 mod world;

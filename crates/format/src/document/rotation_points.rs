@@ -58,8 +58,8 @@ impl Document for RotationPoints {
     }
 
     fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (team, generation) = object_key::parse_team_points(key)?;
-        check(team == self.team && generation == self.generation, Self::KIND, "belongs under another key")
+        let own = object_key::team_points(&self.team, self.generation);
+        check(key == own, Self::KIND, "belongs under another key")
     }
 
     fn check(&self) -> Result<(), FormatError> {

@@ -47,8 +47,8 @@ impl Document for TeamStatement {
     }
 
     fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (team, generation) = object_key::parse_team(key)?;
-        check(team == self.team && generation == self.generation, Self::KIND, "belongs under another key")
+        let own = object_key::team(&self.team, self.generation);
+        check(key == own, Self::KIND, "belongs under another key")
     }
 
     fn check(&self) -> Result<(), FormatError> {
@@ -110,17 +110,6 @@ impl ChainKeyDocument {
             plan: self.plan.clone(),
         }
     }
-
-    /// An error unless the document belongs under `key`.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (plan, chain, object) = object_key::parse_data(key)?;
-        let own = plan == self.plan_id() && chain == self.chain;
-        check(
-            own && matches!(object, object_key::DataObject::ChainKey(_)),
-            Self::KIND,
-            "belongs under another key",
-        )
-    }
 }
 
 impl Document for ChainKeyDocument {
@@ -135,7 +124,13 @@ impl Document for ChainKeyDocument {
     }
 
     fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        ChainKeyDocument::check_key(self, key)
+        let (plan, chain, object) = object_key::parse_data(key)?;
+        let own = plan == self.plan_id() && chain == self.chain;
+        check(
+            own && matches!(object, object_key::DataObject::ChainKey(_)),
+            Self::KIND,
+            "belongs under another key",
+        )
     }
 
     fn check(&self) -> Result<(), FormatError> {

@@ -111,7 +111,12 @@ impl Verifier {
     /// As [`Verifier::verify`]; `listed` if it is inside a document that stood when its key was replaced.
     fn verify_within<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
         let listed = listed || self.lists(signed);
-        signed.payload.records().iter().try_for_each(|record| self.verify_within(record, listed))?;
+        self.verify_own(signed, listed)?;
+        signed.payload.records().iter().try_for_each(|record| self.verify_within(record, listed))
+    }
+
+    /// As [`Verifier::verify_within`], without the records inside.
+    fn verify_own<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
         let what = T::KIND;
         signed.check_digest()?;
         match &self.0 {

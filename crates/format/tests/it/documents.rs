@@ -3,8 +3,8 @@
 use coffer_format::{
     ChainKeyDocument, Config, Damaged, DamagedOrdinals, DataObject, Digest, Document, Ended, EndedObjects,
     Ending, FormatError, KeyFile, LineageEntry, Manifest, NamedObjects, Pin, PinKind, PointState, PointType,
-    Reason, Seal, Signed, Signer, TeamStatement, Timestamp, Verifier, VerifyingKey, VolumeRecord,
-    VolumeState, object_key,
+    Reason, RotationPoints, Seal, SecretsWish, Signed, Signer, TeamStatement, Timestamp, Verifier,
+    VerifyingKey, VolumeRecord, VolumeState, object_key,
 };
 use proptest::prelude::*;
 
@@ -481,7 +481,10 @@ fn replaced_keys_sign_no_new_points() {
     assert!(replaced(verifier.verify(&record)));
     let mut mixed = manifest.payload.clone();
     mixed.description.push('?');
-    assert!(replaced(verifier.verify(&third.signer().sign(&mixed))), "a new manifest around a replaced record");
+    assert!(
+        replaced(verifier.verify(&third.signer().sign(&mixed))),
+        "a new manifest around a replaced record"
+    );
     verifier.verify(&samples::chain_key_document(coffer_format::Suite::Aes256Gcm)).unwrap();
     let (fourth, statement4) = rotated(&third, 4, 11);
     verifier.learn(&statement4).unwrap();
@@ -493,4 +496,43 @@ fn replaced_keys_sign_no_new_points() {
     verifier.learn_points(&samples::rotation_points()).unwrap();
     assert!(replaced(verifier.verify(&manifest)), "an older list does not come back");
     assert!(third.sign_as_recovery(nothing).is_err(), "a list is signed by its own generation");
+}
+
+#[test]
+fn a_genuine_document_copied_to_another_key_is_refused() {
+    let team = samples::plan().team;
+    let (_, statement) =
+        samples::recovery_key().rotate(2, SecretsWish::Keep, &mut samples::entropy(3)).unwrap();
+    let bytes = statement.encode();
+    Signed::<TeamStatement>::decode_at(&object_key::team(&team, 2), &bytes).unwrap();
+    for other in
+        [object_key::team(&team, 3), object_key::team(&team, 1), object_key::team(&"b".parse().unwrap(), 2)]
+    {
+        assert!(Signed::<TeamStatement>::decode_at(&other, &bytes).is_err(), "{other}");
+    }
+    let manifest = samples::manifest(coffer_format::Suite::Aes256Gcm);
+    let other = object_key::manifest(&samples::plan(), &samples::id(3));
+    Signed::<Manifest>::decode_at(&manifest.payload.key(), &manifest.encode()).unwrap();
+    assert!(Signed::<Manifest>::decode_at(&other, &manifest.encode()).is_err());
+    let record = Signer::None.sign(&samples::record());
+    assert!(Signed::<VolumeRecord>::decode_at("record", &record.encode()).is_err(), "no object of its own");
+}
+
+#[test]
+fn attributes_and_warnings_keep_their_limits() {
+    let attributes = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        coffer_format::Attributes::try_from(pairs.collect::<std::collections::BTreeMap<_, _>>())
+    };
+    let known = attributes(&[("must.read", "x"), ("must.skip", ""), ("site", "b")]).unwrap();
+    assert_eq!(known.unknown_musts(&["must.read"]).collect::<Vec<_>>(), ["must.skip"]);
+    for bad in ["", "A", "a b", "ä", &"a".repeat(65)] {
+        assert!(attributes(&[(bad, "x")]).is_err(), "{bad}");
+    }
+    assert!(attributes(&[("a", &"x".repeat((64 << 10) - 1))]).is_ok());
+    assert!(attributes(&[("a", &"x".repeat(64 << 10))]).is_err());
+    record_with(|record| record.warnings = vec!["w".repeat(512); 16]).unwrap();
+    assert!(record_with(|record| record.warnings = vec!["w".to_owned(); 17]).is_err());
+    assert!(record_with(|record| record.warnings = vec!["w".repeat(513)]).is_err());
+    assert!(record_with(|record| record.warnings = vec![String::new()]).is_err());
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use coffer_format::{
     Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, Manifest, MapHeader, Node, PackHeader,
-    PackTableIndex, PackTablePage, Pin, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage, TeamStatement,
+    PackTableIndex, PackTablePage, Pin, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage,
+    TeamStatement,
 };
 
 use crate::samples;
@@ -111,13 +112,11 @@ fn summaries_and_key_files_are_what_they_were() {
     let summary = samples::summary();
     let golden = check("summary.txt", summary.encode().as_bytes());
     assert_eq!(Summary::decode(std::str::from_utf8(&golden).unwrap()).unwrap(), summary);
-    for (name, key) in
-        [
-            ("recovery_key.json", samples::recovery_key()),
-            ("writer_key.json", samples::writer_key()),
-            ("rotated_key.json", samples::rotated_key().0),
-        ]
-    {
+    for (name, key) in [
+        ("recovery_key.json", samples::recovery_key()),
+        ("writer_key.json", samples::writer_key()),
+        ("rotated_key.json", samples::rotated_key().0),
+    ] {
         let golden = check(name, key.encode().as_bytes());
         let decoded = KeyFile::decode(std::str::from_utf8(&golden).unwrap()).unwrap();
         assert_eq!(*decoded.encode(), *key.encode());

@@ -68,10 +68,7 @@ fn a_rotation_keeps_what_opens_old_chains() {
     assert_eq!(fifth.pinned.iter().map(|pinned| pinned.generation).collect::<Vec<_>>(), [1, 2, 5]);
     assert_eq!(hash(&fifth, 1), hash(&first, 1));
     assert_ne!(hash(&fifth, 5), hash(&first, 1), "new secrets");
-    assert!(matches!(
-        second.secrets_of(5),
-        Err(FormatError::SecretsUnknown { generation: 5, held: 1 })
-    ));
+    assert!(matches!(second.secrets_of(5), Err(FormatError::SecretsUnknown { generation: 5, held: 1 })));
     for generation in [0, 1, 2] {
         assert!(rotate(&second, generation, SecretsWish::Keep).is_err(), "not later: {generation}");
     }

@@ -10,9 +10,10 @@ use coffer_format::{
     FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapHeader, MetadataCipher, Node,
     ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges, PackTableIndex, PackTablePage,
     PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState, PointType, Reason, Recipient,
-    RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer, Suite, Summary, TakenPacksPage,
-    TeamSecrets, TeamStatement, RotationPoints, SecretsWish, StandingPoint, Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName,
-    VolumePath, VolumeRecord, VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
+    RepositoryId, Root, RootLineage, RootRef, RotationPoints, SealedSecret, SecretsWish, Signed, Signer,
+    StandingPoint, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Timestamp, Trailer,
+    TrailerBuilder, TrailerEntry, VolumeKind, VolumeName, VolumePath, VolumeRecord, VolumeState,
+    generate_chain_pair, seal_chain_key, seal_pack_key,
 };
 
 pub(crate) const SUITES: [Suite; 2] = [Suite::None, Suite::Aes256Gcm];
@@ -336,6 +337,8 @@ pub(crate) fn record() -> VolumeRecord {
         sampled_blocks: 0,
         sample_mismatches: 0,
         error: None,
+        warnings: vec!["it shrank from 80 to 32 MiB".to_owned()],
+        attributes: BTreeMap::from([("base.token".to_owned(), "b-17".to_owned())]).try_into().unwrap(),
     }
 }
 
@@ -380,6 +383,7 @@ pub(crate) fn manifest(suite: Suite) -> Signed<Manifest> {
         description: "before the upgrade".to_owned(),
         tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("tier".to_owned(), "gold".to_owned())]),
         writer: "coffer 0.1.0".to_owned(),
+        attributes: BTreeMap::from([("site".to_owned(), "berlin".to_owned())]).try_into().unwrap(),
         volumes: vec![signer.sign(&record()), signer.sign(&failed_record())],
     };
     payload.check().unwrap();
