@@ -2,9 +2,7 @@
 
 use clap::Args;
 use coffer_engine::{EngineError, Repository};
-use coffer_format::{
-    DataObject, MAP_HEADER_LEN, MapHeader, VolumePath, VolumeRecord, object_key,
-};
+use coffer_format::{DataObject, MAP_HEADER_LEN, MapHeader, VolumePath, VolumeRecord, object_key};
 use coffer_store::StoreError;
 use serde_json::{Value, json};
 
@@ -62,9 +60,7 @@ pub(super) fn run(session: &Session, arguments: &MapArguments) -> Result<ExitSta
 
 fn parse(key: &str) -> Result<VolumePath, CliError> {
     match object_key::parse_data(key) {
-        Ok((plan, chain, DataObject::Map { point, volume })) => {
-            Ok(VolumePath { plan, chain, point, volume })
-        }
+        Ok((plan, chain, DataObject::Map { point, volume })) => Ok(VolumePath { plan, chain, point, volume }),
         _ => Err(CliError::Usage(format!(
             "`{key}` is no map's key; write t/TEAM/data/CLUSTER/NAMESPACE/PLAN/CHAIN/POINT/VOLUME/map"
         ))),
@@ -91,10 +87,7 @@ fn inside(
     Ok(Ok((pages.describe_root(&root), extents)))
 }
 
-fn find_record(
-    repository: &Repository,
-    path: &VolumePath,
-) -> Result<Option<VolumeRecord>, CliError> {
+fn find_record(repository: &Repository, path: &VolumePath) -> Result<Option<VolumeRecord>, CliError> {
     match read_manifest(repository, &object_key::manifest(&path.plan, &path.point)) {
         Ok((manifest, _)) => {
             let mut records = manifest.payload.volumes.into_iter().map(|volume| volume.payload);
