@@ -24,6 +24,7 @@ mod rotate;
 mod survey;
 mod usage;
 mod verify;
+mod walk;
 mod write;
 
 pub use courtesy::Courtesy;

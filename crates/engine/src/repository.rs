@@ -13,6 +13,7 @@ use coffer_format::{
 use coffer_store::{Key, ObjectStore, StoreError};
 
 use crate::read::second_look::SecondLooks;
+use crate::walk::{SetAside, first_object};
 use crate::{EngineError, Environment};
 
 /// Largest JSON object that is read, but for manifests.
@@ -40,6 +41,7 @@ pub struct Repository {
     environment: Environment,
     recipient: Option<(u32, RecoveryPublicKey)>,
     looks: Arc<SecondLooks>,
+    set_aside: SetAside,
 }
 
 impl Repository {
@@ -93,6 +95,7 @@ impl Repository {
             environment,
             recipient: None,
             looks,
+            set_aside: SetAside::default(),
         };
         repository.learn_generations()?;
         Ok(repository)
@@ -211,6 +214,11 @@ impl Repository {
         &self.looks
     }
 
+    /// Objects that were set aside because they are not ours or cannot be read.
+    pub(crate) fn set_aside(&self) -> &SetAside {
+        &self.set_aside
+    }
+
     /// Reads the team's statements after the pinned generations, so that a rotation is followed.
     fn learn_generations(&mut self) -> Result<(), EngineError> {
         let Access::Key(key) = &self.access else { return Ok(()) };
@@ -263,9 +271,7 @@ pub(crate) fn find_object(
 pub(crate) fn list_teams(store: &dyn ObjectStore) -> Result<Vec<Label>, EngineError> {
     let mut teams = BTreeMap::new();
     let mut after: Option<String> = None;
-    loop {
-        let page = store.list("t/", after.as_deref(), 1)?;
-        let Some(object) = page.objects.first() else { break };
+    while let Some(object) = first_object(store, "t/", after.as_deref())? {
         let key = object.key.as_str().to_owned();
         let name = key.split('/').nth(1).unwrap_or_default();
         if let Ok(team) = name.parse::<Label>() {

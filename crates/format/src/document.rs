@@ -1,7 +1,8 @@
-//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records with a line that holds their digest. A
+//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, `coffer.json` with a line that holds its digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
 mod config;
+mod ended;
 mod manifest;
 mod manifest_check;
 mod names;
@@ -14,10 +15,11 @@ mod verifier;
 mod volume;
 
 pub use config::Config;
+pub use ended::{Ended, EndedObjects, EndedVolume};
 pub use manifest::{Manifest, ReasonRecord};
 pub use names::{NamedObjects, Names, VolumeNames};
 pub use pack_ranges::PackRanges;
-pub use record::{Damaged, DamagedOrdinals, Ended, EndedObjects, EndedVolume, Ending, Pin, PinKind};
+pub use record::{Confirmed, Damaged, DamagedOrdinals, Ending, Pin, PinKind};
 pub(crate) use seal::signed_bytes;
 pub use seal::{Certificate, Seal, Signer};
 pub use signed::Signed;
@@ -72,6 +74,9 @@ pub trait Document: Serialize + DeserializeOwned + Clone {
 
     /// An error unless its values agree with each other and keep the limits. `decode` calls it.
     fn check(&self) -> Result<(), FormatError>;
+
+    /// An error unless `key` says what it says: it belongs under no other.
+    fn check_key(&self, key: &str) -> Result<(), FormatError>;
 }
 
 /// The compact JSON of a document.
@@ -146,25 +151,3 @@ pub(crate) fn check_format(what: &'static str, format: u32) -> Result<(), Format
         Err(FormatError::Unknown { what, field: "format", found: format.into() })
     }
 }
-
-/// `encode` and `decode` of an unsigned document that has `check_values`.
-macro_rules! one_line_document {
-    ($name:ty, $what:literal) => {
-        impl $name {
-            /// The object's bytes: compact JSON and its digest, each a line.
-            #[must_use]
-            pub fn encode(&self) -> Vec<u8> {
-                crate::document::with_digest(self)
-            }
-
-            /// The document that the object `bytes` holds.
-            pub fn decode(bytes: &[u8]) -> Result<Self, crate::FormatError> {
-                let value: Self = crate::document::without_digest($what, bytes)?;
-                crate::document::check_format($what, value.format)?;
-                value.check_values()?;
-                Ok(value)
-            }
-        }
-    };
-}
-pub(crate) use one_line_document;

@@ -35,8 +35,8 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document, Ended,
-    EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
+    Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals, Document,
+    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
     PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
     Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
 };

@@ -151,11 +151,6 @@ impl Manifest {
     pub fn check(&self) -> Result<(), FormatError> {
         super::manifest_check::check_manifest(self)
     }
-
-    /// An error unless `key` is the one it belongs under: same plan and point.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        crate::error::check(key == self.key(), Self::KIND, "its key says otherwise than it does")
-    }
 }
 
 impl Document for Manifest {
@@ -176,5 +171,9 @@ impl Document for Manifest {
 
     fn check(&self) -> Result<(), FormatError> {
         super::manifest_check::check_manifest(self)
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        crate::error::check(key == self.key(), Self::KIND, "its key says otherwise than it does")
     }
 }

@@ -43,6 +43,13 @@ impl<T: Document> Signed<T> {
         Ok(signed)
     }
 
+    /// As [`Signed::decode`], of an object that lies under `key`: what the key says must be what the document says.
+    pub fn decode_at(key: &str, bytes: &[u8]) -> Result<Self, FormatError> {
+        let signed = Self::decode(bytes)?;
+        signed.payload.check_key(key)?;
+        Ok(signed)
+    }
+
     pub(super) fn check_digest(&self) -> Result<(), FormatError> {
         if Digest::of(&to_json(&self.payload)) == self.seal.digest {
             Ok(())

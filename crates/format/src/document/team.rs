@@ -47,6 +47,10 @@ impl Document for TeamStatement {
         check_range(Self::KIND, "generation", self.generation.into(), 1, u32::MAX.into())?;
         Ok(())
     }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        check(key == object_key::team(&self.team, self.generation), Self::KIND, "belongs under another key")
+    }
 }
 
 /// A chain's private key, sealed to recovery keys.
@@ -96,17 +100,6 @@ impl ChainKeyDocument {
             plan: self.plan.clone(),
         }
     }
-
-    /// An error unless the document belongs under `key`.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (plan, chain, object) = object_key::parse_data(key)?;
-        let own = plan == self.plan_id() && chain == self.chain;
-        check(
-            own && matches!(object, object_key::DataObject::ChainKey(_)),
-            Self::KIND,
-            "belongs under another key",
-        )
-    }
 }
 
 impl Document for ChainKeyDocument {
@@ -133,5 +126,15 @@ impl Document for ChainKeyDocument {
         check(ascending, Self::KIND, "generations of recipients do not ascend")?;
         let positive = self.recipients.iter().all(|recipient| recipient.generation > 0);
         check(positive, Self::KIND, "generation 0")
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let (plan, chain, object) = object_key::parse_data(key)?;
+        let own = plan == self.plan_id() && chain == self.chain;
+        check(
+            own && matches!(object, object_key::DataObject::ChainKey(_)),
+            Self::KIND,
+            "belongs under another key",
+        )
     }
 }

@@ -274,4 +274,12 @@ impl Document for VolumeRecord {
             }
         }
     }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        check(
+            key == crate::object_key::map(&self.path_of(self.point)),
+            Self::KIND,
+            "its key says otherwise than it does",
+        )
+    }
 }
