@@ -1,6 +1,7 @@
 //! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, `coffer.json` with a line that holds its digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
+mod attributes;
 mod config;
 mod ended;
 mod manifest;
@@ -14,6 +15,7 @@ mod team;
 mod verifier;
 mod volume;
 
+pub use attributes::Attributes;
 pub use config::Config;
 pub use ended::{Ended, EndedObjects, EndedVolume};
 pub use manifest::{Manifest, ReasonRecord};
@@ -25,7 +27,9 @@ pub use seal::{Certificate, Seal, Signer};
 pub use signed::Signed;
 pub use team::{ChainKeyDocument, Recipient, TeamStatement};
 pub use verifier::Verifier;
-pub use volume::{ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState};
+pub use volume::{
+    ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
+};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,6 +71,11 @@ pub trait Document: Serialize + DeserializeOwned + Clone {
         Issuer::Writer
     }
 
+    /// An error unless the document belongs under `key`: what the key says of it and what it says itself must be the same.
+    ///
+    /// A document without a key of its own belongs under none.
+    fn check_key(&self, key: &str) -> Result<(), FormatError>;
+
     /// Signed volume records inside it, each with a seal of its own.
     fn records(&self) -> &[Signed<VolumeRecord>] {
         &[]
@@ -74,9 +83,6 @@ pub trait Document: Serialize + DeserializeOwned + Clone {
 
     /// An error unless its values agree with each other and keep the limits. `decode` calls it.
     fn check(&self) -> Result<(), FormatError>;
-
-    /// An error unless `key` says what it says: it belongs under no other.
-    fn check_key(&self, key: &str) -> Result<(), FormatError>;
 }
 
 /// The compact JSON of a document.

@@ -35,10 +35,10 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals, Document,
-    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
-    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
-    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
+    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals,
+    Document, Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects,
+    Names, PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
+    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};

@@ -38,6 +38,22 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
+/// Attributes of volume records that this program knows and whose name begins with `must.`.
+const MUSTS_KNOWN: &[&str] = &[];
+
+fn refuse_unknown_musts(record: &VolumeRecord) -> Result<(), EngineError> {
+    let unknown: Vec<&str> = record.attributes.unknown_musts(MUSTS_KNOWN).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "volume {} of point {} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
+        record.name,
+        record.point,
+        unknown.join(", ")
+    )))
+}
+
 impl VolumeMap {
     /// Opens the map that a checked volume record names. `cache_bytes` bounds the pages kept.
     pub(crate) fn open(
@@ -51,6 +67,7 @@ impl VolumeMap {
             namespace: record.namespace.clone(),
             plan: record.plan.clone(),
         };
+        refuse_unknown_musts(record)?;
         let secrets = repository.secrets(&plan.team)?;
         let suite = repository.suite();
         let origin = record.repository;

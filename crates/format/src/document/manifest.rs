@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
+use super::{Attributes, Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -95,6 +95,8 @@ pub struct Manifest {
     pub tags: BTreeMap<String, String>,
     /// Program and version.
     pub writer: String,
+    /// What later programs add.
+    pub attributes: Attributes,
     /// The volumes with the seals of who wrote them.
     pub volumes: Vec<Signed<VolumeRecord>>,
 }
@@ -165,15 +167,15 @@ impl Document for Manifest {
         &self.team
     }
 
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        crate::error::check(key == self.key(), Self::KIND, "belongs under another key")
+    }
+
     fn records(&self) -> &[Signed<VolumeRecord>] {
         &self.volumes
     }
 
     fn check(&self) -> Result<(), FormatError> {
         super::manifest_check::check_manifest(self)
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        crate::error::check(key == self.key(), Self::KIND, "its key says otherwise than it does")
     }
 }

@@ -30,7 +30,7 @@ macro_rules! record_document {
             }
 
             fn check_key(&self, key: &str) -> Result<(), FormatError> {
-                check(self.key() == key, $kind, "its key says otherwise than it does")
+                check(self.key() == key, $kind, "belongs under another key")
             }
         }
     };

@@ -42,14 +42,15 @@ impl Document for TeamStatement {
         Issuer::Recovery(self.generation.saturating_sub(1).max(1))
     }
 
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let own = object_key::team(&self.team, self.generation);
+        check(key == own, Self::KIND, "belongs under another key")
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
         check_range(Self::KIND, "generation", self.generation.into(), 1, u32::MAX.into())?;
         Ok(())
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        check(key == object_key::team(&self.team, self.generation), Self::KIND, "belongs under another key")
     }
 }
 
@@ -113,6 +114,16 @@ impl Document for ChainKeyDocument {
         &self.team
     }
 
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let (plan, chain, object) = object_key::parse_data(key)?;
+        let own = plan == self.plan_id() && chain == self.chain;
+        check(
+            own && matches!(object, object_key::DataObject::ChainKey(_)),
+            Self::KIND,
+            "belongs under another key",
+        )
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
         check_range(
@@ -126,15 +137,5 @@ impl Document for ChainKeyDocument {
         check(ascending, Self::KIND, "generations of recipients do not ascend")?;
         let positive = self.recipients.iter().all(|recipient| recipient.generation > 0);
         check(positive, Self::KIND, "generation 0")
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (plan, chain, object) = object_key::parse_data(key)?;
-        let own = plan == self.plan_id() && chain == self.chain;
-        check(
-            own && matches!(object, object_key::DataObject::ChainKey(_)),
-            Self::KIND,
-            "belongs under another key",
-        )
     }
 }
