@@ -14,7 +14,7 @@ use crate::output::Document;
 /// What verify found.
 #[derive(Debug, Serialize)]
 pub(crate) struct VerifyDocument {
-    points: u64,
+    pub(crate) points: u64,
     packs: u64,
     bytes_read: u64,
     pub(crate) problems: Vec<ProblemDocument>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{DataObject, Id, Label, Manifest, Names, PlanId, VolumeName, object_key};
+use coffer_format::{DataObject, Id, Label, Names, PlanId, VolumeName, object_key};
 
 pub(crate) use crate::walk::for_each_object;
 use crate::walk::walk;
@@ -94,13 +94,6 @@ pub(crate) fn list_plan_owners(repository: &Repository, plan: &PlanId) -> Result
         objects.add(chain, data, object.len);
     })?;
     Ok(objects.owners())
-}
-
-/// What the manifests name together.
-pub(crate) fn names_of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> Names {
-    let mut names = Names::default();
-    manifests.into_iter().for_each(|manifest| names.add(manifest));
-    names
 }
 
 /// Objects of a run's volume that nothing names.

@@ -12,8 +12,9 @@ use coffer_format::{
 };
 use coffer_store::{Key, ObjectStore, StoreError};
 
+use crate::pages::first_object;
 use crate::read::second_look::SecondLooks;
-use crate::walk::{SetAside, first_object};
+use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
 /// Largest JSON object that is read, but for manifests.
@@ -186,6 +187,17 @@ impl Repository {
                 "reading data needs the recovery key; a writer key can write and compare, never read. Give --key RECOVERY-KEY-FILE"
                     .into(),
             )),
+        }
+    }
+
+    /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted. `or` is another way out.
+    pub(crate) fn needs_key(&self, verb: &str, team: &Label, or: &str) -> Result<(), EngineError> {
+        match &self.access {
+            Access::Locked => Err(EngineError::Usage(format!(
+                "{verb} in an encrypted repository needs a key, as what it says is signed: give --key FILE or COFFER_KEY_FILE (a writer key \
+                 is enough){or}"
+            ))),
+            Access::Unencrypted | Access::Key(_) => self.secrets(team).map(drop),
         }
     }
 

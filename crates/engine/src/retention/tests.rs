@@ -32,7 +32,11 @@ pub(crate) fn point(number: u64, time_ms: i64) -> PointEntry {
         parent: None,
         volumes: None,
     };
-    PointEntry { key: format!("t/default/points/c/n/p/{id}"), confirmed: true, ..PointEntry::new(plan, id, summary) }
+    PointEntry {
+        key: format!("t/default/points/c/n/p/{id}"),
+        confirmed: true,
+        ..PointEntry::new(plan, id, summary)
+    }
 }
 
 fn unconfirmed(number: u64, time_ms: i64) -> PointEntry {
@@ -127,7 +131,8 @@ fn what_is_not_confirmed_is_judged_as_if_it_were_and_counts_for_no_other() {
 #[test]
 fn a_point_in_the_future_is_found_beyond_five_minutes() {
     let points = [point(1, 100 * DAY_MS), point(2, 100 * DAY_MS + 6 * MINUTE), point(3, 99 * DAY_MS)];
-    let found = |now| first_in_future(&points, Timestamp::from_unix_ms(now)).map(|point| point.summary.sequence);
+    let found =
+        |now| first_in_future(&points, Timestamp::from_unix_ms(now)).map(|point| point.summary.sequence);
     assert_eq!(found(100 * DAY_MS), Some(2));
     assert_eq!(found(100 * DAY_MS + MINUTE), None);
 }
