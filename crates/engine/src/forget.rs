@@ -11,7 +11,9 @@ use crate::pins::read_pins;
 use crate::proof::proven_points;
 use crate::records::{self, Announced, announce, is_ending};
 use crate::repository::store_key;
+use crate::reserve::with_reserve;
 use crate::retention::{CLOCK_DIFFERENCE_MAX_MS, KeepRules, Verdict, decide, first_in_future};
+use crate::shrunk::keep_from_before;
 use crate::walk::walk;
 use crate::{EngineError, Repository};
 
@@ -33,6 +35,11 @@ pub struct ForgetRequest<'a> {
 
 /// Forgets the points of a plan that no rule keeps.
 pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> Result<Verdict, EngineError> {
+    let forget = || forget_once(repository, request);
+    if request.dry_run { forget() } else { with_reserve(repository, forget) }
+}
+
+fn forget_once(repository: &Repository, request: &ForgetRequest<'_>) -> Result<Verdict, EngineError> {
     request.rules.check()?;
     let own = repository.environment().clock.now();
     let now = match request.as_of {
@@ -52,7 +59,8 @@ pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> 
     }
     refuse_future(&points, now.max(own))?;
     let pinned = read_pins(repository, &request.plan.team)?.pinned;
-    let verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    let mut verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    keep_from_before(repository, &points, &mut verdict)?;
     if request.dry_run {
         return Ok(verdict);
     }
@@ -118,7 +126,10 @@ pub fn forget_points(
     let forgotten: BTreeSet<Id> = verdict.forgotten.iter().copied().collect();
     let kept = points.iter().filter(|point| !forgotten.contains(&point.id));
     verdict.kept = kept.map(|point| (point.id, "not named".to_owned())).collect();
-    if dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
+    if dry_run {
+        return Ok(verdict);
+    }
+    with_reserve(repository, || delete_points(repository, &points, verdict.clone()))
 }
 
 /// Exempts a point from forget.
