@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use coffer_engine::catalog::{Filter, PointEntry, find_point, load_manifest};
+use coffer_engine::catalog::{Filter, PointEntry, load_manifest};
+use coffer_engine::find_point;
 use coffer_engine::{EngineError, Repository, RestoreRequest, run_restore};
 use coffer_proto::checked::{RestoreMode, RestoreVolume, StartRestore, VolumeRef};
 use coffer_store::RepositoryUrl;
