@@ -200,8 +200,9 @@ pub struct ObjectInfo {
     pub key: Key,
     /// Its length in bytes.
     pub len: u64,
-    /// When it was written, by the store's clock.
-    pub modified: SystemTime,
+    /// When it was written, by the store's clock, in whole seconds on S3; `None` where the store does not tell. Who judges an
+    /// object's age takes one without a time for new.
+    pub modified: Option<SystemTime>,
 }
 
 /// One page of a listing.

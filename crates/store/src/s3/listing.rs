@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 
@@ -144,7 +145,11 @@ impl S3Store {
             let uploads = answer.uploads().iter().filter_map(|upload| {
                 let key = Key::new(self.key_of(upload.key()?)?).ok()?;
                 let upload_id = UploadId { key, id: upload.upload_id()?.to_owned() };
-                Some(UploadInfo { upload: upload_id, started: whole_seconds(upload.initiated()), bytes: 0 })
+                Some(UploadInfo {
+                    upload: upload_id,
+                    started: whole_seconds(upload.initiated()).unwrap_or(UNIX_EPOCH),
+                    bytes: 0,
+                })
             });
             let uploads: Vec<_> = uploads.collect();
             let next = (answer.is_truncated() == Some(true)).then(|| Marker {

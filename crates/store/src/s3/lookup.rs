@@ -108,7 +108,7 @@ impl S3Store {
 }
 
 /// The server's times in whole seconds: listings tell milliseconds where look-ups do not.
-pub(super) fn whole_seconds(time: Option<&DateTime>) -> SystemTime {
-    let seconds = time.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_secs(seconds)
+pub(super) fn whole_seconds(time: Option<&DateTime>) -> Option<SystemTime> {
+    let seconds = u64::try_from(time?.secs()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
