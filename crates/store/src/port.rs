@@ -107,6 +107,12 @@ pub trait ObjectStore: Send + Sync {
         self.head(key).map(|_| None)
     }
 
+    /// What this value found out about its server and made allowance for, one sentence each with the setting that saves finding it out
+    /// again. For people.
+    fn findings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether `key` exists: one [`ObjectStore::head`].
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {
         match self.head(key) {
@@ -341,6 +347,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
         (**self).checksum_kept(key)
+    }
+
+    fn findings(&self) -> Vec<String> {
+        (**self).findings()
     }
 
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {
