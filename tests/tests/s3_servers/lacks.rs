@@ -212,7 +212,8 @@ fn an_endpoint_may_have_a_path() {
     });
     let endpoint = Endpoint { url: format!("{}/storage/v1/s3", server.endpoint().url), ca: None };
     let store = endpoint.store("bucket", "p", hasty());
-    assert_eq!(store.get(&key("a"), 10).expect("it is there"), b"content");
+    let got = store.get(&key("a"), 10);
+    assert_eq!(got.unwrap_or_else(|error| panic!("{error}: {:?}", server.asked())), b"content");
     // Cut off on the way, it breaks the signature.
     let server = Stub::start(|asked| stub::error(asked, 403, "", "SignatureDoesNotMatch", ""));
     let endpoint = Endpoint { url: format!("{}/minio", server.endpoint().url), ca: None };

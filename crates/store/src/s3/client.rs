@@ -170,7 +170,8 @@ fn client_of(
     let mut config = aws_sdk_s3::config::Builder::from(shared).force_path_style(path_style);
     config = config.http_client(http.for_s3());
     if let Some(endpoint) = &address.endpoint {
-        config = config.endpoint_url(endpoint);
+        // The SDK joins a path and the bucket without a slash of its own.
+        config = config.endpoint_url(format!("{endpoint}/"));
     }
     let identity = shared.credentials_provider().map(Checked::new);
     if let Some(identity) = &identity {

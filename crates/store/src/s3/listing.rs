@@ -141,12 +141,12 @@ impl S3Store {
     fn objects_of(&self, prefix: &str, answer: &ListObjectsV2Output) -> Result<ListPage, Failure> {
         let mut page = ListPage::default();
         for object in answer.contents() {
-            let key = object.key().and_then(|name| self.key_of(name)).unwrap_or_default();
-            if !key.starts_with(prefix) {
+            let key = object.key().and_then(|name| self.key_of(name)).filter(|key| key.starts_with(prefix));
+            let Some(key) = key else {
                 // A line may change a name once; a server that does not know prefixes does it always.
                 let detail = "a list with a name that does not begin with what was asked for";
                 return Err(Failure::new(Kind::Garbled, detail));
-            }
+            };
             page.next = Some(key.to_owned());
             let len = object.size().and_then(|len| u64::try_from(len).ok());
             if let (Ok(key), Some(len)) = (Key::new(key), len) {

@@ -22,7 +22,7 @@ use crate::url::Checksum;
 const CLOCK_KEY: &str = "coffer.json";
 
 impl S3Store {
-    /// One HEAD. It cannot say why it fails, so where that matters a GET asks for S3's own words.
+    /// One HEAD. It cannot say why it fails, so where that matters a GET asks for the words.
     async fn look_up(&self, key: &str, checksum: bool) -> Result<HeadObjectOutput, Failure> {
         let head = self.client().head_object().bucket(&self.address.bucket).key(self.name(key));
         let head = head.set_checksum_mode(checksum.then_some(ChecksumMode::Enabled));
@@ -30,7 +30,7 @@ impl S3Store {
             Err(failure)
                 if matches!(
                     failure.kind,
-                    Kind::NotOurs404 | Kind::Denied | Kind::Refused | Kind::OtherRegion
+                    Kind::NotOurs404 | Kind::NotS3 | Kind::Denied | Kind::Refused | Kind::OtherRegion
                 ) =>
             {
                 failure
