@@ -26,7 +26,8 @@ pub(super) fn run(
         targets::refuse_inside(&root, std::slice::from_ref(&wanted))?;
     }
     let checked = [targets::check(wanted, arguments.existing())?];
-    let dense = (arguments.sparse == Sparse::Never).then_some(&session.environment().cancel);
+    let environment = session.environment();
+    let dense = (arguments.sparse == Sparse::Never).then_some(&environment.cancel);
     let volumes = targets::open(&checked, dense)?;
     let [volume] = volumes.as_slice() else { return Err(one_volume()) };
     let reporter = Reporter::start(&session.output, "restore");
