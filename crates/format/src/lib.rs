@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no unsafe, no clock, no randomness of its own (entropy is an argument). A decoder never
 //! panics, never allocates by an unchecked length and accepts exactly what the encoder writes. Nothing here may know
 //! devices, object stores or the engine.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
 pub mod block;
@@ -35,10 +36,10 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document, Ended,
-    EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
+    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document,
+    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
     PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
-    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
+    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};

@@ -39,6 +39,22 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
+/// Attributes of volume records that this program knows and whose name begins with `must.`.
+const MUSTS_KNOWN: &[&str] = &[];
+
+fn refuse_unknown_musts(record: &VolumeRecord) -> Result<(), EngineError> {
+    let unknown: Vec<&str> = record.attributes.unknown_musts(MUSTS_KNOWN).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "volume {} of point {} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
+        record.name,
+        record.point,
+        unknown.join(", ")
+    )))
+}
+
 impl VolumeMap {
     /// Opens the map that a checked volume record names. `cache_bytes` bounds the pages kept.
     pub(crate) fn open(
@@ -46,6 +62,7 @@ impl VolumeMap {
         record: &VolumeRecord,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
+        refuse_unknown_musts(record)?;
         let root_ref = record.root.as_ref().ok_or_else(|| {
             EngineError::NotFound(format!(
                 "volume {} failed at this point, there is nothing to read",

@@ -346,6 +346,8 @@ pub(crate) fn record() -> VolumeRecord {
         sampled_blocks: 0,
         sample_mismatches: 0,
         error: None,
+        warnings: vec!["it shrank from 80 to 32 MiB".to_owned()],
+        attributes: BTreeMap::from([("base.token".to_owned(), "b-17".to_owned())]).try_into().unwrap(),
     }
 }
 
@@ -390,6 +392,7 @@ pub(crate) fn manifest(suite: Suite) -> Signed<Manifest> {
         description: "before the upgrade".to_owned(),
         tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("tier".to_owned(), "gold".to_owned())]),
         writer: "coffer 0.1.0".to_owned(),
+        attributes: BTreeMap::from([("site".to_owned(), "berlin".to_owned())]).try_into().unwrap(),
         volumes: vec![signer.sign(&record()), signer.sign(&failed_record())],
     };
     payload.check().unwrap();
