@@ -8,8 +8,8 @@ use coffer_format::map::{leaf_count, node_count};
 use coffer_format::{
     ChainKeyDocument, Codec, Config, Damaged, Digest, Document, Ended, Ending, Footer, FrameHeader,
     FrameOpener, KeyFile, Leaf, Manifest, MapHeader, MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN,
-    PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin, RepositoryId, Root, Signed, Suite,
-    Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier, VolumeName, VolumeRecord,
+    PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin, RepositoryId, Root, RotationPoints,
+    Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier, VolumeName, VolumeRecord,
     decode_trailer_page, decompress, object_key,
 };
 
@@ -214,8 +214,9 @@ fn signed<T: Document>(data: &[u8]) -> Vec<Signed<T>> {
 /// All other documents.
 pub(crate) fn documents(data: &[u8]) -> bool {
     let statements = signed::<TeamStatement>(data).len();
-    let mut any =
-        statements + signed::<ChainKeyDocument>(data).len() + signed::<VolumeRecord>(data).len() > 0;
+    let lists = signed::<RotationPoints>(data).len();
+    let records = signed::<VolumeRecord>(data).len();
+    let mut any = statements + lists + signed::<ChainKeyDocument>(data).len() + records > 0;
     any |= small_records(data);
     // Once more with a digest that fits, so that mutations get past it.
     let line = first_line(data);
@@ -289,6 +290,10 @@ pub(crate) fn object_keys(data: &[u8]) -> bool {
     if let Ok((team, generation)) = object_key::parse_team(key) {
         any = true;
         assert_eq!(object_key::team(&team, generation), key);
+    }
+    if let Ok((team, generation)) = object_key::parse_team_points(key) {
+        any = true;
+        assert_eq!(object_key::team_points(&team, generation), key);
     }
     if let Ok((team, point)) = object_key::parse_ending(key) {
         any = true;

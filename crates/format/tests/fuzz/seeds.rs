@@ -85,6 +85,7 @@ fn object_keys() -> Vec<Vec<u8>> {
         object_key::confirmed(&plan, &point, &samples::summary()),
         object_key::team(&team, 1),
         object_key::team(&team, 2),
+        object_key::team_points(&team, 2),
         object_key::chain_key(&plan, &samples::id(1), 1),
         object_key::map(&samples::path(2)),
         object_key::pack(&samples::path(2), 12),
