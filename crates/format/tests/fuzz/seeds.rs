@@ -65,6 +65,7 @@ fn documents() -> Vec<Vec<u8>> {
     let suite = coffer_format::Suite::Aes256Gcm;
     vec![
         samples::team_statement().encode(),
+        samples::rotation_points().encode(),
         samples::chain_key_document(suite).encode(),
         samples::signer(suite).sign(&samples::record()).encode(),
         samples::signer(suite).sign(&samples::failed_record()).encode(),
