@@ -19,5 +19,6 @@ mod prune;
 mod requests;
 mod resume;
 mod roundtrip;
+mod shrunk;
 mod sources;
 mod world;
