@@ -179,7 +179,7 @@ fn verify_finds_a_flipped_byte_and_the_next_backup_mends_it() {
     let report = sandbox.run(&verify).ends(5).says("verify found").json();
     assert_eq!(report["problems"][0]["points"][0], point["point"]);
     let restore = ["restore", "--repo", "REPO", "--key", "recovery.key", "--plan", "web", "--pick", "latest"];
-    sandbox.run(&[&restore[..], &["--to", "out"]].concat()).ends(5).says("--in-place");
+    sandbox.run(&[&restore[..], &["--to", "out"]].concat()).ends(5).says("--salvage");
     sandbox.backup(&["disk.img"]);
     sandbox.done(&[&restore[..], &["--to", "out", "--in-place"]].concat());
     assert_eq!(sandbox.read("out/disk.img"), sandbox.read("disk.img"));

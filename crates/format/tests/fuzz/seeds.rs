@@ -73,11 +73,12 @@ fn documents() -> Vec<Vec<u8>> {
         samples::signer(suite).sign(&samples::record()).encode(),
         samples::signer(suite).sign(&samples::failed_record()).encode(),
         Config::new(samples::repository(), true).encode(),
-        samples::ending().encode(),
-        samples::ended().encode(),
-        samples::pin().encode(),
-        samples::damaged(DamagedOrdinals::All).encode(),
-        samples::damaged(DamagedOrdinals::Some(vec![1, 7])).encode(),
+        samples::stored(suite, &samples::ending()),
+        samples::stored(suite, &samples::ended()),
+        samples::stored(suite, &samples::pin()),
+        samples::stored(suite, &samples::confirmed(suite)),
+        samples::stored(suite, &samples::damaged(DamagedOrdinals::All)),
+        samples::stored(suite, &samples::damaged(DamagedOrdinals::Some(vec![1, 7]))),
     ]
 }
 
