@@ -4,8 +4,10 @@
 
 mod cancel;
 mod chains;
+mod clocks;
 mod damage;
 mod faults;
+mod forged;
 mod gathered;
 mod history;
 mod keys;
@@ -22,4 +24,5 @@ mod resume;
 mod roundtrip;
 mod sending;
 mod sources;
+mod strangers;
 mod world;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use coffer_blockio::BlockSource;
 use coffer_engine::backup::{
     BackupReport, ChangeSource, OpenPoint, Opening, PointRequest, PointTicket, TypeWish, VolumeSource,
@@ -133,8 +132,7 @@ impl Team {
     }
 
     fn announce(&self, id: &Id) {
-        let key = Key::new(object_key::ending(&self.world.plan.team, id)).unwrap();
-        self.store.put(&key, Bytes::from_static(b"announced")).unwrap();
+        self.world.announce_end(*id);
     }
 
     fn check(&self, made: &[&Made], context: &str) {
