@@ -84,7 +84,17 @@ fn documents_of_daily_work_have_the_fields_of_the_reference() {
     reference.check("restore", &restore, &[]);
     reference.check("restored volume", &restore["volumes"][0], &[]);
     reference.check("hold", &sandbox.json(&["hold", "--repo", "REPO", "--key", "writer.key", point]), &[]);
-    let forget = sandbox.json(&["forget", "--repo", "REPO", "--key", "writer.key", "--plan", "web", "--keep-last", "1"]);
+    let forget = sandbox.json(&[
+        "forget",
+        "--repo",
+        "REPO",
+        "--key",
+        "writer.key",
+        "--plan",
+        "web",
+        "--keep-last",
+        "1",
+    ]);
     reference.check("forget", &forget, &[]);
     reference.check("kept point", &forget["kept"][0], &[]);
     reference.check("prune", &sandbox.json(&["prune", "--repo", "REPO", "--key", "writer.key"]), &[]);
@@ -114,7 +124,8 @@ fn documents_of_other_verbs_have_the_fields_of_the_reference() {
     let rotate =
         sandbox.json(&["key", "rotate", "--repo", "REPO", "--key", "recovery.key", "--key-out", "2.key"]);
     reference.check("key team, key writer, key rotate", &rotate, &[]);
-    sandbox.backup(&["disk.img", "--type", "full"]);
+    sandbox
+        .json(&["backup", "--repo", "REPO", "--key", "2.key", "--plan", "web", "disk.img", "--type", "full"]);
     let check =
         sandbox.run(&["key", "check", "--repo", "REPO", "--key", "recovery.key", "--json"]).ends(5).json();
     reference.check("key check", &check, &[]);

@@ -3,7 +3,7 @@
 //! Who can only write must not be able to destroy: a record that is not signed rightly, or lies under another key, is reported and counts for
 //! nothing. Without a key nobody's signature can be told; then only digests are held to what they are of.
 
-use coffer_format::{Document, Ending, Id, Label, PlanId, Signed, Signer, Verifier, object_key};
+use coffer_format::{Document, Ending, Id, Label, PlanId, Signed, Signer, object_key};
 use coffer_store::StoreError;
 
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, store_key};
@@ -17,11 +17,7 @@ pub(crate) fn decode<T: Document>(
 ) -> Result<Signed<T>, EngineError> {
     let wrong = || EngineError::object(key);
     let signed = Signed::<T>::decode_at(key, bytes).map_err(wrong())?;
-    // Another team's documents can be read with this team's key, but only their digests can be checked.
-    let foreign = repository.team().is_some_and(|team| team != signed.payload.team());
-    let digest_only = Verifier::digest_only();
-    let verifier = if foreign { &digest_only } else { repository.verifier() };
-    verifier.verify(&signed).map_err(wrong())?;
+    repository.verifier_of(signed.payload.team()).verify(&signed).map_err(wrong())?;
     Ok(signed)
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Survey<'a> {
     names: Names,
     /// Points whose manifests stand and are not void.
     pub(crate) standing: BTreeMap<Id, Standing>,
-    /// Points that an `ended` list made void and that can no longer be read: nobody sees them, and they protect nothing.
+    /// Points that an `ended` list made void and that can no longer be read, or that replaced keys signed after their rotation: nobody sees them, and they protect nothing.
     pub(crate) void: BTreeSet<Id>,
     /// Points that an `ended` list made void and that are confirmed and whole: whoever ended them did not go by the rules.
     pub(crate) void_but_whole: BTreeSet<Id>,
@@ -191,6 +191,11 @@ impl<'a> Survey<'a> {
             bytes.map(|bytes| decode_manifest(self.repository, &key, &bytes)).transpose()
         });
         match read {
+            // Nobody was told of it, and it counts for nothing: it is void as what an `ended` list names.
+            Err(error) if error.is_replaced() => {
+                self.void.insert(*id);
+                Ok(None)
+            }
             Err(error) if is_bad_object(&error) => {
                 self.unreadable.insert(*id, error.to_string());
                 Ok(None)
@@ -206,7 +211,10 @@ impl<'a> Survey<'a> {
         ended: &mut EndedRecords<'_>,
         todo: &mut BTreeSet<Id>,
     ) -> Result<bool, EngineError> {
-        if self.unreadable.contains_key(&id) || !may_be_ending(self.repository, &self.plan.team, &id)? {
+        if self.unreadable.contains_key(&id)
+            || self.void.contains(&id)
+            || !may_be_ending(self.repository, &self.plan.team, &id)?
+        {
             return Ok(false);
         }
         if let Some(manifest) = self.manifest(&id)? {

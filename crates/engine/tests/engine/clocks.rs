@@ -251,7 +251,7 @@ fn must_stay(made: &[(Made, i64)], rules: &KeepRules) -> Vec<Id> {
 /// Months of backups, forgets and prunes of hosts whose clocks jump by days and years in both directions.
 fn simulate_months(seed: u64) -> (usize, usize, usize) {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut hosts = Hosts::new(seed, 3, seed % 2 == 0);
+    let mut hosts = Hosts::new(seed, 3, seed.is_multiple_of(2));
     let mut wrong = [0_i64; 3];
     let (mut made, mut given_up, mut refused) = (0, 0, 0);
     while hosts.truth.now().unix_ms() < START_MS + 92 * DAY {
@@ -324,7 +324,7 @@ fn forget_as_told(
             Err(error) => {
                 assert_eq!((error.kind(), hosts.points()), ("refused", before.clone()), "{context}: {error}");
                 let future = before.iter().find(|point| point.summary.time.unix_ms() > now + 5 * MINUTE);
-                let Some(future) = future.filter(|_| wrong.abs() <= 5 * MINUTE) else { return None };
+                let future = future.filter(|_| wrong.abs() <= 5 * MINUTE)?;
                 assert!(
                     error.to_string().contains(&format!("coffer forget {}", future.id)),
                     "{context}: {error}"

@@ -12,9 +12,8 @@ use coffer_engine::catalog::load_manifest;
 use coffer_engine::{Access, Advice, EngineError, PruneRequest, forget_points, run_prune};
 use coffer_format::{
     BlockSize, Compression, Id, KeyFile, LineageEntry, PointState, PointType, Signed, VolumeRecord,
-    object_key,
 };
-use coffer_store::{Key, MemoryStore, ObjectStore};
+use coffer_store::MemoryStore;
 
 use crate::history::Made;
 use crate::sources::{Trouble, Troubled};

@@ -9,8 +9,8 @@ use coffer_format::{
     ChainKeyDocument, Codec, Config, Confirmed, Damaged, Digest, Document, Ended, Ending, Footer,
     FrameHeader, FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher,
     Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin,
-    RepositoryId, Root, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier,
-    VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
+    RepositoryId, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement,
+    Verifier, VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
 };
 
 /// A body and the name of its target.
@@ -215,8 +215,9 @@ fn signed<T: Document>(data: &[u8]) -> Vec<Signed<T>> {
 /// All other documents.
 pub(crate) fn documents(data: &[u8]) -> bool {
     let statements = signed::<TeamStatement>(data).len();
-    let mut any =
-        statements + signed::<ChainKeyDocument>(data).len() + signed::<VolumeRecord>(data).len() > 0;
+    let lists = signed::<RotationPoints>(data).len();
+    let volumes = signed::<VolumeRecord>(data).len();
+    let mut any = statements + lists + signed::<ChainKeyDocument>(data).len() + volumes > 0;
     any |= config(data) | records(data);
     // Once more with a digest that fits, so that mutations get past it.
     let line = first_line(data);
@@ -288,6 +289,10 @@ pub(crate) fn object_keys(data: &[u8]) -> bool {
     if let Ok((team, generation)) = object_key::parse_team(key) {
         any = true;
         assert_eq!(object_key::team(&team, generation), key);
+    }
+    if let Ok((team, generation)) = object_key::parse_team_points(key) {
+        any = true;
+        assert_eq!(object_key::team_points(&team, generation), key);
     }
     if let Ok((team, point)) = object_key::parse_ending(key) {
         any = true;
