@@ -96,7 +96,7 @@ pub fn back_up_volumes(
     resources: &Resources,
     request: &VolumesRequest<'_>,
 ) -> Result<VolumesDone, EngineError> {
-    repository.secrets(&request.ticket.plan.team)?;
+    repository.check_writing(&request.ticket.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
     let done = || {
@@ -144,8 +144,9 @@ impl Run<'_> {
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,
+            self.resources.workers,
             self.resources.upload_limit.as_ref(),
-            &environment.cancel,
+            environment,
         )?;
         let uploader = Arc::new(uploader);
         let sink = |arena: &Arc<Arena>, part_len: u64| -> Result<_, EngineError> {
@@ -240,7 +241,7 @@ impl Run<'_> {
             },
             source,
             base,
-            chain: self.basis.chain.public,
+            chain: &self.basis.chain,
             block_size,
             compression: self.request.compression,
             reading: &reading,
@@ -264,8 +265,7 @@ impl Run<'_> {
         else {
             return Ok(Reading::all(use_holes));
         };
-        let secrets = self.repository.secrets(&self.ticket.plan.team)?;
-        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let hasher = &BlockHasher::new(&self.basis.chain.secrets, &self.repository.id());
         let (repository, resources) = (self.repository, self.resources);
         ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }
@@ -392,7 +392,6 @@ fn fails_only_the_volume(error: &EngineError) -> bool {
     matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
 }
 
-/// The whole chain of causes in one line.
 /// A device without a byte is one that nothing is attached to; an empty image is a file like any other.
 fn refuse_empty_device(
     volume: &VolumeSource,
@@ -407,6 +406,7 @@ fn refuse_empty_device(
     Ok(())
 }
 
+/// The whole chain of causes in one line.
 fn plain(error: &EngineError) -> String {
     error.to_string()
 }

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use coffer_format::{
-    Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, Manifest, MapHeader, Node, PackHeader,
-    PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary, TakenPacksPage, TeamStatement,
+    Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, MAP_FOOTER_LEN, Manifest, MapFooter,
+    MapHeader, Node, PackHeader, PackTableIndex, PackTablePage, Pin, Root, RotationPoints, Signed, Suite,
+    Summary, TakenPacksPage, TeamStatement,
 };
 
 use crate::samples;
@@ -56,6 +57,13 @@ fn maps_are_what_they_were() {
         assert_eq!(PackTablePage::decode(table, suite, 2).unwrap(), samples::pack_table(suite));
         assert_eq!(PackTableIndex::decode(index, 600, 1).unwrap(), samples::pack_table_index());
         assert_eq!(Root::decode(root).unwrap(), samples::root());
+        let footer = MapFooter::decode(
+            &samples::map_cipher(suite),
+            golden.len() as u64,
+            golden.first_chunk().unwrap(),
+            golden.get(golden.len() - MAP_FOOTER_LEN..).unwrap(),
+        );
+        assert_eq!(footer.unwrap(), samples::map_footer(&golden, &pages));
         let page = samples::taken_packs(suite);
         let golden = check(&format!("{dir}/taken_packs.bin"), &page.encode(suite).unwrap());
         assert_eq!(TakenPacksPage::decode(&golden, suite, 4).unwrap(), page);
@@ -80,6 +88,12 @@ fn signed_documents_are_what_they_were() {
     let statement = samples::team_statement();
     let golden = check("team.json", &statement.encode());
     assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let (_, statement) = samples::rotated_key();
+    let golden = check("team_3.json", &statement.encode());
+    assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let points = samples::rotation_points();
+    let golden = check("team_3_points.json", &points.encode());
+    assert_eq!(Signed::<RotationPoints>::decode(&golden).unwrap(), points);
 }
 
 #[test]
@@ -105,9 +119,11 @@ fn summaries_and_key_files_are_what_they_were() {
     let summary = samples::summary();
     let golden = check("summary.txt", summary.encode().as_bytes());
     assert_eq!(Summary::decode(std::str::from_utf8(&golden).unwrap()).unwrap(), summary);
-    for (name, key) in
-        [("recovery_key.json", samples::recovery_key()), ("writer_key.json", samples::writer_key())]
-    {
+    for (name, key) in [
+        ("recovery_key.json", samples::recovery_key()),
+        ("writer_key.json", samples::writer_key()),
+        ("rotated_key.json", samples::rotated_key().0),
+    ] {
         let golden = check(name, key.encode().as_bytes());
         let decoded = KeyFile::decode(std::str::from_utf8(&golden).unwrap()).unwrap();
         assert_eq!(*decoded.encode(), *key.encode());
