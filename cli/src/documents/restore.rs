@@ -147,7 +147,7 @@ impl Document for RestoreDocument {
                 human::size(volume.skipped),
                 human::size(volume.zeroed)
             ));
-            volume.remarks().iter().for_each(|line| text.push_str(&format!("{line}\n")));
+            volume.remarks().iter().for_each(|line| text.line(line));
         }
         text.line(format_args!("took {}", human::duration(self.duration_ms)));
         text
