@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use coffer_engine::catalog::{Filter, PointEntry, find_point, load_manifest};
-use coffer_engine::{EngineError, Repository, RestoreRequest, check_restore, run_restore};
+use coffer_engine::catalog::{Filter, PointEntry, load_manifest};
+use coffer_engine::{EngineError, Repository, RestoreRequest, check_restore, find_point, run_restore};
 use coffer_format::VolumeName;
 use coffer_proto::checked::{RestoreMode, RestoreVolume, StartRestore, VolumeRef};
 use coffer_store::RepositoryUrl;

@@ -209,7 +209,7 @@ fn a_key_that_cannot_open_the_chain_leaves_the_target_as_it_was() {
         newer = Some(key.clone());
         Ok(())
     };
-    rotate(&scene.world.repository(), &mut save).unwrap();
+    rotate(&scene.world.repository(), coffer_format::SecretsWish::Keep, &mut save).unwrap();
     // A chain that only the newer key opens: a full, made after the rotation.
     let old = scene.world.recovery.take();
     scene.world.recovery = newer;
