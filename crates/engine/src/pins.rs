@@ -46,8 +46,9 @@ pub(crate) fn read_pins(repository: &Repository, team: &Label) -> Result<Pins, E
     Ok(pins)
 }
 
-/// Whether a pin is left over from a killed restore. `modified` and `now` are of the store's clock.
-fn is_stale(kind: PinKind, modified: SystemTime, now: SystemTime) -> bool {
-    let age = now.duration_since(modified).unwrap_or_default();
+/// Whether a pin is left over from a killed restore. `modified` and `now` are of the store's clock; a store that does not tell when an object
+/// was written keeps every pin.
+fn is_stale(kind: PinKind, modified: Option<SystemTime>, now: SystemTime) -> bool {
+    let age = modified.and_then(|modified| now.duration_since(modified).ok()).unwrap_or_default();
     kind == PinKind::Restore && age > RESTORE_PIN_AGE_MAX
 }
