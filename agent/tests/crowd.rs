@@ -25,6 +25,7 @@ use coffer_proto::agent::v1::volumes_client::VolumesClient;
 use hyper::body::{Body, Frame};
 use hyper_util::rt::TokioIo;
 use process::Program;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::client::Grpc;
@@ -41,14 +42,19 @@ const BESIDE: u64 = 64 * MIB;
 /// A limit for hangs, not a measure of anything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A server that takes requests and never answers.
-async fn silent_server() -> u16 {
+/// A server whose answers never end: a byte now and then keeps the connection alive.
+async fn trickling_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes: &[u8] = b"HTTP/1.1 200 OK\r\nx-slow: ";
+                while stream.write_all(bytes).await.is_ok() {
+                    bytes = b"s";
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                }
+            });
         }
     });
     port
@@ -175,7 +181,7 @@ async fn all_at_once() {
             .unwrap();
         file.set_len(MIB).unwrap();
     }
-    let port = silent_server().await;
+    let port = trickling_server().await;
     let settings = format!(
         "memory = '{MEMORY}'\nrepositories = ['s3://?endpoint=http://127.0.0.1:{port}']\nroots = ['{0}']\n[[teams]]\nname = 'flood'\nroots = ['{0}']\n",
         images.display()
@@ -185,18 +191,24 @@ async fn all_at_once() {
     let flood = program.channel("team/flood").await;
     let controller = program.channel("controller").await;
 
-    // Keys of 1 MiB, then of 1 KiB, as many as are taken; the controller adds its own up to 1,000.
+    // Some that run and do not end. Then keys of 1 MiB and of 1 KiB, as many as are taken; the controller adds its own up to 1,000.
+    let running = start(&flood, "flood", port, "running", 4, 0).await;
+    assert_eq!(running.len(), 4);
     let large = start(&flood, "flood", port, "large", 1_000, MIB as usize).await;
     let mut queued = start(&flood, "flood", port, "small", 1_000, 1_000).await;
-    let by_team = large.len() + queued.len();
+    let by_team = running.len() + large.len() + queued.len();
     assert!(large.len() < 10, "{} keys of 1 MiB were taken", large.len());
     assert!(!queued.is_empty());
     queued.extend(start(&controller, "shop", port, "more", 1_000 - by_team, 1_000).await);
+    let told = NodeClient::new(controller.clone()).info(v1::InfoRequest {}).await.unwrap().into_inner();
     eprintln!(
-        "{by_team} operations of the team, {} in all; {} MiB",
-        queued.len() + large.len(),
+        "{by_team} operations of the team, {} of them with large keys; {} wait, {} run; {} MiB",
+        large.len(),
+        told.queued,
+        told.running,
         program.peak_bytes() / MIB
     );
+    assert!(told.queued > 500, "{told:?}");
 
     // 200 that watch and do not read on.
     let mut watches = Vec::new();
