@@ -2,27 +2,35 @@
 
 use std::io::{self, IsTerminal};
 
+use coffer_store::s3::QUIET_LIBRARIES;
+use coffer_terminal::{CleanFields, LogWriter};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogLevel};
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(format: LogFormat, level: LogLevel) {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(|| LogWriter);
     let started = match format {
         LogFormat::Json => builder.json().with_current_span(false).try_init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder
+            .fmt_fields(CleanFields)
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .try_init(),
     };
     // A log that was started before stays as it is.
     drop(started);
 }
 
-/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for.
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. Those under S3 call every
+/// failed request an error, which is tried again, and told once by the store itself.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "error,coffer=warn",
-        LogLevel::Info => "error,coffer=info",
-        LogLevel::Debug => "error,coffer=debug",
-    })
+    let ours = match level {
+        LogLevel::Error => "",
+        LogLevel::Warn => ",coffer=warn",
+        LogLevel::Info => ",coffer=info",
+        LogLevel::Debug => ",coffer=debug",
+    };
+    EnvFilter::new(format!("error,{QUIET_LIBRARIES}{ours}"))
 }

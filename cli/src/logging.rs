@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use coffer_store::s3::QUIET_LIBRARIES;
+use coffer_terminal::{CleanFields, LogWriter};
 use tracing_subscriber::EnvFilter;
 
 use crate::options::{LogFormat, LogLevel, OutputOptions};
@@ -13,34 +15,38 @@ pub(crate) fn start(options: &OutputOptions) {
         tracing_subscriber::fmt().with_env_filter(filter(options.log_level)).with_writer(|| StandardError);
     let started = match options.log_format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => {
-            builder.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
-        }
+        LogFormat::Text => builder
+            .fmt_fields(CleanFields)
+            .without_time()
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .try_init(),
     };
     // A log that was started before stays as it is.
     drop(started);
 }
 
-/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. kube calls every failed
-/// request an error, which we tell once ourselves.
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. kube and the libraries
+/// under S3 call every failed request an error, which we try again, and tell once ourselves.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(match level {
-        LogLevel::Error => "error,kube_client=off",
-        LogLevel::Warn => "error,kube_client=off,coffer=warn",
-        LogLevel::Info => "error,kube_client=off,coffer=info",
-        LogLevel::Debug => "error,kube_client=off,coffer=debug",
-    })
+    let ours = match level {
+        LogLevel::Error => "",
+        LogLevel::Warn => ",coffer=warn",
+        LogLevel::Info => ",coffer=info",
+        LogLevel::Debug => ",coffer=debug",
+    };
+    EnvFilter::new(format!("error,kube_client=off,{QUIET_LIBRARIES}{ours}"))
 }
 
-/// Standard error; each write is one whole event.
+/// Standard error, around a progress bar; each write is one whole event.
 struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        progress::suspend(|| io::stderr().write(bytes))
+        progress::suspend(|| LogWriter.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// New key files.
 #[derive(Debug, Serialize)]
@@ -16,18 +17,28 @@ pub(crate) struct NewKeyDocument {
     pub(crate) writer_key_file: Option<String>,
     /// Chains sealed to the new key, by a rotation.
     pub(crate) chains: u64,
+    /// Points that a rotation found, which go on counting.
+    pub(crate) points: u64,
+    /// Chains of which a rotation could open no key.
+    pub(crate) chains_unopened: u64,
 }
 
 impl Document for NewKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!("team {}, generation {}\n", self.team, self.generation);
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!("team {}, generation {}", self.team, self.generation));
         for (kind, path) in [("recovery", &self.key_file), ("writer", &self.writer_key_file)] {
             if let Some(path) = path {
-                text.push_str(&format!("{kind} key: {}\n", path));
+                text.line(format_args!("{kind} key: {}", path));
             }
         }
         if self.chains > 0 {
-            text.push_str(&format!("{} can be read with the new key\n", human::count(self.chains, "chain")));
+            text.line(format_args!("{} can be read with the new key", human::count(self.chains, "chain")));
+        }
+        if self.chains_unopened > 0 {
+            let chains = human::count(self.chains_unopened, "chain");
+            text.line(format_args!(
+                "{chains} had no key that opens: neither key reads them; see `coffer verify`"
+            ));
         }
         text
     }
@@ -42,6 +53,8 @@ pub(crate) struct ShowKeyDocument {
     team: Label,
     generation: u32,
     pinned: Vec<PinnedKey>,
+    /// Generations of the metadata secrets in the file.
+    secrets: Vec<u32>,
     x25519_public: String,
     certificate: Certificate,
 }
@@ -54,6 +67,7 @@ impl From<&KeyFile> for ShowKeyDocument {
             team: key.team.clone(),
             generation: key.generation,
             pinned: key.pinned.clone(),
+            secrets: key.secrets.iter().map(|secrets| secrets.generation).collect(),
             x25519_public: key.x25519_public.to_string(),
             certificate: key.certificate.clone(),
         }
@@ -61,19 +75,18 @@ impl From<&KeyFile> for ShowKeyDocument {
 }
 
 impl Document for ShowKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "kind         {} key\nrepository   {}\nteam         {}\ngeneration   {}\nX25519       {}\n",
-            kind_name(self.kind),
-            self.repository,
-            self.team,
-            self.generation,
-            self.x25519_public
-        );
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!("kind         {} key", kind_name(self.kind)));
+        text.line(format_args!("repository   {}", self.repository));
+        text.line(format_args!("team         {}", self.team));
+        text.line(format_args!("generation   {}", self.generation));
+        text.line(format_args!("X25519       {}", self.x25519_public));
         for pinned in &self.pinned {
-            text.push_str(&format!("Ed25519 {:<4} {}\n", pinned.generation, pinned.ed25519));
+            text.line(format_args!("Ed25519 {:<4} {}", pinned.generation, pinned.ed25519));
         }
-        text.push_str(&format!("certificate  {} for {}\n", self.certificate.serial, self.certificate.public));
+        let secrets: Vec<String> = self.secrets.iter().map(u32::to_string).collect();
+        text.line(format_args!("secrets of   {}", secrets.join(", ")));
+        text.line(format_args!("certificate  {} for {}", self.certificate.serial, self.certificate.public));
         text
     }
 }
@@ -88,6 +101,8 @@ pub(crate) struct CheckKeyDocument {
     pub(crate) generation: u32,
     /// Newest generation that the repository knows.
     pub(crate) newest_generation: u32,
+    /// Generation of the secrets that new chains get.
+    pub(crate) secrets_generation: u32,
     /// Chains that points use.
     pub(crate) chains: u64,
     /// Those whose key was opened; 0 with a writer key, which opens none.
@@ -104,23 +119,33 @@ pub(crate) struct KeyProblem {
     pub(crate) detail: String,
 }
 
+impl CheckKeyDocument {
+    /// Whether it is a writer key whose generation was replaced, so that it makes no more points.
+    pub(crate) fn is_replaced_writer(&self) -> bool {
+        self.kind == KeyKind::Writer && self.generation < self.newest_generation
+    }
+}
+
 impl Document for CheckKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "{} key of team {}, generation {} (newest: {})\n",
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!(
+            "{} key of team {}, generation {} (newest: {})",
             kind_name(self.kind),
             self.team,
             self.generation,
             self.newest_generation
-        );
+        ));
         for problem in &self.problems {
-            text.push_str(&format!("plan {} chain {}: {}\n", problem.plan, problem.chain, problem.detail));
+            text.line(format_args!("plan {} chain {}: {}", problem.plan, problem.chain, problem.detail));
         }
-        text.push_str(&match self.kind {
+        text.line(match self.kind {
             KeyKind::Recovery => {
-                format!("{} of {} opened\n", self.chains_opened, human::count(self.chains, "chain"))
+                format!("{} of {} opened", self.chains_opened, human::count(self.chains, "chain"))
             }
-            KeyKind::Writer => "a writer key makes backups and opens no chain\n".into(),
+            KeyKind::Writer if self.is_replaced_writer() => {
+                format!("replaced by generation {}: it makes no more backups", self.newest_generation)
+            }
+            KeyKind::Writer => "a writer key makes backups and opens no chain".into(),
         });
         text
     }

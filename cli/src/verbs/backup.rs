@@ -3,6 +3,7 @@
 mod agents;
 mod host;
 mod lists;
+mod siblings;
 pub(crate) mod sources;
 
 pub(crate) use self::host::cluster as cluster_name;
@@ -174,7 +175,7 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     resources.upload_limit = limiter(arguments.limits.limit_upload);
     let plan = plan(&repository, &arguments.identity)?;
     // Whatever is wrong with the key is said before devices are opened.
-    repository.secrets(&plan.team)?;
+    repository.check_writing(&plan.team)?;
     let opener = session.opener(&arguments.reading, &resources)?;
     let volumes = sources::open(&arguments.volumes, &opener)?;
     let lists = changes.read(&volumes)?;
@@ -199,8 +200,22 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let report = run_backup(&repository, &resources, &request);
     drop(reporter);
     let report = report?;
+    hint_at_siblings(session, arguments, &repository, &report);
     let engines = sources::engines(&request.volumes);
     show(session, report, &engines, repository.store().requests())
+}
+
+/// Says so where this host's name, which nobody chose for the point, seems to be another one with each run.
+fn hint_at_siblings(
+    session: &Session,
+    arguments: &BackupArguments,
+    repository: &Repository,
+    report: &BackupReport,
+) {
+    let hint = || siblings::hint(repository, report);
+    if let Some(hint) = arguments.identity.cluster.is_none().then(hint).flatten() {
+        session.output.remark(&hint);
+    }
 }
 
 /// Prints the result, and says what is missing in a partial point.

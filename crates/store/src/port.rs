@@ -88,6 +88,16 @@ pub trait ObjectStore: Send + Sync {
     /// The store's own clock, which is not ours.
     fn now(&self) -> Result<SystemTime, StoreError>;
 
+    /// Frees a little space that the store keeps so that a full one can be pruned. Whether there was any.
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Keeps that space free again, or as much of it as there is. Nothing to do for a store that keeps none.
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The requests made through this value so far.
     fn requests(&self) -> RequestCounts;
 
@@ -105,6 +115,12 @@ pub trait ObjectStore: Send + Sync {
     /// [`StoreError::NotFound`].
     fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
         self.head(key).map(|_| None)
+    }
+
+    /// What this value found out about its server and made allowance for, one sentence each with the setting that saves finding it out
+    /// again. For people.
+    fn findings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether `key` exists: one [`ObjectStore::head`].
@@ -200,8 +216,9 @@ pub struct ObjectInfo {
     pub key: Key,
     /// Its length in bytes.
     pub len: u64,
-    /// When it was written, by the store's clock.
-    pub modified: SystemTime,
+    /// When it was written, by the store's clock, in whole seconds on S3; `None` where the store does not tell. Who judges an
+    /// object's age takes one without a time for new.
+    pub modified: Option<SystemTime>,
 }
 
 /// One page of a listing.
@@ -326,6 +343,14 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
         (**self).now()
     }
 
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        (**self).give_up_reserve()
+    }
+
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        (**self).restore_reserve()
+    }
+
     fn requests(&self) -> RequestCounts {
         (**self).requests()
     }
@@ -340,6 +365,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
         (**self).checksum_kept(key)
+    }
+
+    fn findings(&self) -> Vec<String> {
+        (**self).findings()
     }
 
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {

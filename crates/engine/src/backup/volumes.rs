@@ -16,9 +16,12 @@ use super::point::{PointTicket, check_names};
 use super::reading::{ListedVolume, Reading};
 use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
+use super::run::explain_end;
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
+use crate::catalog::Filter;
 use crate::read::volume_map::VolumeMap;
+use crate::shrunk;
 use crate::write::object_writer::ObjectSink;
 use crate::write::uploader::Uploader;
 use crate::{EngineError, Repository, Resources};
@@ -94,7 +97,7 @@ pub fn back_up_volumes(
     resources: &Resources,
     request: &VolumesRequest<'_>,
 ) -> Result<VolumesDone, EngineError> {
-    repository.secrets(&request.ticket.plan.team)?;
+    repository.check_writing(&request.ticket.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
     let done = || {
@@ -103,7 +106,8 @@ pub fn back_up_volumes(
         volumes.try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
         back_up(repository, resources, request, &basis)
     };
-    repository.environment().cancel.explain(done())
+    let done = done().map_err(|error| explain_end(repository, request.ticket, error));
+    repository.environment().cancel.explain(done)
 }
 
 /// As [`back_up_volumes`], on what was read of the bucket already.
@@ -142,8 +146,9 @@ impl Run<'_> {
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,
+            self.resources.workers,
             self.resources.upload_limit.as_ref(),
-            &environment.cancel,
+            environment,
         )?;
         let uploader = Arc::new(uploader);
         let sink = |arena: &Arc<Arena>, part_len: u64| -> Result<_, EngineError> {
@@ -160,11 +165,20 @@ impl Run<'_> {
         };
         let signer = self.repository.signer(&self.ticket.plan.team)?;
         let mut all = VolumesDone::default();
+        let newest = match &self.basis.parent {
+            Some(_) => None,
+            None => shrunk::newest_complete(self.repository, &Filter::plan(&self.ticket.plan)),
+        };
+        let previous = self.basis.parent.as_ref().or(newest.as_ref());
         for volume in self.request.volumes {
             environment.cancel.check()?;
             let record = match self.volume(volume, &sinks) {
-                Ok((record, done)) => {
+                Ok((mut record, done)) => {
                     all.add(&done);
+                    record.warnings.extend(shrunk::warning(previous, &record.name, record.size));
+                    for warning in &record.warnings {
+                        tracing::warn!(volume = %record.name, warning, "volume is not as it was");
+                    }
                     record
                 }
                 Err(error) if fails_only_the_volume(&error) => {
@@ -194,6 +208,7 @@ impl Run<'_> {
                 });
             }
         };
+        refuse_empty_device(volume, source)?;
         let (base, type_reason) = self.base(volume)?;
         let block_size = match &base {
             Some(base) => base.block_size(),
@@ -228,7 +243,7 @@ impl Run<'_> {
             },
             source,
             base,
-            chain: self.basis.chain.public,
+            chain: &self.basis.chain,
             block_size,
             compression: self.request.compression,
             reading: &reading,
@@ -252,8 +267,7 @@ impl Run<'_> {
         else {
             return Ok(Reading::all(use_holes));
         };
-        let secrets = self.repository.secrets(&self.ticket.plan.team)?;
-        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let hasher = &BlockHasher::new(&self.basis.chain.secrets, &self.repository.id());
         let (repository, resources) = (self.repository, self.resources);
         ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }
@@ -378,6 +392,20 @@ impl VolumesDone {
 
 fn fails_only_the_volume(error: &EngineError) -> bool {
     matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
+}
+
+/// A device without a byte is one that nothing is attached to; an empty image is a file like any other.
+fn refuse_empty_device(
+    volume: &VolumeSource,
+    source: &dyn coffer_blockio::BlockSource,
+) -> Result<(), EngineError> {
+    if source.kind() == coffer_blockio::SourceKind::Device && source.size_bytes() == 0 {
+        return Err(EngineError::SourceChanged {
+            volume: volume.name.to_string(),
+            detail: "the device has 0 bytes: nothing is attached to it".into(),
+        });
+    }
+    Ok(())
 }
 
 /// The whole chain of causes in one line.

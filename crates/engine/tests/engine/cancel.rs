@@ -84,10 +84,12 @@ fn check(name: &str, past: &Past, job: Job) {
         let late = late.load(Ordering::SeqCst);
         assert!(late <= LATE_MAX, "{context}: {late} more requests");
         match result {
-            Err(EngineError::DeadlinePassed) => stopped += 1,
             // It was over but for its last requests.
             Ok(()) => {}
-            Err(error) => panic!("{context}: {error:?}"),
+            Err(error) => {
+                assert!(matches!(error.cause(), EngineError::DeadlinePassed), "{context}: {error:?}");
+                stopped += 1;
+            }
         }
         if step % 7 == 0 {
             let after = past.world.over(store);
@@ -109,7 +111,7 @@ fn backup(world: &World, past: &Past, wish: TypeWish) -> Result<(), EngineError>
 fn restore(world: &World, past: &Past, mode: RestoreMode) -> Result<(), EngineError> {
     let repository = world.open()?;
     let made = &past.made[1];
-    let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+    let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
     let disk = Disk::filled(made.volumes[0].1.len(), 0xa5);
     world.restore_to(&point, &disk, mode).map(drop)
 }
@@ -126,7 +128,7 @@ fn a_restore_stops() {
     check("restore in place", &Past::new(4), |world, past| restore(world, past, RestoreMode::InPlace));
     check("stream", &Past::new(5), |world, past| {
         let repository = world.open()?;
-        let point = coffer_engine::catalog::find_point(&repository, &Default::default(), past.made[1].id)?;
+        let point = coffer_engine::find_point(&repository, &Default::default(), past.made[1].id)?;
         let name = "vol".parse().unwrap();
         restore_to_stream(&repository, &world.resources, &point, &name, &mut Vec::new()).map(drop)
     });
@@ -255,7 +257,8 @@ fn waits_for_memory_end() {
             world.environment.cancel.cancel();
             run.join().unwrap()
         });
-        assert!(matches!(result, Err(EngineError::Cancelled)), "{number}: {result:?}");
+        let is_cancelled = |error: EngineError| matches!(error.cause(), EngineError::Cancelled);
+        assert!(result.is_err_and(is_cancelled), "{number}");
         drop(all);
     }
 }

@@ -21,9 +21,13 @@ pub struct TeamStatement {
     pub team: Label,
     /// Generation of the recovery key, from 1.
     pub generation: u32,
+    /// Generation whose Ed25519 key signed this: the one that was the newest before. 1 for generation 1.
+    pub signed_by: u32,
+    /// Generation that brought the secrets for maps, trailers and hashes of new chains.
+    pub secrets: u32,
     /// Chain keys are sealed to this.
     pub x25519: RecoveryPublicKey,
-    /// Signs certificates and the next generation's statement.
+    /// Signs certificates, the list of what a rotation found, and the next generation's statement.
     pub ed25519: VerifyingKey,
 }
 
@@ -39,12 +43,20 @@ impl Document for TeamStatement {
     }
 
     fn issuer(&self) -> Issuer {
-        Issuer::Recovery(self.generation.saturating_sub(1).max(1))
+        Issuer::Recovery(self.signed_by)
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let own = object_key::team(&self.team, self.generation);
+        check(key == own, Self::KIND, "belongs under another key")
     }
 
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
         check_range(Self::KIND, "generation", self.generation.into(), 1, u32::MAX.into())?;
+        let before = u64::from(self.generation.saturating_sub(1).max(1));
+        check_range(Self::KIND, "signing generation", self.signed_by.into(), 1, before)?;
+        check_range(Self::KIND, "generation of secrets", self.secrets.into(), 1, self.generation.into())?;
         Ok(())
     }
 }
@@ -67,6 +79,8 @@ pub struct ChainKeyDocument {
     pub plan: Label,
     /// The chain.
     pub chain: Id,
+    /// Generation that brought the secrets for the chain's maps, trailers and hashes.
+    pub secrets: u32,
     /// The chain's public key.
     pub public: ChainPublicKey,
     /// The private key, sealed to each recovery key that may open it.
@@ -96,17 +110,6 @@ impl ChainKeyDocument {
             plan: self.plan.clone(),
         }
     }
-
-    /// An error unless the document belongs under `key`.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (plan, chain, object) = object_key::parse_data(key)?;
-        let own = plan == self.plan_id() && chain == self.chain;
-        check(
-            own && matches!(object, object_key::DataObject::ChainKey(_)),
-            Self::KIND,
-            "belongs under another key",
-        )
-    }
 }
 
 impl Document for ChainKeyDocument {
@@ -120,8 +123,19 @@ impl Document for ChainKeyDocument {
         &self.team
     }
 
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let (plan, chain, object) = object_key::parse_data(key)?;
+        let own = plan == self.plan_id() && chain == self.chain;
+        check(
+            own && matches!(object, object_key::DataObject::ChainKey(_)),
+            Self::KIND,
+            "belongs under another key",
+        )
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
+        check_range(Self::KIND, "generation of secrets", self.secrets.into(), 1, u32::MAX.into())?;
         check_range(
             Self::KIND,
             "number of recipients",
