@@ -152,19 +152,41 @@ async fn slow_channel(program: &Program, role: &str) -> Channel {
     endpoint.connect_with_connector(tower::service_fn(connect)).await.unwrap()
 }
 
-/// Asks for a page and does not read it.
-async fn ask_and_not_read(channel: Channel) -> Option<tonic::Streaming<v1::ListVolumesResponse>> {
+/// Asks for something and does not read the answer, which lasts as long as what this returns.
+async fn ask_and_not_read<Q, A>(
+    channel: Channel,
+    path: &'static str,
+    question: Q,
+) -> Option<tonic::Streaming<A>>
+where
+    Q: prost::Message + Default + 'static,
+    A: prost::Message + Default + 'static,
+{
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::from_static("/coffer.agent.v1.Volumes/List");
-    let request = tonic::Request::new(v1::ListVolumesRequest::default());
-    match grpc.server_streaming(request, path, tonic_prost::ProstCodec::default()).await {
+    let path = http::uri::PathAndQuery::from_static(path);
+    let codec: tonic_prost::ProstCodec<Q, A> = tonic_prost::ProstCodec::default();
+    match grpc.server_streaming(tonic::Request::new(question), path, codec).await {
         Ok(answer) => Some(answer.into_inner()),
         Err(status) => {
             assert_is_full(&status);
             None
         }
     }
+}
+
+/// Starts an operation and waits until it runs.
+async fn run_one(channel: &Channel, request: v1::StartVerifyRequest) -> String {
+    let mut client = OperationsClient::new(channel.clone());
+    let id = client.start_verify(request).await.unwrap().into_inner().id;
+    let mut events =
+        client.watch(v1::WatchOperationRequest { id: id.clone(), after: 0 }).await.unwrap().into_inner();
+    while events.message().await.unwrap().unwrap().operation.unwrap().state() == v1::OperationState::Queued {}
+    id
+}
+
+async fn info(channel: &Channel) -> v1::InfoResponse {
+    NodeClient::new(channel.clone()).info(v1::InfoRequest {}).await.unwrap().into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,8 +221,13 @@ async fn all_at_once() {
     let by_team = running.len() + large.len() + queued.len();
     assert!(large.len() < 10, "{} keys of 1 MiB were taken", large.len());
     assert!(!queued.is_empty());
+
+    // Another team runs at once, before the controller adds its own, up to 1,000 in all.
+    let shop = program.channel("team/shop").await;
+    let id = run_one(&shop, verify("shop", port, "own".into(), String::new())).await;
+    let own = queued.len();
     queued.extend(start(&controller, "shop", port, "more", 1_000 - by_team, 1_000).await);
-    let told = NodeClient::new(controller.clone()).info(v1::InfoRequest {}).await.unwrap().into_inner();
+    let told = info(&controller).await;
     eprintln!(
         "{by_team} operations of the team, {} of them with large keys; {} wait, {} run; {} MiB",
         large.len(),
@@ -208,58 +235,70 @@ async fn all_at_once() {
         told.running,
         program.peak_bytes() / MIB
     );
-    assert!(told.queued > 500, "{told:?}");
+    assert!(told.queued > 500 && told.running >= 3, "{told:?}");
 
     // 200 that watch and do not read on.
     let mut watches = Vec::new();
-    for (number, id) in queued.iter().cycle().take(200).enumerate() {
-        let channel = if number % 2 == 0 { &flood } else { &controller };
+    for number in 0..200 {
+        let (channel, id) = match number % 2 {
+            0 => (&flood, &queued[number % own]),
+            _ => (&controller, &queued[number % queued.len()]),
+        };
         let request = v1::WatchOperationRequest { id: id.clone(), after: 0 };
         match OperationsClient::new(channel.clone()).watch(request).await {
             Ok(stream) => watches.push(stream.into_inner()),
-            Err(status) if status.code() == Code::NotFound => {}
             Err(status) => assert_is_full(&status),
         }
     }
     // Messages that do not end, answers that nobody reads, lists of 20,000 volumes.
     let mut halves = JoinSet::new();
-    let mut pages = Vec::new();
-    for _ in 0..64 {
+    let (mut pages, mut lists) = (Vec::new(), Vec::new());
+    for number in 0..64 {
         halves.spawn(send_half(flood.clone()));
-        pages.extend(ask_and_not_read(slow_channel(&program, "team/flood").await).await);
+        let channel = slow_channel(&program, "team/flood").await;
+        if number % 8 == 0 {
+            let all = v1::ListVolumesRequest::default();
+            let path = "/coffer.agent.v1.Volumes/List";
+            lists.extend(ask_and_not_read::<_, v1::ListVolumesResponse>(channel, path, all).await);
+        } else {
+            let all = v1::ListOperationsRequest { page_size: 1_000, ..Default::default() };
+            let path = "/coffer.agent.v1.Operations/List";
+            pages.extend(ask_and_not_read::<_, v1::ListOperationsResponse>(channel, path, all).await);
+        }
     }
-    let mut lists = JoinSet::new();
-    for _ in 0..8 {
-        let mut client = VolumesClient::new(flood.clone());
-        lists.spawn(async move { client.list(v1::ListVolumesRequest::default()).await });
+    let mut all = JoinSet::new();
+    for channel in [&flood, &flood, &flood, &controller] {
+        let mut client = VolumesClient::new(channel.clone());
+        all.spawn(async move { client.list(v1::ListVolumesRequest::default()).await });
     }
-    while let Some(listed) = lists.join_next().await {
+    while let Some(listed) = all.join_next().await {
         match listed.unwrap() {
             Ok(page) => assert!(!page.into_inner().volumes.is_empty()),
             Err(status) => assert_is_full(&status),
         }
     }
-    eprintln!("{} watches, {} unread pages; {} MiB", watches.len(), pages.len(), program.peak_bytes() / MIB);
+    let unread = (watches.len(), pages.len(), lists.len());
+    eprintln!(
+        "{unread:?} watches, pages of operations and of volumes unread; {} MiB",
+        program.peak_bytes() / MIB
+    );
 
     // Meanwhile, another team and the controller.
-    let shop = program.channel("team/shop").await;
-    let mut client = OperationsClient::new(shop.clone());
-    let started = client.start_verify(verify("shop", port, "own".into(), "k".repeat(1_000))).await.unwrap();
-    let id = started.into_inner().id;
-    let mut events =
-        client.watch(v1::WatchOperationRequest { id: id.clone(), after: 0 }).await.unwrap().into_inner();
-    while events.message().await.unwrap().unwrap().operation.unwrap().state() == v1::OperationState::Queued {}
+    let mut of_shop = OperationsClient::new(shop.clone());
+    of_shop.get(v1::GetOperationRequest { id: id.clone() }).await.unwrap();
+    of_shop.start_verify(verify("shop", port, "own too".into(), String::new())).await.unwrap();
     let mut of_controller = OperationsClient::new(controller.clone());
-    of_controller.get(v1::GetOperationRequest { id }).await.unwrap();
-    let told = NodeClient::new(controller.clone()).info(v1::InfoRequest {}).await.unwrap().into_inner();
-    assert!(told.queued > 0 && told.running > 0, "{told:?}");
-    // And who fills its own part can still cancel.
-    let cancelled = v1::CancelOperationRequest { id: queued[0].clone() };
-    OperationsClient::new(flood.clone()).cancel(cancelled).await.unwrap();
+    of_controller.cancel(v1::CancelOperationRequest { id }).await.unwrap();
+    info(&controller).await;
+    drop((watches, pages, lists, halves));
+    // And who filled its own part can still cancel, when its calls have ended.
+    let cancel = v1::CancelOperationRequest { id: queued[0].clone() };
+    while let Err(status) = OperationsClient::new(flood.clone()).cancel(cancel.clone()).await {
+        assert_is_full(&status);
+    }
 
     let peak = program.peak_bytes();
     eprintln!("peak {} MiB of {} MiB", peak / MIB, (MEMORY + BESIDE) / MIB);
     assert!(program.is_alive());
     assert!(peak < MEMORY + BESIDE, "{} MiB", peak / MIB);
-    drop((watches, pages, halves));
 }
