@@ -4,8 +4,10 @@
 
 mod cancel;
 mod chains;
+mod clocks;
 mod damage;
 mod faults;
+mod forged;
 mod gathered;
 mod history;
 mod keys;
@@ -24,4 +26,5 @@ mod roundtrip;
 mod sending;
 mod shrunk;
 mod sources;
+mod strangers;
 mod world;
