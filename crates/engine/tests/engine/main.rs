@@ -7,6 +7,7 @@ mod chains;
 mod damage;
 mod faults;
 mod gathered;
+mod golden;
 mod history;
 mod keys;
 mod lists;
