@@ -2,16 +2,21 @@
 
 use std::io::{self, IsTerminal};
 
+use coffer_terminal::{CleanFields, LogWriter};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogLevel};
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(format: LogFormat, level: LogLevel) {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(|| LogWriter);
     let started = match format {
         LogFormat::Json => builder.json().with_current_span(false).try_init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder
+            .fmt_fields(CleanFields)
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .try_init(),
     };
     // A log that was started before stays as it is.
     drop(started);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use coffer_blockio::OpenError;
+use coffer_blockio::{OpenError, file_limit_bytes, is_past_file_limit};
 pub(crate) use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
@@ -172,6 +172,7 @@ impl CliError {
     pub(crate) fn line(&self) -> String {
         let text = one_line(self);
         match self.next_step() {
+            _ if causes(self).any(is_past_file_limit) => format!("{text}; {}", raise_file_limit()),
             Some(next) => format!("{text}; {next}"),
             None => text,
         }
@@ -219,6 +220,24 @@ impl CliError {
             CliError::After { next, .. } => Some(next),
             CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) => None,
         }
+    }
+}
+
+/// The system's errors among the causes.
+fn causes(error: &CliError) -> impl Iterator<Item = &io::Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).filter_map(|error| error.downcast_ref())
+}
+
+/// What to do where a file would be too long.
+fn raise_file_limit() -> String {
+    match file_limit_bytes() {
+        Some(limit) => {
+            format!(
+                "a file may have {limit} bytes at most here; raise that limit: `ulimit -f unlimited`, LimitFSIZE= of a unit"
+            )
+        }
+        None => "the file system takes no file of that length; choose another".to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::requests::Requests;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// A new point.
 #[derive(Debug, Serialize)]
@@ -123,31 +124,30 @@ impl From<VolumeReport> for VolumeDocument {
 }
 
 impl Document for BackupDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let again = if self.repeated { ", made by an earlier run with the same idempotency key" } else { "" };
-        let mut text = format!(
-            "point {} ({}, {}: {}){again}\n",
+        let mut text = Text::of(format_args!(
+            "point {} ({}, {}: {}){again}",
             self.point, self.state, self.point_type, self.type_reason
-        );
+        ));
         for volume in &self.volumes {
-            let line = match &volume.error {
-                Some(error) => format!("volume {}: failed: {error}\n", volume.name),
-                None => format!(
-                    "volume {}: {}, {} read, {} changed, {} stored\n",
+            match &volume.error {
+                Some(error) => text.line(format_args!("volume {}: failed: {error}", volume.name)),
+                None => text.line(format_args!(
+                    "volume {}: {}, {} read, {} changed, {} stored",
                     volume.name,
                     human::size(volume.size),
                     human::size(volume.read),
                     human::size(volume.changed),
                     human::size(volume.stored)
-                ),
-            };
-            text.push_str(&line);
+                )),
+            }
         }
         if self.resumed_bytes > 0 {
-            text.push_str(&format!("{} taken over from unfinished runs\n", human::size(self.resumed_bytes)));
+            text.line(format_args!("{} taken over from unfinished runs", human::size(self.resumed_bytes)));
         }
-        text.push_str(&format!(
-            "{} with {} written in {}\n",
+        text.line(format_args!(
+            "{} with {} written in {}",
             human::count(self.objects_written, "object"),
             human::size(self.bytes_written),
             human::duration(self.duration_ms)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::requests::Requests;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// A restore.
 #[derive(Debug, Serialize)]
@@ -52,12 +53,12 @@ impl From<RestoredVolume> for RestoredDocument {
 }
 
 impl Document for RestoreDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let done = if self.dry_run { "would be restored" } else { "restored" };
-        let mut text = format!("point {}\n", self.point);
+        let mut text = Text::of(format_args!("point {}", self.point));
         for volume in &self.volumes {
-            text.push_str(&format!(
-                "volume {}: {done} to {}: {}, {} fetched, {} written, {} right already, {} zeroed\n",
+            text.line(format_args!(
+                "volume {}: {done} to {}: {}, {} fetched, {} written, {} right already, {} zeroed",
                 volume.name,
                 volume.target,
                 human::size(volume.size),
@@ -67,7 +68,7 @@ impl Document for RestoreDocument {
                 human::size(volume.zeroed)
             ));
         }
-        text.push_str(&format!("took {}\n", human::duration(self.duration_ms)));
+        text.line(format_args!("took {}", human::duration(self.duration_ms)));
         text
     }
 }

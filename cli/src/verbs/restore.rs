@@ -245,7 +245,7 @@ impl Job<'_> {
         let requests = self.repository.store().requests();
         let document =
             RestoreDocument::new(self.point.id, vec![restored], false, requests, self.session.duration_ms());
-        document.text().lines().for_each(|line| self.session.output.remark(line));
+        document.text().as_str().lines().for_each(|line| self.session.output.remark(line));
         Ok(ExitStatus::Done)
     }
 }

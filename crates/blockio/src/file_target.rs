@@ -18,9 +18,11 @@ use nix::sys::stat::{fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::describe::directory_of;
+use crate::durable::sync_directory;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::handle::{Access, Handle};
 use crate::open::{self, Purpose};
+use crate::patience::patiently;
 use crate::place::Place;
 use crate::source::SourceKind;
 use crate::target::BlockTarget;
@@ -189,8 +191,8 @@ impl FileTarget {
                 buffered.sync_all()?;
                 // The name of a new file lives in its directory.
                 match &self.directory {
-                    Some(directory) => directory.sync_all(),
-                    None if self.is_fresh => File::open(directory_of(&self.handle.path))?.sync_all(),
+                    Some(directory) => sync_directory(directory),
+                    None if self.is_fresh => sync_directory(&File::open(directory_of(&self.handle.path))?),
                     None => Ok(()),
                 }
             }
@@ -275,7 +277,8 @@ fn lock(path: &Path, file: &File) -> Result<(), OpenError> {
         l_len: 0,
         l_pid: 0,
     };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+    let take = || fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file));
+    match patiently(take, |errno| matches!(errno, Errno::EAGAIN | Errno::EACCES)) {
         Err(Errno::EAGAIN | Errno::EACCES) => {
             Err(OpenError::Busy { path: path.into(), reason: "another program has locked it".to_owned() })
         }

@@ -34,6 +34,7 @@
 //! # The io_uring engine
 //! keeps these rules in the way that `uring.rs` writes down: the kernel may write to the memory of a read until its last
 //! completion, also when nobody waits for it any more, so the ring owns the [`Buf`] until then.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod alignment;
 mod arena;
@@ -41,7 +42,9 @@ mod bounce;
 mod buf;
 mod describe;
 mod disk;
+mod durable;
 mod error;
+mod file_limit;
 mod file_target;
 mod free_ranges;
 mod handle;
@@ -51,6 +54,7 @@ mod kernel;
 mod mapping;
 mod open;
 mod opener;
+mod patience;
 mod place;
 mod pread;
 mod read_batch;
@@ -68,7 +72,9 @@ pub use arena::Arena;
 pub use buf::Buf;
 pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
 pub use disk::DiskActivity;
+pub use durable::sync_directory;
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
+pub use file_limit::{file_limit_bytes, is_past_file_limit, outlive_file_limit};
 pub use file_target::{FileTarget, NewFile};
 pub use heap::give_back_memory;
 pub use opener::{EngineWish, SourceOpener};

@@ -3,6 +3,7 @@
 //! It sees disks and object stores only through the port traits of `coffer-blockio` and `coffer-store`, reads time and chance
 //! only through [`Environment`], and knows no adapter, no Kubernetes and no network. It must never report success for a point that could not be read
 //! back, and never delete what a standing manifest names.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod backup;
 pub mod catalog;
@@ -17,6 +18,7 @@ mod ports;
 mod prune;
 mod read;
 mod repository;
+mod reserve;
 mod resources;
 mod restore;
 mod retention;

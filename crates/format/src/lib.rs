@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no unsafe, no clock, no randomness of its own (entropy is an argument). A decoder never
 //! panics, never allocates by an unchecked length and accepts exactly what the encoder writes. Nothing here may know
 //! devices, object stores or the engine.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
 pub mod block;

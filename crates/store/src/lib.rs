@@ -3,7 +3,7 @@
 //!
 //! Callers are plain threads: every call blocks until the store has answered. This crate moves bytes under names; it
 //! must never know what they mean, and it must never know the engine or block devices.
-
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(
     not(all(feature = "file", feature = "s3")),
     allow(dead_code, reason = "what adapters share has no user without one")

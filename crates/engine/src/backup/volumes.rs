@@ -194,6 +194,7 @@ impl Run<'_> {
                 });
             }
         };
+        refuse_empty_device(volume, source)?;
         let (base, type_reason) = self.base(volume)?;
         let block_size = match &base {
             Some(base) => base.block_size(),
@@ -378,6 +379,20 @@ impl VolumesDone {
 
 fn fails_only_the_volume(error: &EngineError) -> bool {
     matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
+}
+
+/// A device without a byte is one that nothing is attached to; an empty image is a file like any other.
+fn refuse_empty_device(
+    volume: &VolumeSource,
+    source: &dyn coffer_blockio::BlockSource,
+) -> Result<(), EngineError> {
+    if source.kind() == coffer_blockio::SourceKind::Device && source.size_bytes() == 0 {
+        return Err(EngineError::SourceChanged {
+            volume: volume.name.to_string(),
+            detail: "the device has 0 bytes: nothing is attached to it".into(),
+        });
+    }
+    Ok(())
 }
 
 /// The whole chain of causes in one line.

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::direct::{self, DirectFile};
 use super::fs::{Entry, EntryKind, Fs, Stat, WriteMode};
+use super::sharing::Sharing;
 
 const DIR_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -28,6 +29,8 @@ const CREATE_FLAGS: OFlags =
 #[derive(Debug)]
 pub struct RealFs {
     root: File,
+    /// Who else may write, where the root says so.
+    sharing: Option<Sharing>,
     /// Cleared when the file system turns out to refuse `O_DIRECT`.
     direct: AtomicBool,
 }
@@ -47,7 +50,8 @@ impl RealFs {
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = File::from(fs::open(root, flags, Mode::empty())?);
-        Ok(Self { root, direct: AtomicBool::new(true) })
+        let sharing = Sharing::of(&root)?;
+        Ok(Self { root, sharing, direct: AtomicBool::new(true) })
     }
 
     fn open_direct(&self, dir: &OwnedFd, name: &str) -> Option<DirectFile> {
@@ -80,7 +84,11 @@ impl Fs for RealFs {
     }
 
     fn mkdir(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
-        Ok(fs::mkdirat(dir, name, Mode::RWXU)?)
+        fs::mkdirat(dir, name, Mode::RWXU)?;
+        if let Some(sharing) = self.sharing {
+            sharing.dir(&self.open_dir(dir, name)?);
+        }
+        Ok(())
     }
 
     fn rmdir(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
@@ -88,7 +96,7 @@ impl Fs for RealFs {
     }
 
     fn sync_dir(&self, dir: &OwnedFd) -> io::Result<()> {
-        Ok(fs::fsync(dir)?)
+        sync_dir(dir)
     }
 
     fn read_dir(&self, dir: &OwnedFd) -> io::Result<Vec<Entry>> {
@@ -106,6 +114,9 @@ impl Fs for RealFs {
 
     fn create(&self, dir: &OwnedFd, name: &str, mode: WriteMode) -> io::Result<RealFile> {
         let file = File::from(fs::openat(dir, name, CREATE_FLAGS, Mode::RUSR | Mode::WUSR)?);
+        if let Some(sharing) = self.sharing {
+            sharing.file(&file);
+        }
         let direct = match mode {
             WriteMode::Buffered => None,
             WriteMode::Direct => self.open_direct(dir, name),
@@ -164,6 +175,15 @@ impl Fs for RealFs {
 
     fn unlink(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
         Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
+    }
+}
+
+/// Makes the names in a directory durable. Some file systems on networks and in user space sync no single directory: there, all that the
+/// file system holds.
+pub(super) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+    match fs::fsync(&dir) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(fs::syncfs(&dir)?),
+        done => Ok(done?),
     }
 }
 
