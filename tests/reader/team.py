@@ -1,5 +1,7 @@
 """Key files (section 9), and whom to believe: team statements, rotation, certificates (section 6a)."""
 
+import re
+
 import documents
 from crypto import check_signature, derive, digest, ed25519_public, x25519_public
 from documents import CERTIFICATE, ascends, either, fields, generation, hexadecimal, key32, many, null, one_of
@@ -70,19 +72,23 @@ class Team:
     def follow(self, objects, problem):
         """Believes each later statement that the newest generation before it signed; anything else blocks nobody."""
         prefix = f"t/{self.name}/team."
-        if prefix + ("json" if self.newest == 1 else f"{self.newest}.json") not in objects:
-            problem(prefix, "the statement of the key's generation is missing")
         names = [name[len(prefix) :].split(".") for name in objects if name.startswith(prefix)]
-        numbers = sorted(int(name[0]) for name in names if name[1:] == ["json"] and name[0].isdigit())
-        for number in [number for number in numbers if number > self.newest][:STATEMENTS_MAX]:
-            key = f"{prefix}{number}.json"
+        numbers = [int(name[0]) for name in names if name[1:] == ["json"] and re.fullmatch("[2-9]|[1-9][0-9]{1,9}", name[0])]
+        pinned = sorted(self.known)
+        for number in pinned + sorted(number for number in numbers if number > pinned[-1])[:STATEMENTS_MAX]:
+            key = prefix + ("json" if number == 1 else f"{number}.json")
             try:
-                statement = documents.read("team", key, objects[key])
-                require(statement.value["signed_by"] == self.newest, "team: signed by a generation that was replaced")
-                self.verify(statement)
-                self.known[number] = statement.value["ed25519"]
+                require(key in objects, "team: the statement of a pinned generation is missing")
+                self.believe(documents.read("team", key, objects[key]))
             except Refused as error:
                 problem(key, error)
+
+    def believe(self, statement):
+        number, public = statement.value["generation"], statement.value["ed25519"]
+        self.verify(statement)
+        if number not in self.known:
+            require(statement.value["signed_by"] == self.newest, "team: signed by a generation that was replaced")
+        require(self.known.setdefault(number, public) == public, "team: another key than the one that is pinned")
 
     def newest_list(self, objects, problem):
         """Generation and digests of the newest list of what a rotation found."""

@@ -58,6 +58,11 @@ fn suite_0_is_read() {
 }
 
 #[test]
+fn small_points_of_suite_0_are_read() {
+    check("suite0-small", make::suite0_small);
+}
+
+#[test]
 fn suite_1_is_read() {
     check("suite1", make::suite1);
 }

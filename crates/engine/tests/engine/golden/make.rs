@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// A pack is closed when its next frame would pass this: four blocks that do not compress.
 const PACK_BYTES: u64 = 192 + 4 * (BLOCK + 24);
+/// A pack is closed after its first frame.
+const ONE_FRAME: u64 = 193;
 
 /// A repository being made, and what it must give back.
 pub(super) struct Golden {
@@ -184,7 +186,7 @@ pub(super) fn suite0() -> Golden {
     let frames = Sparse::new(1_030 * BLOCK).with(Fill::Text, 0..1_030, 3);
     golden.point(TypeWish::Full, Compression::Zstd(3), &[("frames", Some(&frames))]);
     // 259 packs of one frame each, so that their table has two pages and an index; then one more from a later point.
-    golden.world.resources.pack_bytes = 193;
+    golden.world.resources.pack_bytes = ONE_FRAME;
     let packs = Sparse::new(259 * BLOCK).with(Fill::Text, 0..259, 4);
     golden.point(TypeWish::Full, Compression::Lz4, &[("packs", Some(&packs))]);
     let packs = packs.with(Fill::Text, 7..8, 5);
@@ -192,14 +194,24 @@ pub(super) fn suite0() -> Golden {
     golden
 }
 
+/// A full and an incremental without encryption, small enough to be damaged byte by byte.
+pub(super) fn suite0_small() -> Golden {
+    let mut golden = Golden::new(15, false);
+    let mut db = Sparse::new(4 * BLOCK + 1).with(Fill::Text, 0..3, 1);
+    golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
+    db = db.with(Fill::Text, 3..5, 2);
+    golden.point(TypeWish::Auto, Compression::Zstd(3), &[("db", Some(&db))]);
+    golden
+}
+
 /// A full and two incrementals of several volumes with every codec, a partial point and one that nobody confirmed.
 pub(super) fn suite1() -> Golden {
     let mut golden = Golden::new(11, true);
     golden.write_with_writer_key();
-    let mut db = Sparse::new(9 * BLOCK + 3).with(Fill::Noise, 0..5, 1).with(Fill::Text, 5..10, 1);
+    let mut db = Sparse::new(9 * BLOCK + 3).with(Fill::Noise, 0..2, 1).with(Fill::Text, 2..10, 1);
     let mut data = Sparse::new(6 * BLOCK).with(Fill::Text, 1..4, 2);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db)), ("data", Some(&data))]);
-    db = db.with(Fill::Text, 2..4, 3).without(6..8);
+    db = db.with(Fill::Text, 1..3, 3).without(6..8);
     data = data.grown(8 * BLOCK + 5).with(Fill::Text, 8..9, 3);
     golden.point(TypeWish::Auto, Compression::Zstd(3), &[("db", Some(&db)), ("data", Some(&data))]);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("data", None), ("db", Some(&db))]);
@@ -218,14 +230,15 @@ pub(super) fn suite1() -> Golden {
 /// A full that went on with a dead run's chain, and an incremental that took packs over from two dead runs.
 pub(super) fn resumed() -> Golden {
     let mut golden = Golden::new(12, true);
-    let first = Sparse::new(9 * BLOCK).with(Fill::Noise, 0..9, 1);
+    golden.world.resources.pack_bytes = ONE_FRAME;
+    let first = Sparse::new(9 * BLOCK).with(Fill::Text, 0..9, 1);
     golden.dies_before_put("/points/", TypeWish::Auto, &[("db", Some(&first))]);
-    // Its second pack is needed by nothing: there is a gap in what is taken.
-    let second = first.clone().with(Fill::Text, 4..8, 2);
+    // Some of its packs are needed by nothing: there is a gap in what is taken.
+    let second = first.clone().with(Fill::Text, 4..6, 2);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&second))]);
-    let third = second.clone().with(Fill::Noise, 0..4, 3);
+    let third = second.clone().with(Fill::Text, 0..4, 3);
     golden.dies_before_put("/points/", TypeWish::Auto, &[("db", Some(&third))]);
-    let fourth = third.clone().with(Fill::Noise, 4..9, 4);
+    let fourth = third.clone().with(Fill::Text, 4..9, 4);
     golden.dies_before_put("/points/", TypeWish::Auto, &[("db", Some(&fourth))]);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&fourth))]);
     let fifth = fourth.clone().with(Fill::Text, 8..9, 5);
