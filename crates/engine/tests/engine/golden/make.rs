@@ -255,7 +255,9 @@ pub(super) fn pruned() -> Golden {
     let manifest = Key::new(object_key::manifest(&entry.plan, &first)).unwrap();
     let late: Bytes = golden.store.peek(&manifest).unwrap();
     let mut made = Vec::new();
-    for (step, wish) in [TypeWish::Full, TypeWish::Auto, TypeWish::Auto, TypeWish::Auto].into_iter().enumerate() {
+    for (step, wish) in
+        [TypeWish::Full, TypeWish::Auto, TypeWish::Auto, TypeWish::Auto].into_iter().enumerate()
+    {
         let block = u64::try_from(step).unwrap();
         db = db.with(Fill::Text, block..block + 1, 2 + block);
         made.push(golden.point(wish, Compression::Lz4, &[("db", Some(&db))]));

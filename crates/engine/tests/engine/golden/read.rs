@@ -31,11 +31,8 @@ fn check_with(directory: &Path, expected: &Expected, name: &str, key: Option<Key
     let mut world = World::new(1, false).over(load(&directory.join("repository")));
     let reads = key.as_ref().is_none_or(|key| key.kind == KeyKind::Recovery);
     world.recovery = key;
-    let points = list_points(
-        &world.repository(),
-        &Filter { unconfirmed: true, ..Filter::default() },
-    )
-    .unwrap();
+    let points =
+        list_points(&world.repository(), &Filter { unconfirmed: true, ..Filter::default() }).unwrap();
     assert_eq!(points.len(), expected.points.len(), "{context}");
     let mut opened = 0;
     for expected in &expected.points {
@@ -80,7 +77,11 @@ fn check_point(world: &World, point: &PointEntry, expected: &ExpectedPoint, cont
     assert_eq!(if is_partial { "partial" } else { "available" }, expected.state, "{context}");
     let volumes = manifest.volume_records().zip(&expected.volumes);
     for (record, expected) in volumes {
-        assert_eq!((record.name.to_string(), record.size), (expected.name.clone(), expected.size), "{context}");
+        assert_eq!(
+            (record.name.to_string(), record.size),
+            (expected.name.clone(), expected.size),
+            "{context}"
+        );
         assert_eq!(record.state == VolumeState::Failed, expected.blake3.is_none(), "{context}");
     }
     assert_eq!(manifest.volumes.len(), expected.volumes.len(), "{context}");
