@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 import documents
-from crypto import hpke_open, x25519_public
+from crypto import context, hpke_open, x25519_public
 from encoding import Refused, encoded_name, require
 from maps import VolumeMap
 from packs import Keys, Pack
@@ -116,26 +116,29 @@ class Repository:
         return self.chains[prefix]
 
     def open_chain(self, prefix, origin):
-        opened = None
-        for key in sorted(key for key in self.objects if key.startswith(prefix)):
+        """By number: the secrets of the first genuine document, the private key of the first one that is sealed to the key at hand."""
+        secrets, private = None, None
+        names = [key[len(prefix) :] for key in self.objects if key.startswith(prefix)]
+        for number in sorted(int(name) for name in names if name.isdigit()):
+            key = f"{prefix}{number}"
             try:
-                document = documents.read("chain key", key, self.objects[key])
+                document = documents.read("chain key", key, self.get(key))
                 self.trust.verify(document)
-                opened = self.open_chain_key(key, document.value, origin) or opened
+                secrets = secrets or document.value["secrets"]
+                private = private or self.open_chain_key(key, document.value, origin)
             except Refused as error:
                 self.problem(key, error)
-        require(opened is not None, f"{prefix}: no key of this chain is sealed to the key at hand")
-        return opened
+        require(private is not None, f"{prefix}: no key of this chain is sealed to the key at hand")
+        return Keys(1, origin, self.trust.secrets(secrets), private)
 
     def open_chain_key(self, key, document, origin):
-        secrets = self.trust.secrets(document["secrets"])
         own = [one for one in document["recipients"] if one["x25519"] == self.trust.key["x25519_public"]]
         if self.trust.recovery is None or not own:
             return None
-        context = Keys(1, origin, secrets, None).context(key)
-        private = hpke_open(self.trust.recovery, bytes.fromhex(own[0]["sealed"]), b"coffer v1 chain key" + context)
+        info = b"coffer v1 chain key" + context(origin, key)
+        private = hpke_open(self.trust.recovery, bytes.fromhex(own[0]["sealed"]), info)
         require(x25519_public(private).hex() == document["public"], "chain key: its halves do not fit")
-        return Keys(1, origin, secrets, private)
+        return private
 
     def volume(self, point, name):
         """The bytes of a volume at a point; all that the point names for it is checked on the way."""
