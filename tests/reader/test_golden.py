@@ -143,12 +143,18 @@ class Damaged(unittest.TestCase):
 
     def test_an_object_at_another_key_is_refused(self):
         objects, key_file, sound = self.sound("suite1")
-        for kind in ["manifest", "confirmed", "map", "pack", "chain key"]:
-            keys = [key for key in objects if re.fullmatch(KINDS[kind], key)]
-            other = keys[-1] if len(keys) > 1 else keys[0] + "0"
+        for kind in ["manifest", "confirmed", "map", "pack"]:
+            first, *_, other = [key for key in objects if re.fullmatch(KINDS[kind], key)]
             with self.subTest(kind=kind):
-                moved = {**objects, other: objects[keys[0]]}
-                self.assertTrue(self.refuses(moved, key_file, sound), "it was let pass")
+                copied = {**objects, other: objects[first]}
+                self.assertTrue(self.refuses(copied, key_file, sound), "it was let pass")
+
+    def test_a_chain_key_opens_under_its_number_alone(self):
+        objects, key_file, sound = self.sound("suite1")
+        [key] = [key for key in objects if re.fullmatch(KINDS["chain key"], key)]
+        moved = {**objects, key + "0": objects[key]}
+        del moved[key]
+        self.assertTrue(self.refuses(moved, key_file, sound), "it was let pass")
 
 
 if __name__ == "__main__":
