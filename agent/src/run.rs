@@ -127,6 +127,7 @@ async fn serve_within(config: Config, path: PathBuf) -> anyhow::Result<()> {
         facts: inner.facts.clone(),
         limits: Arc::clone(&inner.limits),
         operations: Arc::clone(&inner.node),
+        requests: inner.requests.clone(),
         metrics,
         health,
     };

@@ -3,4 +3,5 @@
 mod message;
 pub mod node;
 pub mod operations;
+pub mod turnstile;
 pub mod volumes;

@@ -5,37 +5,61 @@ use std::sync::Arc;
 use coffer_proto::agent::v1 as wire;
 use coffer_proto::agent::v1::volumes_server::Volumes;
 use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
+use prost::Message;
 use tonic::{Request, Response, Status};
 
+use super::turnstile::{Passed, Turnstile};
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
 use crate::node_volumes::{NodeVolumes, OwnedVolume};
+use crate::requests::RequestBudget;
+use crate::shares::Holder;
 
 /// Volumes in one answer, and where a request does not say.
 const PAGE_MAX: usize = 1_000;
+/// A page ends before the volume that would make it longer, bytes.
+const PAGE_BYTES_MAX: usize = 512 << 10;
 
 /// The service.
 pub struct VolumesService {
     volumes: Arc<NodeVolumes>,
+    requests: RequestBudget,
+    looks: Arc<Turnstile>,
 }
 
 impl VolumesService {
-    /// Tells of `volumes`.
-    pub fn new(volumes: Arc<NodeVolumes>) -> Self {
-        VolumesService { volumes }
+    /// Tells of `volumes`; answers count in `requests`. A list of all volumes takes memory, so that calls pass `looks` for it.
+    pub fn new(volumes: Arc<NodeVolumes>, requests: RequestBudget, looks: Arc<Turnstile>) -> Self {
+        VolumesService { volumes, requests, looks }
     }
 
-    async fn visible_to<T>(&self, request: &Request<T>) -> Result<Vec<OwnedVolume>, Status> {
-        let team = match request.extensions().get::<Identity>() {
+    /// The volumes that the caller may see, and its account. Others can list when what this returns is dropped.
+    async fn visible_to<T>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<(Vec<OwnedVolume>, Holder, Passed), Status> {
+        let identity = request.extensions().get::<Identity>();
+        let team = match identity {
             Some(Identity::Controller | Identity::Local) => None,
             Some(Identity::Team(team)) => Some(team.clone()),
             Some(Identity::Scraper) | None => {
                 return Err(AgentError::Denied("this caller may not see volumes".into()).into());
             }
         };
+        let who = team.clone().map_or(Holder::Controller, Holder::Team);
+        let passed = self.looks.pass(&who).await;
         let volumes = Arc::clone(&self.volumes);
         let list = tokio::task::spawn_blocking(move || volumes.list(team.as_ref()));
-        list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")).into())
+        let list = list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")))?;
+        Ok((list, who, passed))
+    }
+
+    /// An answer that counts on its caller's account until it is sent.
+    fn answer<M: Message>(&self, who: &Holder, message: M) -> Result<Response<M>, Status> {
+        let permit = self.requests.take(who, message.encoded_len() as u64, "an answer about volumes")?;
+        let mut response = Response::new(message);
+        response.extensions_mut().insert(Arc::new(permit));
+        Ok(response)
     }
 }
 
@@ -45,26 +69,25 @@ impl Volumes for VolumesService {
         &self,
         request: Request<wire::ListVolumesRequest>,
     ) -> Result<Response<wire::ListVolumesResponse>, Status> {
-        let mut found = self.visible_to(&request).await?;
+        let (mut found, who, _passed) = self.visible_to(&request).await?;
         let wish = request.into_inner();
         let page_size = page_size(wish.page_size)?;
         let kind = wire::VolumeKind::try_from(wish.kind)
             .map_err(|_| AgentError::Usage(format!("kind {} is none of VolumeKind", wish.kind)))?;
         found.retain(|owned| fits(&owned.volume, &wish, kind));
         found.retain(|owned| owned.volume.id.as_str() > wish.page_token.as_str());
-        let more = found.len() > page_size;
-        found.truncate(page_size);
-        let last = found.last().map(|owned| owned.volume.id.as_str().to_owned());
-        let next_page_token = last.filter(|_| more).unwrap_or_default();
-        let volumes = found.into_iter().map(to_wire).collect();
-        Ok(Response::new(wire::ListVolumesResponse { volumes, next_page_token }))
+        let count = found.len();
+        let volumes = page(found.into_iter().take(page_size).map(to_wire));
+        let last = volumes.last().map(|volume| volume.id.clone());
+        let next_page_token = last.filter(|_| count > volumes.len()).unwrap_or_default();
+        self.answer(&who, wire::ListVolumesResponse { volumes, next_page_token })
     }
 
     async fn describe(
         &self,
         request: Request<wire::DescribeVolumeRequest>,
     ) -> Result<Response<wire::DescribeVolumeResponse>, Status> {
-        let found = self.visible_to(&request).await?;
+        let (found, who, _passed) = self.visible_to(&request).await?;
         let id = request.into_inner().id;
         if id.is_empty() {
             return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
@@ -76,8 +99,20 @@ impl Volumes for VolumesService {
         let missing = || {
             AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"))
         };
-        Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or_else(missing)?)) }))
+        let volume = Some(to_wire(found.ok_or_else(missing)?));
+        self.answer(&who, wire::DescribeVolumeResponse { volume })
     }
+}
+
+/// As many as fit on a page; one always does.
+fn page(volumes: impl Iterator<Item = wire::Volume>) -> Vec<wire::Volume> {
+    let mut bytes = 0;
+    let fits = |volume: &wire::Volume| {
+        let is_first = bytes == 0;
+        bytes += volume.encoded_len();
+        is_first || bytes <= PAGE_BYTES_MAX
+    };
+    volumes.take_while(fits).collect()
 }
 
 fn page_size(wish: u32) -> Result<usize, AgentError> {

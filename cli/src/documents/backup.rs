@@ -55,6 +55,7 @@ struct VolumeDocument {
     sampled_blocks: u64,
     sample_mismatches: u64,
     error: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl BackupDocument {
@@ -119,6 +120,7 @@ impl From<VolumeReport> for VolumeDocument {
             sampled_blocks: report.sampled_blocks,
             sample_mismatches: report.sample_mismatches,
             error: report.error,
+            warnings: report.warnings,
         }
     }
 }
@@ -141,6 +143,9 @@ impl Document for BackupDocument {
                     human::size(volume.changed),
                     human::size(volume.stored)
                 )),
+            }
+            for warning in &volume.warnings {
+                text.line(format_args!("volume {}: warning: {warning}", volume.name));
             }
         }
         if self.resumed_bytes > 0 {

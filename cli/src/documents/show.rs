@@ -77,6 +77,7 @@ struct ShowVolume {
     sample_mismatches: u64,
     lineage: Vec<LineageEntry>,
     error: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl ShowDocument {
@@ -133,6 +134,7 @@ impl From<VolumeRecord> for ShowVolume {
             sample_mismatches: record.sample_mismatches,
             lineage: record.lineage,
             error: record.error,
+            warnings: record.warnings,
         }
     }
 }
@@ -168,6 +170,9 @@ impl Document for ShowDocument {
         for volume in &self.volumes {
             if let Some(error) = &volume.error {
                 text.line(format_args!("volume {} failed: {error}", volume.name));
+            }
+            for warning in &volume.warnings {
+                text.line(format_args!("volume {}: warning: {warning}", volume.name));
             }
         }
         text

@@ -11,7 +11,7 @@
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
 //! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
-//! - [`give_back_memory`]: for a process that will be idle.
+//! - [`give_back_memory`]: for a process that will be idle. [`WipingAllocator`]: for one that handles secrets.
 //! - [`DiskActivity`]: what the disks below a source do for everybody.
 //! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
@@ -66,6 +66,7 @@ pub mod testing;
 mod thread_priority;
 mod uring;
 mod usage;
+mod wiping;
 mod zero;
 
 pub use arena::Arena;
@@ -84,6 +85,7 @@ pub use source::{BlockSource, ReadEngine, SourceKind};
 pub use target::BlockTarget;
 pub use thread_priority::{IoClass, lower_this_thread};
 pub use uring::{Ring, RingUse, UringError, UringSource};
+pub use wiping::WipingAllocator;
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
 pub const BUFFER_ALIGN_BYTES: usize = 4096;

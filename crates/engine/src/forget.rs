@@ -10,6 +10,7 @@ use crate::catalog::{Filter, PointEntry, list_points};
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, store_key};
 use crate::reserve::with_reserve;
 use crate::retention::{KeepRules, Verdict, decide};
+use crate::shrunk::keep_from_before;
 use crate::{EngineError, Repository};
 
 /// Our clock and the store's may differ by this much.
@@ -49,7 +50,8 @@ fn forget_once(repository: &Repository, request: &ForgetRequest<'_>) -> Result<V
         return Err(EngineError::NotFound(format!("plan {} has no points", request.plan)));
     }
     let pinned = pinned_points(repository, &request.plan.team)?;
-    let verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    let mut verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    keep_from_before(repository, &points, &mut verdict)?;
     if request.dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
 }
 

@@ -23,6 +23,7 @@ mod resources;
 mod restore;
 mod retention;
 mod rotate;
+mod shrunk;
 mod survey;
 mod usage;
 mod verify;

@@ -18,7 +18,9 @@ use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
+use crate::catalog::Filter;
 use crate::read::volume_map::VolumeMap;
+use crate::shrunk;
 use crate::write::object_writer::ObjectSink;
 use crate::write::uploader::Uploader;
 use crate::{EngineError, Repository, Resources};
@@ -160,11 +162,20 @@ impl Run<'_> {
         };
         let signer = self.repository.signer(&self.ticket.plan.team)?;
         let mut all = VolumesDone::default();
+        let newest = match &self.basis.parent {
+            Some(_) => None,
+            None => shrunk::newest_complete(self.repository, &Filter::plan(&self.ticket.plan)),
+        };
+        let previous = self.basis.parent.as_ref().or(newest.as_ref());
         for volume in self.request.volumes {
             environment.cancel.check()?;
             let record = match self.volume(volume, &sinks) {
-                Ok((record, done)) => {
+                Ok((mut record, done)) => {
                     all.add(&done);
+                    record.warnings.extend(shrunk::warning(previous, &record.name, record.size));
+                    for warning in &record.warnings {
+                        tracing::warn!(volume = %record.name, warning, "volume is not as it was");
+                    }
                     record
                 }
                 Err(error) if fails_only_the_volume(&error) => {
