@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId,
-    RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
-    object_key,
+    Attributes, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node,
+    ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind,
+    PageRef, PlanId, RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath,
+    VolumeRecord, object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -38,18 +38,20 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
-/// Attributes of volume records that this program knows and whose name begins with `must.`.
+/// Attributes that this program knows and whose name begins with `must.`.
 const MUSTS_KNOWN: &[&str] = &[];
 
-fn refuse_unknown_musts(record: &VolumeRecord) -> Result<(), EngineError> {
-    let unknown: Vec<&str> = record.attributes.unknown_musts(MUSTS_KNOWN).collect();
+/// An error if `attributes`, those of `owner`, hold what must not be ignored and is not known here.
+pub(crate) fn refuse_unknown_musts(
+    attributes: &Attributes,
+    owner: &dyn std::fmt::Display,
+) -> Result<(), EngineError> {
+    let unknown: Vec<&str> = attributes.unknown_musts(MUSTS_KNOWN).collect();
     if unknown.is_empty() {
         return Ok(());
     }
     Err(EngineError::Refused(format!(
-        "volume {} of point {} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
-        record.name,
-        record.point,
+        "{owner} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
         unknown.join(", ")
     )))
 }
@@ -67,7 +69,8 @@ impl VolumeMap {
             namespace: record.namespace.clone(),
             plan: record.plan.clone(),
         };
-        refuse_unknown_musts(record)?;
+        let owner = format_args!("volume {} of point {}", record.name, record.point);
+        refuse_unknown_musts(&record.attributes, &owner)?;
         let secrets = repository.secrets(&plan.team)?;
         let suite = repository.suite();
         let origin = record.repository;
