@@ -206,7 +206,7 @@ impl CliError {
         context
     }
 
-    fn next_step(&self) -> Option<&str> {
+    pub(crate) fn next_step(&self) -> Option<&str> {
         match self {
             CliError::Engine(error) => engine_next_step(error),
             CliError::KeyFile { .. } => {
@@ -252,7 +252,7 @@ pub(crate) fn status_of(advice: Advice) -> ExitStatus {
 }
 
 fn engine_status(error: &EngineError) -> ExitStatus {
-    match error {
+    match error.cause() {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => ExitStatus::Cancelled,
         // The command line was right; the disk or the permissions below the repository are not.
         EngineError::Store(
@@ -264,7 +264,7 @@ fn engine_status(error: &EngineError) -> ExitStatus {
 }
 
 fn engine_next_step(error: &EngineError) -> Option<&'static str> {
-    match error {
+    match error.cause() {
         EngineError::Store(error) => store_next_step(error),
         EngineError::Object { .. } | EngineError::Damaged { .. } => {
             Some("run `coffer verify` to see which points are touched")
@@ -273,6 +273,7 @@ fn engine_next_step(error: &EngineError) -> Option<&'static str> {
         EngineError::Source { .. } => Some("check the device or file, then run the backup again"),
         EngineError::SourceChanged { .. } => Some("run the backup again"),
         EngineError::Target { .. } => Some("check the target"),
+        EngineError::Stream(_) => Some("what reads it may have ended, or its disk may be full"),
         EngineError::AllVolumesFailed(first) => engine_next_step(first),
         EngineError::Entropy(_) => Some("check that the system's random source can be read"),
         EngineError::Cancelled => Some("run the command again to do the work"),

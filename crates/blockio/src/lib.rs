@@ -59,6 +59,7 @@ mod place;
 mod pread;
 mod read_batch;
 mod source;
+mod staged_target;
 mod sync;
 mod target;
 #[cfg(feature = "testing")]
@@ -82,6 +83,7 @@ pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
 pub use source::{BlockSource, ReadEngine, SourceKind};
+pub use staged_target::{StagedTarget, leftover_bytes};
 pub use target::BlockTarget;
 pub use thread_priority::{IoClass, lower_this_thread};
 pub use uring::{Ring, RingUse, UringError, UringSource};

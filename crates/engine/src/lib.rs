@@ -30,7 +30,7 @@ mod verify;
 mod write;
 
 pub use courtesy::Courtesy;
-pub use error::{Advice, EngineError, Fact, one_line};
+pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use limiter::RateLimiter;
 pub use node::{NodeResources, shares_for};
@@ -40,7 +40,8 @@ pub use prune::{PruneReport, PruneRequest, run_prune};
 pub use repository::{Access, Repository, SaveKey};
 pub use resources::{MEMORY_BYTES_MIN, Resources};
 pub use restore::{
-    RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
+    LostRange, MapVolume, RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume,
+    check_restore, map_volume, restore_to_stream, run_restore, run_salvage, salvage_from_map,
 };
 pub use retention::{KeepRules, Verdict, decide};
 pub use rotate::{RotateReport, finish_rotation, rotate};

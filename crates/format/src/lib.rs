@@ -45,9 +45,9 @@ pub use error::FormatError;
 pub use id::{Id, RepositoryId};
 pub use key_file::{KeyFile, KeyKind, PinnedKey, RecoverySecrets};
 pub use map::{
-    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapHeader, NODE_LEAVES, Node,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef, Place, Root,
-    RootLineage, TakenPacksPage, push_extent,
+    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter, MapHeader,
+    NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef,
+    Place, Root, RootLineage, TakenPacksPage, push_extent,
 };
 pub use name::{Label, PlanId, VolumeName};
 pub use object_key::{DataObject, VolumePath};

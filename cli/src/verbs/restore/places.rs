@@ -95,6 +95,17 @@ impl Places {
         }
     }
 
+    /// The one path of a request that names one volume.
+    pub(super) fn only(&self) -> Option<(&VolumeName, &Path)> {
+        match self {
+            Places::Named(named) => match named.as_slice() {
+                [(name, path)] => Some((name, path)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Makes the directory of `--to`, but not the directories on the way to it.
     pub(super) fn make_directory(&self) -> Result<(), CliError> {
         let Places::Directory(directory) = self else { return Ok(()) };

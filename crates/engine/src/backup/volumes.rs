@@ -144,8 +144,9 @@ impl Run<'_> {
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,
+            self.resources.workers,
             self.resources.upload_limit.as_ref(),
-            &environment.cancel,
+            environment,
         )?;
         let uploader = Arc::new(uploader);
         let sink = |arena: &Arc<Arena>, part_len: u64| -> Result<_, EngineError> {

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use self::documents::Stored;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapHeader,
-    MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage, PackTableRef,
-    PageKind, PageRef, Place, PlanId, RepositoryId, Root, RootLineage, RootRef, Secret32, Suite, TeamSecrets,
-    TrailerBuilder, TrailerEntry, VolumeName, VolumePath, generate_chain_pair, object_key, seal_pack_key,
+    BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapFooter,
+    MapHeader, MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage,
+    PackTableRef, PageKind, PageRef, Place, PlanId, RepositoryId, Root, RootLineage, RootRef, Secret32,
+    Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumeName, VolumePath, generate_chain_pair,
+    object_key, seal_pack_key,
 };
 
 const TITLE: &str = "## 10. A worked example\n";
@@ -80,7 +81,8 @@ fn map(out: &mut String, info: &PackInfo, frame_len: u32) -> Stored {
     let context = ObjectContext::new(&repository(), &key);
     let cipher = MetadataCipher::new(SUITE, &secrets(), &context);
     let block_size = block_size();
-    let mut bytes = MapHeader { suite: SUITE, block_size, origin: repository(), context }.encode().to_vec();
+    let header = MapHeader { suite: SUITE, block_size, origin: repository(), context }.encode();
+    let mut bytes = header.to_vec();
     let mut pages = String::new();
     let mut add = |kind: PageKind, payload: &[u8]| {
         let offset = bytes.len() as u64;
@@ -99,6 +101,9 @@ fn map(out: &mut String, info: &PackInfo, frame_len: u32) -> Stored {
     let lineage = vec![RootLineage { point: point(), packs: 1, table: Some(PackTableRef::new(1, table)) }];
     let root = Root { volume_size: 16_387, block_size, lineage, nodes: vec![Child::Page(node)] };
     let root = add(PageKind::Root, &root.encode().unwrap());
+    let footer = MapFooter { root_offset: root.offset, root_len: root.len, root_digest: root.digest };
+    let _ = writeln!(pages, "  footer at {}\n", bytes.len());
+    bytes.extend_from_slice(&footer.encode(&cipher, &header));
     let _ = writeln!(out, "map\n  key       {key}\n  C(key)    {context}");
     out.push_str(&pages);
     let _ = writeln!(out, "  object:\n");
