@@ -112,7 +112,7 @@ DOCUMENTS = {
     "manifest": {
         **HEAD, **PLAN, "chain": is_id, "point": is_id, "sequence": u64, "parent": either(null, is_id),
         "state": one_of("available", "partial"), "type": one_of("full", "incremental"),
-        "reason": fields({"code": number(5), "argument": u64}), "time": is_time, "started": is_time, "completed": is_time,
+        "reason": fields({"code": number(6), "argument": u64}), "time": is_time, "started": is_time, "completed": is_time,
         "size": u64, "changed": u64, "stored": u64, "taken_over": many(is_id), "idempotency_key": either(null, text),
         "description": text, "tags": texts_by_name, "writer": text, "attributes": attributes,
         "volumes": many(fields({"record": fields(RECORD), "seal": SEAL}), 0, 256),
@@ -212,7 +212,7 @@ def check_record(record):
             require(entry["packs"] == end, "volume record: packs and packs taken over disagree")
 
 
-REASONS = {0: "full", 1: "full", 2: "full", 3: "full", 4: "incremental", 5: "incremental"}
+REASONS = ["full", "full", "full", "full", "incremental", "incremental", "full"]
 
 
 def check_manifest(manifest):

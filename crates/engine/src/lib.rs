@@ -7,9 +7,11 @@
 
 pub mod backup;
 pub mod catalog;
+mod chain_keys;
 mod courtesy;
 mod error;
 mod forget;
+mod generations;
 mod inventory;
 mod limiter;
 mod node;
@@ -29,9 +31,11 @@ mod usage;
 mod verify;
 mod write;
 
+pub use chain_keys::check_chain_key;
 pub use courtesy::Courtesy;
 pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
+pub use generations::NewestKey;
 pub use limiter::RateLimiter;
 pub use node::{NodeResources, shares_for};
 pub use pick::{Intent, OfDay, pick};

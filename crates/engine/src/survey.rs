@@ -25,7 +25,7 @@ pub(crate) struct Survey<'a> {
     gone: BTreeSet<Id>,
     /// Manifests that stand and are not void.
     pub(crate) standing: BTreeMap<Id, Manifest>,
-    /// Points that an `ended` list made void: nobody sees them, and they protect nothing.
+    /// Points that an `ended` list made void, or that replaced keys signed after their rotation: nobody sees them, and they protect nothing.
     pub(crate) void: BTreeSet<Id>,
     /// Manifests that cannot be read.
     pub(crate) unreadable: BTreeMap<Id, String>,
@@ -121,6 +121,11 @@ impl<'a> Survey<'a> {
         };
         match decode_manifest(self.repository, &key, &bytes) {
             Ok(manifest) => Ok(Some(manifest.payload)),
+            // Nobody was told of it, and it counts for nothing: it is void as what an `ended` list names.
+            Err(error) if error.is_replaced() => {
+                self.void.insert(*id);
+                Ok(None)
+            }
             Err(error) => {
                 self.unreadable.insert(*id, error.to_string());
                 Ok(None)
@@ -130,7 +135,7 @@ impl<'a> Survey<'a> {
 
     /// Only forget deletes a manifest that counts, and puts the `ending` record first: without one there never was any.
     fn is_gone_now(&mut self, id: Id) -> Result<bool, EngineError> {
-        if self.unreadable.contains_key(&id) {
+        if self.unreadable.contains_key(&id) || self.void.contains(&id) {
             return Ok(false);
         }
         let store = self.repository.store().as_ref();
@@ -155,7 +160,7 @@ impl<'a> Survey<'a> {
         let void: BTreeSet<Id> =
             self.standing.iter().filter(|(_, manifest)| is_void(manifest)).map(|(id, _)| *id).collect();
         self.standing.retain(|id, _| !void.contains(id));
-        self.void = void;
+        self.void.extend(void);
         Ok(())
     }
 }

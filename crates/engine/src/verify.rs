@@ -1,5 +1,6 @@
 //! Checks what is stored: seals, digests, places, and on demand every block. It changes nothing but for noting damaged packs, so that the next backup stores their blocks again.
 
+mod chains;
 mod objects;
 mod packs;
 mod points;

@@ -8,6 +8,7 @@ mod manifest_check;
 mod names;
 mod pack_ranges;
 mod record;
+mod rotation_points;
 mod seal;
 mod signed;
 mod team;
@@ -20,6 +21,7 @@ pub use manifest::{Manifest, ReasonRecord};
 pub use names::{NamedObjects, Names, VolumeNames};
 pub use pack_ranges::PackRanges;
 pub use record::{Damaged, DamagedOrdinals, Ended, EndedObjects, EndedVolume, Ending, Pin, PinKind};
+pub use rotation_points::{RotationPoints, StandingPoint};
 pub(crate) use seal::signed_bytes;
 pub use seal::{Certificate, Seal, Signer};
 pub use signed::Signed;
@@ -51,12 +53,26 @@ pub enum Issuer {
     Recovery(u32),
 }
 
+/// Which generations of a team's keys may have certified the writer that signed a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// Any that is known.
+    AnyKnown,
+    /// The newest; an older one only if the document is listed among what stood when that key was replaced.
+    NewestOrListed,
+    /// The newest; an older one only inside a document that is listed.
+    NewestOrInListed,
+}
+
 /// A signed document.
 pub trait Document: Serialize + DeserializeOwned + Clone {
     /// The kind, as it is signed.
     const KIND: &'static str;
     /// Most bytes of an encoded document.
     const LEN_MAX: usize = DOCUMENT_LEN_MAX;
+
+    /// Which generations of a team's keys may have signed it.
+    const SIGNED_BY: SignedBy = SignedBy::AnyKnown;
 
     /// The repository that wrote it first.
     fn repository(&self) -> &RepositoryId;

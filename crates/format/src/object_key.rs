@@ -6,7 +6,7 @@ mod parse;
 
 pub use parse::{
     parse_confirmed, parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest,
-    parse_pin, parse_team,
+    parse_pin, parse_team, parse_team_points,
 };
 
 use crate::{Id, Label, PlanId, Summary, VolumeName};
@@ -99,6 +99,18 @@ pub fn team_prefix(team: &Label) -> String {
 #[must_use]
 pub fn team(team: &Label, generation: u32) -> String {
     if generation == 1 { format!("t/{team}/team.json") } else { format!("t/{team}/team.{generation}.json") }
+}
+
+/// Key of the list of points that stood when `generation`, from 2, replaced the key before.
+#[must_use]
+pub fn team_points(team: &Label, generation: u32) -> String {
+    format!("t/{team}/team.{generation}.points")
+}
+
+/// Prefix of a team's statements and of the lists that rotations left.
+#[must_use]
+pub fn team_statements_prefix(team: &Label) -> String {
+    format!("t/{team}/team.")
 }
 
 /// The narrowest prefix of manifests of a team that match what is given. A value after the first missing one does not narrow it.

@@ -30,7 +30,7 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let key = operation_key(session, arguments.idempotency_key.as_deref())?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let plan = plan(&repository, &arguments.identity)?;
-    repository.secrets(&plan.team)?;
+    repository.check_writing(&plan.team)?;
     let agents = session.connect()?;
     let wish = VolumeWish { block_size: arguments.block_size, changes: changes.source };
     let (volumes, parts) = parts(&agents, arguments, &wish)?;

@@ -9,7 +9,7 @@
 
 use coffer_format::{DataObject, Id, PlanId, object_key};
 
-use super::commit::{OpenChain, read_chain_key};
+use super::commit::{OpenChain, continue_chain};
 use crate::repository::store_key;
 use crate::{EngineError, Repository};
 
@@ -114,7 +114,7 @@ impl Look<'_> {
     }
 
     /// The chain, if no run in it ever wrote a manifest and its key is there, genuine, and sealed to the recovery key that a new chain's
-    /// would be sealed to.
+    /// would be sealed to, with the secrets that a new chain would have.
     fn adopt(&self, chain: Id) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
         let mut ids = self.ids(&object_key::chain_prefix(self.plan, &chain), None)?;
         if ids.len() >= IDS_MAX {
@@ -140,14 +140,7 @@ impl Look<'_> {
     }
 
     fn open(&self, chain: Id) -> Result<Option<OpenChain>, EngineError> {
-        let Some((generation, recipient)) = self.repository.recipient() else {
-            return Ok(Some(OpenChain { id: chain, public: None }));
-        };
-        let document = read_chain_key(self.repository, self.plan, chain, 1)?;
-        let is_current =
-            |sealed: &coffer_format::Recipient| sealed.generation == generation && sealed.x25519 == recipient;
-        let opens = document.recipients.iter().any(is_current);
-        Ok(opens.then_some(OpenChain { id: chain, public: Some(document.public) }))
+        continue_chain(self.repository, self.plan, chain)
     }
 
     fn has_manifest(&self, id: &Id) -> Result<bool, EngineError> {

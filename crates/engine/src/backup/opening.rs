@@ -43,7 +43,18 @@ pub(super) fn open_chain(
             Ok((commit::continue_chain(repository, plan, manifest.payload.chain)?, manifest))
         });
         match opened {
-            Ok((chain, manifest)) => {
+            Ok((None, manifest)) if matches!(choice.reason, Reason::AskedIncremental(_)) => {
+                return Err(EngineError::Refused(format!(
+                    "--type incremental: the key of chain {} is not sealed to the newest recovery key, or its secrets were replaced; use --type \
+                     auto or full",
+                    manifest.payload.chain
+                )));
+            }
+            Ok((None, _)) => {
+                tracing::info!(parent = %parent.id, "the team's key was rotated since the chain was opened; making a full backup");
+                choice = TypeChoice { parent: None, reason: Reason::KeyRotated };
+            }
+            Ok((Some(chain), manifest)) => {
                 let leftovers = leftovers::of_chain(repository, plan, chain.id, parent.id, run);
                 return Ok((choice.reason, Basis { parent: Some(manifest.payload), chain, leftovers }));
             }

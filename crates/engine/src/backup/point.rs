@@ -119,12 +119,12 @@ pub fn find_made(
     repository: &Repository,
     request: &PointRequest,
 ) -> Result<Option<BackupReport>, EngineError> {
-    repository.secrets(&request.plan.team)?;
+    repository.check_writing(&request.plan.team)?;
     find_repeated(repository, request, &list_points(repository, &Filter::plan(&request.plan))?)
 }
 
 pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Opened, EngineError> {
-    repository.secrets(&request.plan.team)?;
+    repository.check_writing(&request.plan.team)?;
     check_names(request.volumes.iter())?;
     let cancel = &repository.environment().cancel;
     cancel.check()?;

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coffer_format::{BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, VolumePath, object_key};
+use coffer_format::{
+    BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath, object_key,
+};
 
 use crate::read::block_states::{FramePlace, Trailers};
 use crate::read::leftover_pack::{LeftoverFrame, LeftoverPack, LeftoverRun};
@@ -60,10 +62,12 @@ struct State {
 }
 
 impl Resume {
-    /// Windows on those of `runs` (oldest first) that have packs of the volume and are not in its base's lineage already. `path` is the own one.
+    /// Windows on those of `runs` (oldest first) that have packs of the volume and are not in its base's lineage already. `path` is the own one, `secrets`
+    /// are the chain's.
     pub(crate) fn new(
         repository: &Repository,
         path: &VolumePath,
+        secrets: &TeamSecrets,
         block_size: BlockSize,
         base: &[RootLineage],
         runs: &[Id],
@@ -78,7 +82,7 @@ impl Resume {
                 store: repository.store().clone(),
                 repository: repository.id(),
                 suite: repository.suite(),
-                secrets: repository.secrets(&path.plan.team)?,
+                secrets: secrets.clone(),
                 block_size,
                 path: VolumePath { point: *id, ..path.clone() },
                 lineage,

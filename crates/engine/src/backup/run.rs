@@ -76,6 +76,7 @@ fn commit_checked(
     done: Vec<VolumesDone>,
 ) -> Result<BackupReport, EngineError> {
     let ticket = &point.ticket;
+    repository.check_writing(&request.plan.team)?;
     if ticket.plan != request.plan {
         return Err(EngineError::Refused(format!(
             "point {} was opened for plan {}, not for {}",

@@ -110,7 +110,10 @@ fn is_confirmed(repository: &Repository, plan: &PlanId, manifest: &Manifest) -> 
 
 fn open_key(repository: &Repository, ticket: &PointTicket) -> Result<commit::OpenChain, EngineError> {
     check_key(repository, ticket)?;
-    commit::continue_chain(repository, &ticket.plan, ticket.chain)
+    commit::continue_chain(repository, &ticket.plan, ticket.chain)?.ok_or_else(|| {
+        let reason = "the team's key was rotated, and the key of its chain is not sealed to the new one, or has other secrets";
+        fenced(ticket, reason.into())
+    })
 }
 
 /// A chain without its key is gone, or never was one of the plan's.

@@ -96,7 +96,7 @@ pub fn back_up_volumes(
     resources: &Resources,
     request: &VolumesRequest<'_>,
 ) -> Result<VolumesDone, EngineError> {
-    repository.secrets(&request.ticket.plan.team)?;
+    repository.check_writing(&request.ticket.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
     let done = || {
@@ -241,7 +241,7 @@ impl Run<'_> {
             },
             source,
             base,
-            chain: self.basis.chain.public,
+            chain: &self.basis.chain,
             block_size,
             compression: self.request.compression,
             reading: &reading,
@@ -265,8 +265,7 @@ impl Run<'_> {
         else {
             return Ok(Reading::all(use_holes));
         };
-        let secrets = self.repository.secrets(&self.ticket.plan.team)?;
-        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let hasher = &BlockHasher::new(&self.basis.chain.secrets, &self.repository.id());
         let (repository, resources) = (self.repository, self.resources);
         ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    Attributes, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN,
-    MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo,
-    PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef,
-    Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
+    Attributes, BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN,
+    MAP_HEADER_LEN, MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef,
+    RepositoryId, Root, RootLineage, RootRef, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
+    object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -72,7 +73,7 @@ impl VolumeMap {
                 record.name
             ))
         })?;
-        let secrets = repository.secrets(&record.team)?;
+        let secrets = repository.chain_secrets(&record.plan_id(), record.chain)?;
         let opening = Opening { repository, origin: record.repository, secrets, cache_bytes };
         let own = opening.objects(record.path_of(record.point), None);
         let (root, tail) = opening.root(&own, root_ref)?;
@@ -89,7 +90,7 @@ impl VolumeMap {
         path: &VolumePath,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
-        let secrets = repository.secrets(&path.plan.team)?;
+        let secrets = repository.chain_secrets(&path.plan, path.chain)?;
         let mut opening = Opening { repository, origin: repository.id(), secrets, cache_bytes };
         let header = read_header(repository, path)?;
         opening.origin = header.0.origin;
@@ -105,6 +106,11 @@ impl VolumeMap {
         };
         let objects = root.lineage.iter().enumerate().map(of_lineage).collect();
         opening.map(objects, root, tail)
+    }
+
+    /// Hashes blocks as those of the chain were hashed.
+    pub(crate) fn hasher(&self) -> BlockHasher {
+        BlockHasher::new(&self.secrets, &self.repository)
     }
 
     /// Treats all blocks of these packs (point that wrote it, number) as unknown.
@@ -151,11 +157,6 @@ impl VolumeMap {
 
     pub(crate) fn suite(&self) -> Suite {
         self.suite
-    }
-
-    /// The secrets that its pages are sealed and its blocks are hashed with.
-    pub(crate) fn secrets(&self) -> &TeamSecrets {
-        &self.secrets
     }
 
     pub(crate) fn repository(&self) -> RepositoryId {

@@ -6,9 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use coffer_blockio::BlockTarget;
-use coffer_format::{
-    BlockHasher, ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key,
-};
+use coffer_format::{ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
 use coffer_store::RequestCounts;
 
 use super::lost::{Lost, LostRange};
@@ -363,7 +361,7 @@ impl Job<'_> {
             map,
             reader: &reader,
             trailers: Trailers::new(self.resources.cache_bytes / 2),
-            hasher: BlockHasher::new(map.secrets(), &map.repository()),
+            hasher: map.hasher(),
             counts: &counts,
             volume,
             name: &name,

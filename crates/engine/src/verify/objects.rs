@@ -1,8 +1,11 @@
 //! The small records of a team: statements, pins, endings, damage notes. Each must decode and lie under the key that it speaks of.
 
-use coffer_format::{Damaged, Ended, Ending, FormatError, Label, Pin, Signed, TeamStatement, object_key};
+use std::collections::BTreeSet;
+
+use coffer_format::{Damaged, Ended, Ending, FormatError, Label, Pin, Verifier, object_key};
 
 use super::report::VerifyReport;
+use crate::generations::{Listed, Statements, is_strange};
 use crate::inventory::for_each_object;
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object};
 use crate::{EngineError, Repository};
@@ -39,34 +42,62 @@ pub(crate) fn check_records(
     })
 }
 
+/// Statements and lists of rotations: those of generations that are known are there, and whatever else lies under such a name is named.
 fn check_statements(
     repository: &Repository,
     team: &Label,
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
-    let own = repository.team().is_none_or(|own| own == team);
-    for generation in 1.. {
+    let statements = repository.statements(team);
+    let verifier = repository.verifier_of(team);
+    let mut known: BTreeSet<u32> = verifier.generations().collect();
+    known.insert(1);
+    let mut numbers = statements.listed()?;
+    numbers.extend(&known);
+    for generation in numbers {
+        repository.environment().cancel.check()?;
         let key = object_key::team(team, generation);
-        let checked = repository.looks().twice(|| {
-            let Some(bytes) = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? else {
-                return Ok(None);
-            };
-            let statement =
-                Signed::<TeamStatement>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?;
-            if own {
-                repository.verifier().verify(&statement).map_err(EngineError::object(&key))?;
+        match statements.statement(generation, |statement| verifier.clone().learn(statement)) {
+            Ok(Some(_)) => {}
+            Ok(None) if known.contains(&generation) => {
+                let detail = format!(
+                    "the statement of generation {generation} is lost: who has only older keys goes on with those"
+                );
+                report.problem("team", key, detail, []);
             }
-            Ok(Some(()))
-        });
-        match checked {
-            Ok(Some(())) => {}
-            Ok(None) if generation > 1 => return Ok(()),
-            Ok(None) => {
-                report.problem("team", key, "the team's statement is missing", []);
-                return Ok(());
-            }
+            Ok(None) => {}
             Err(EngineError::Object { source, .. }) => report.problem("team", key, source, []),
+            Err(error) if is_strange(&error) => report.problem("team", key, error, []),
             Err(error) => return Err(error),
+        }
+    }
+    check_lists(&statements, verifier, report)?;
+    statements.for_each_name(|key| {
+        let of_rotation = object_key::parse_team_points(key).is_ok_and(|(_, number)| known.contains(&number));
+        if object_key::parse_team(key).is_err() && !of_rotation {
+            report.notice(format!("object {key} is none of ours"));
+        }
+    })
+}
+
+/// The lists of what rotations found. The newest is what points of replaced keys are held against.
+fn check_lists(
+    statements: &Statements<'_>,
+    verifier: &Verifier,
+    report: &mut VerifyReport,
+) -> Result<(), EngineError> {
+    let newest = verifier.generations().next_back();
+    for generation in verifier.generations().filter(|generation| *generation > 1) {
+        let key = object_key::team_points(statements.team, generation);
+        match statements.learn_points(generation, &mut verifier.clone())? {
+            Listed::Known => {}
+            Listed::Missing if newest == Some(generation) => {
+                let detail = "the list of the points that stood is missing: the rotation was not finished, run `coffer key rotate --finish`";
+                report.problem("team", key, detail, []);
+            }
+            Listed::Missing => report
+                .notice(format!("{key}, the list of an earlier rotation, is not there; a later one stands")),
+            Listed::Strange(error) => report.problem("team", key, error, []),
         }
     }
     Ok(())

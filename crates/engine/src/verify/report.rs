@@ -63,6 +63,13 @@ impl VerifyReport {
         }
     }
 
+    /// As [`VerifyReport::notice`], of what is met again and again.
+    pub(crate) fn notice_once(&mut self, text: String) {
+        if !self.notices.contains(&text) {
+            self.notice(text);
+        }
+    }
+
     pub(crate) fn notice(&mut self, text: impl Into<String>) {
         if self.notices.len() < PROBLEMS_MAX {
             self.notices.push(text.into());

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use coffer_format::{
-    BlockHasher, Id, LEAF_BLOCKS, Label, MAP_FOOTER_LEN, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader,
-    ObjectContext, Place, PlanId, VolumeRecord, VolumeState, object_key,
+    Id, LEAF_BLOCKS, Label, MAP_FOOTER_LEN, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, ObjectContext,
+    Place, PlanId, VolumeRecord, VolumeState, object_key,
 };
 
 use super::packs::{PackCheck, PackTask};
@@ -53,6 +53,13 @@ pub(crate) fn check_volumes(
                 continue;
             }
             repository.environment().cancel.check()?;
+            // A key that was replaced does not read what came after it; that is no damage.
+            if let Err(EngineError::Usage(detail)) =
+                repository.chain_secrets(&manifest.plan_id(), manifest.chain)
+            {
+                report.notice_once(detail);
+                continue;
+            }
             let points = points_that_name(manifests, record);
             let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
             if let Err(error) = volume.check(&mut visited, report) {
@@ -258,13 +265,12 @@ impl VolumeCheck<'_> {
             }
             None => None,
         };
-        let secrets = self.repository.secrets(&self.record.team)?;
         let check = PackCheck {
             volume: self,
             map,
             reader,
             trailers: Trailers::new(self.resources.cache_bytes / 2),
-            hasher: BlockHasher::new(&secrets, &map.repository()),
+            hasher: map.hasher(),
         };
         let next = AtomicUsize::new(0);
         let found: Mutex<(VerifyReport, Option<EngineError>)> = Mutex::default();

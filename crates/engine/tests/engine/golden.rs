@@ -21,6 +21,8 @@ struct Expected {
     points: Vec<ExpectedPoint>,
     /// Points whose manifests stand and are void.
     void: Vec<String>,
+    /// Keys of objects that are none of ours: each is a finding, and blocks nobody.
+    strange: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,4 +82,9 @@ fn what_forget_and_prune_left_is_read() {
 #[test]
 fn points_around_a_rotation_are_read() {
     check("rotated", make::rotated);
+}
+
+#[test]
+fn points_around_rotations_with_new_secrets_are_read() {
+    check("rotated-writers", make::rotated_writers);
 }

@@ -21,6 +21,7 @@ mod prune;
 mod requests;
 mod restore;
 mod resume;
+mod rotation;
 mod roundtrip;
 mod sending;
 mod sources;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use coffer_format::{
     Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, MAP_FOOTER_LEN, Manifest, MapFooter,
-    MapHeader, Node, PackHeader, PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary,
-    TakenPacksPage, TeamStatement,
+    MapHeader, Node, PackHeader, PackTableIndex, PackTablePage, Pin, Root, RotationPoints, Signed, Suite,
+    Summary, TakenPacksPage, TeamStatement,
 };
 
 use crate::samples;
@@ -88,6 +88,12 @@ fn signed_documents_are_what_they_were() {
     let statement = samples::team_statement();
     let golden = check("team.json", &statement.encode());
     assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let (_, statement) = samples::rotated_key();
+    let golden = check("team_3.json", &statement.encode());
+    assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let points = samples::rotation_points();
+    let golden = check("team_3_points.json", &points.encode());
+    assert_eq!(Signed::<RotationPoints>::decode(&golden).unwrap(), points);
 }
 
 #[test]
@@ -113,9 +119,11 @@ fn summaries_and_key_files_are_what_they_were() {
     let summary = samples::summary();
     let golden = check("summary.txt", summary.encode().as_bytes());
     assert_eq!(Summary::decode(std::str::from_utf8(&golden).unwrap()).unwrap(), summary);
-    for (name, key) in
-        [("recovery_key.json", samples::recovery_key()), ("writer_key.json", samples::writer_key())]
-    {
+    for (name, key) in [
+        ("recovery_key.json", samples::recovery_key()),
+        ("writer_key.json", samples::writer_key()),
+        ("rotated_key.json", samples::rotated_key().0),
+    ] {
         let golden = check(name, key.encode().as_bytes());
         let decoded = KeyFile::decode(std::str::from_utf8(&golden).unwrap()).unwrap();
         assert_eq!(*decoded.encode(), *key.encode());

@@ -10,10 +10,10 @@ use coffer_format::{
     FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapFooter, MapHeader,
     MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges,
     PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState,
-    PointType, Reason, Recipient, RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer,
-    Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Timestamp, Trailer, TrailerBuilder,
-    TrailerEntry, VolumeKind, VolumeName, VolumePath, VolumeRecord, VolumeState, generate_chain_pair,
-    seal_chain_key, seal_pack_key,
+    PointType, Reason, Recipient, RepositoryId, Root, RootLineage, RootRef, RotationPoints, SealedSecret,
+    SecretsWish, Signed, Signer, StandingPoint, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement,
+    Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName, VolumePath, VolumeRecord,
+    VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
 };
 
 pub(crate) const SUITES: [Suite; 2] = [Suite::None, Suite::Aes256Gcm];
@@ -66,7 +66,7 @@ pub(crate) fn writer_key() -> KeyFile {
 pub(crate) fn secrets(suite: Suite) -> TeamSecrets {
     match suite {
         Suite::None => TeamSecrets::unencrypted(&repository()),
-        Suite::Aes256Gcm => recovery_key().secrets.clone(),
+        Suite::Aes256Gcm => recovery_key().newest_secrets().secrets.clone(),
     }
 }
 
@@ -413,6 +413,7 @@ pub(crate) fn chain_key_document(suite: Suite) -> Signed<ChainKeyDocument> {
         namespace,
         plan: name,
         chain: id(1),
+        secrets: 1,
         public,
         recipients: vec![Recipient { generation: 1, x25519: recovery.x25519_public, sealed }],
     })
@@ -420,6 +421,24 @@ pub(crate) fn chain_key_document(suite: Suite) -> Signed<ChainKeyDocument> {
 
 pub(crate) fn team_statement() -> Signed<TeamStatement> {
     recovery_key().team_statement().unwrap()
+}
+
+/// The key of generation 3, which followed 1 and brought new secrets, and its statement.
+pub(crate) fn rotated_key() -> (KeyFile, Signed<TeamStatement>) {
+    recovery_key().rotate(3, SecretsWish::Replace, &mut entropy(3)).unwrap()
+}
+
+/// What that rotation found: the point of the sample manifest, and another.
+pub(crate) fn rotation_points() -> Signed<RotationPoints> {
+    let standing = manifest(Suite::Aes256Gcm);
+    let mut points = vec![
+        StandingPoint { point: standing.payload.point, manifest: standing.seal.digest },
+        StandingPoint { point: id(200), manifest: Digest::of(b"another manifest") },
+    ];
+    points.sort_by_key(|standing| standing.point);
+    let PlanId { team, .. } = plan();
+    let list = RotationPoints { format: 1, repository: repository(), team, generation: 3, points };
+    rotated_key().0.sign_as_recovery(list).unwrap()
 }
 
 pub(crate) fn ending() -> Ending {

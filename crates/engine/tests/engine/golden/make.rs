@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coffer_engine::backup::{BackupReport, TypeWish, VolumeSource, run_backup};
 use coffer_engine::{EngineError, PruneRequest, forget_points, hold, rotate, run_prune};
-use coffer_format::{BlockSize, Compression, Id, KeyFile, object_key};
+use coffer_format::{BlockSize, Compression, Id, KeyFile, SecretsWish, object_key};
 use coffer_store::{FaultPlan, FaultStore, Key, MemoryStore, ObjectStore, Operation};
 
 use super::sparse::{BLOCK, Fill, Sparse};
@@ -25,6 +25,7 @@ pub(super) struct Golden {
     keys: Vec<(String, KeyFile)>,
     points: Vec<ExpectedPoint>,
     void: Vec<String>,
+    strange: Vec<String>,
 }
 
 /// A volume of a run: its name, and its content unless it fails.
@@ -37,7 +38,7 @@ impl Golden {
         world.resources.pack_bytes = PACK_BYTES;
         world.block_size = Some(BlockSize::new(u32::try_from(BLOCK).unwrap()).unwrap());
         let keys = world.recovery.iter().map(|key| ("recovery.1.key".to_owned(), key.clone())).collect();
-        Golden { world, store, keys, points: Vec::new(), void: Vec::new() }
+        Golden { world, store, keys, points: Vec::new(), void: Vec::new(), strange: Vec::new() }
     }
 
     fn run(
@@ -92,6 +93,7 @@ impl Golden {
             keys: Vec::new(),
             points: Vec::new(),
             void: Vec::new(),
+            strange: Vec::new(),
         };
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             dying.run(wish, Compression::Lz4, volumes).unwrap();
@@ -114,13 +116,13 @@ impl Golden {
         run_prune(&self.world.repository(), &PruneRequest::default()).unwrap();
     }
 
-    fn rotate(&mut self) {
+    fn rotate(&mut self, secrets: SecretsWish) {
         let mut new = None;
         let mut save = |key: &KeyFile| {
             new = Some(key.clone());
             Ok(())
         };
-        rotate(&self.world.repository(), &mut save).unwrap();
+        rotate(&self.world.repository(), secrets, &mut save).unwrap();
         self.adopt(new.unwrap());
     }
 
@@ -154,7 +156,7 @@ impl Golden {
         }
         self.points.sort_by(|a, b| a.point.cmp(&b.point));
         let keys = self.keys.into_iter().map(|(name, _)| name).collect();
-        let expected = Expected { keys, points: self.points, void: self.void };
+        let expected = Expected { keys, points: self.points, void: self.void, strange: self.strange };
         let json = serde_json::to_string_pretty(&expected).unwrap();
         std::fs::write(directory.join("expected.json"), format!("{json}\n")).unwrap();
     }
@@ -290,12 +292,32 @@ pub(super) fn rotated() -> Golden {
     let mut db = Sparse::new(4 * BLOCK).with(Fill::Text, 0..4, 1);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
-    golden.rotate();
+    golden.rotate(SecretsWish::Keep);
     for (block, wish) in [(0, TypeWish::Auto), (1, TypeWish::Full)] {
         db = db.with(Fill::Text, block..block + 1, 2 + block);
         golden.point(wish, Compression::Lz4, &[("db", Some(&db))]);
     }
-    golden.rotate();
+    golden.rotate(SecretsWish::Keep);
+    db = db.with(Fill::Text, 3..4, 9);
+    golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
+    golden
+}
+
+/// As [`rotated`], with new secrets for metadata each time; a stranger's object has taken the number of a generation.
+pub(super) fn rotated_writers() -> Golden {
+    let mut golden = Golden::new(16, true);
+    let mut db = Sparse::new(4 * BLOCK).with(Fill::Text, 0..4, 1);
+    golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
+    let taken = Key::new(object_key::team(&golden.world.plan.team, 2)).unwrap();
+    golden.store.put(&taken, Bytes::from_static(b"none of ours\n")).unwrap();
+    golden.strange.push(taken.as_str().to_owned());
+    golden.rotate(SecretsWish::Replace);
+    for (block, wish) in [(0, TypeWish::Auto), (1, TypeWish::Auto)] {
+        db = db.with(Fill::Text, block..block + 1, 2 + block);
+        golden.point(wish, Compression::Lz4, &[("db", Some(&db))]);
+    }
+    golden.rotate(SecretsWish::Replace);
+    golden.write_with_writer_key();
     db = db.with(Fill::Text, 3..4, 9);
     golden.point(TypeWish::Auto, Compression::Lz4, &[("db", Some(&db))]);
     golden

@@ -79,6 +79,7 @@ fn chain_key() -> Signed<ChainKeyDocument> {
         namespace: plan.namespace,
         plan: plan.plan,
         chain: point(),
+        secrets: 1,
         public,
         recipients: vec![Recipient { generation: 1, x25519: recovery.x25519_public, sealed }],
     })
