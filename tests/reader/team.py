@@ -1,4 +1,4 @@
-"""Key files (section 9), and whom to believe: team statements, rotation, certificates (section 6a)."""
+"""Key files (section 9), and whom to believe: team statements, rotation, certificates (section 7.7)."""
 
 import re
 
