@@ -240,7 +240,7 @@ impl From<AgentError> for Status {
 }
 
 fn engine_code(error: &EngineError) -> Code {
-    match error {
+    match error.cause() {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => Code::Cancelled,
         EngineError::DeadlinePassed => Code::DeadlineExceeded,
         EngineError::Usage(_) | EngineError::Limit(_) | EngineError::Store(StoreError::Url(_)) => {

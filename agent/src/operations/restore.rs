@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use coffer_engine::catalog::{Filter, PointEntry, find_point, load_manifest};
-use coffer_engine::{EngineError, Repository, RestoreRequest, run_restore};
+use coffer_engine::catalog::{Filter, PointEntry, load_manifest};
+use coffer_engine::{EngineError, Repository, RestoreRequest, check_restore, find_point, run_restore};
+use coffer_format::VolumeName;
 use coffer_proto::checked::{RestoreMode, RestoreVolume, StartRestore, VolumeRef};
 use coffer_store::RepositoryUrl;
 
@@ -20,6 +21,9 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
     refuse_inside(&stores::address(&request.repository.url)?, &request.volumes)?;
     let point = find_point(&repository, &Filter::plan(&request.plan), request.point)?;
     let prepared = prepare(run, &repository, &point, &request.volumes)?;
+    // A new file has its name at once, so that a later attempt finds it; so nothing is made before all volumes were looked at.
+    let names: Vec<VolumeName> = request.volumes.iter().map(|volume| volume.name.clone()).collect();
+    check_restore(&repository, run.resources, &point, &names)?;
     let volumes = open(run, &request.volumes, prepared)?;
     let wanted = RestoreRequest { point: &point, volumes, progress: run.progress };
     let report = run_restore(&repository, run.resources, &wanted)?;
@@ -31,6 +35,8 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
         written: volume.written,
         skipped: volume.skipped,
         zeroed: volume.zeroed,
+        cut: volume.cut,
+        tail: volume.tail,
     });
     Ok(RestoreOutcome { volumes: volumes.collect(), requests: repository.store().requests().into() })
 }

@@ -14,7 +14,9 @@ use coffer_format::{
 use coffer_store::{Key, ObjectStore, StoreError};
 
 use crate::generations::NewestKey;
+use crate::pages::first_object;
 use crate::read::second_look::SecondLooks;
+use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
 /// Largest JSON object that is read, but for manifests.
@@ -47,6 +49,7 @@ pub struct Repository {
     /// Generation of the secrets of chains that were asked for.
     chain_secrets: Mutex<BTreeMap<(PlanId, Id), u32>>,
     looks: Arc<SecondLooks>,
+    set_aside: SetAside,
 }
 
 impl Repository {
@@ -102,6 +105,7 @@ impl Repository {
             newest: None,
             chain_secrets: Mutex::default(),
             looks,
+            set_aside: SetAside::default(),
         };
         repository.follow_rotations()?;
         Ok(repository)
@@ -185,6 +189,17 @@ impl Repository {
         }
     }
 
+    /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted. `or` is another way out.
+    pub(crate) fn needs_key(&self, verb: &str, team: &Label, or: &str) -> Result<(), EngineError> {
+        match &self.access {
+            Access::Locked => Err(EngineError::Usage(format!(
+                "{verb} in an encrypted repository needs a key, as what it says is signed: give --key FILE or COFFER_KEY_FILE (a writer key \
+                 is enough){or}"
+            ))),
+            Access::Unencrypted | Access::Key(_) => self.key_of(team).map(drop),
+        }
+    }
+
     /// Signs what this run writes.
     pub fn signer(&self, team: &Label) -> Result<Signer, EngineError> {
         Ok(self.key_of(team)?.map_or(Signer::None, KeyFile::signer))
@@ -199,6 +214,11 @@ impl Repository {
     /// Reads again what looks damaged, and counts.
     pub(crate) fn looks(&self) -> &Arc<SecondLooks> {
         &self.looks
+    }
+
+    /// Objects that were set aside because they are not ours or cannot be read.
+    pub(crate) fn set_aside(&self) -> &SetAside {
+        &self.set_aside
     }
 }
 
@@ -229,9 +249,7 @@ pub(crate) fn find_object(
 pub(crate) fn list_teams(store: &dyn ObjectStore) -> Result<Vec<Label>, EngineError> {
     let mut teams = BTreeMap::new();
     let mut after: Option<String> = None;
-    loop {
-        let page = store.list("t/", after.as_deref(), 1)?;
-        let Some(object) = page.objects.first() else { break };
+    while let Some(object) = first_object(store, "t/", after.as_deref())? {
         let key = object.key.as_str().to_owned();
         let name = key.split('/').nth(1).unwrap_or_default();
         if let Ok(team) = name.parse::<Label>() {

@@ -36,11 +36,11 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document,
-    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
-    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, RotationPoints, Seal, Signed, SignedBy,
-    Signer, StandingPoint, TeamStatement, Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
-    WARNING_LEN_MAX, WARNINGS_MAX,
+    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals,
+    Document, Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects,
+    Names, PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, RotationPoints, Seal, Signed,
+    SignedBy, Signer, StandingPoint, TeamStatement, Verifier, VolumeKind, VolumeNames, VolumeRecord,
+    VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};

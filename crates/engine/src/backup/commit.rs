@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    Attributes, ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState,
-    PointType, Recipient, Signed, TeamSecrets, VolumeRecord, VolumeState, generate_chain_pair, object_key,
-    seal_chain_key,
+    Attributes, ChainKeyDocument, ChainPublicKey, Confirmed, Damaged, Id, Label, Manifest, ObjectContext,
+    PlanId, PointState, PointType, Recipient, Signed, TeamSecrets, VolumeName, VolumeRecord, VolumeState,
+    generate_chain_pair, object_key, seal_chain_key,
 };
 
 use super::point::{OpenPoint, PointRequest, PointTicket};
 use super::records::Gathered;
 use crate::catalog::decode_manifest;
 use crate::chain_keys::{self, WritableChain};
+use crate::records::{self, is_ending};
 use crate::repository::{MANIFEST_BYTES_MAX, read_object, store_key};
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// A chain that a run writes into.
@@ -123,14 +125,19 @@ pub(super) fn commit(
     checks(repository, &signed.payload)?;
     // Rules confirm_after_checks and report_last: from here on the point counts, and only now is it reported.
     let point = &signed.payload;
-    let confirmed = object_key::confirmed(&point.plan_id(), &point.point, &point.summary());
-    store.put(&store_key(&confirmed)?, Bytes::new())?;
+    let confirmed = Confirmed {
+        format: 1,
+        repository: repository.id(),
+        team: point.team.clone(),
+        cluster: point.cluster.clone(),
+        namespace: point.namespace.clone(),
+        plan: point.plan.clone(),
+        point: point.point,
+        summary: point.summary().encode(),
+        manifest: signed.seal.digest,
+    };
+    records::put(repository, &confirmed.key(), &confirmed)?;
     Ok(signed.payload)
-}
-
-/// Whether the end of an id was announced. Such a record is never deleted.
-pub(super) fn is_ending(repository: &Repository, team: &Label, id: &Id) -> Result<bool, EngineError> {
-    Ok(repository.store().exists(&store_key(&object_key::ending(team, id))?)?)
 }
 
 /// Rules `check_own_ending`, `check_parent`, `parent_by_ending`, `check_taken_ending`, `commit_looks_for_newer`: a run that prune has ended,
@@ -212,13 +219,27 @@ pub(crate) fn damaged_packs(
     team: &Label,
     record: &VolumeRecord,
 ) -> Result<BTreeSet<(Id, u32)>, EngineError> {
-    let mut damaged = BTreeSet::new();
     let points: BTreeSet<Id> = record.lineage.iter().map(|entry| entry.point).collect();
-    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::damaged_prefix(team))? {
-        let key = object.key.as_str();
-        let (_, point, volume, number, _) =
-            object_key::parse_damaged(key).map_err(EngineError::object(key))?;
-        if points.contains(&point) && volume == record.name {
+    let prefix = object_key::damaged_prefix(team);
+    let is_of = |point: &Id, volume: &VolumeName| points.contains(point) && *volume == record.name;
+    read_damaged(repository, &prefix, is_of)
+}
+
+/// Packs that records below `prefix` call damaged, of those that are asked for. What is no record of ours calls nothing damaged.
+pub(crate) fn read_damaged(
+    repository: &Repository,
+    prefix: &str,
+    is_wanted: impl Fn(&Id, &VolumeName) -> bool,
+) -> Result<BTreeSet<(Id, u32)>, EngineError> {
+    let mut notes = Vec::new();
+    walk(repository, prefix, object_key::parse_damaged, |(_, point, volume, number, _), object| {
+        if is_wanted(&point, &volume) {
+            notes.push((point, number, object.key.as_str().to_owned()));
+        }
+    })?;
+    let mut damaged = BTreeSet::new();
+    for (point, number, key) in notes {
+        if !damaged.contains(&(point, number)) && records::find::<Damaged>(repository, &key)?.is_some() {
             damaged.insert((point, number));
         }
     }

@@ -6,6 +6,7 @@ use super::choose::TypeChoice;
 use super::commit::{self, OpenChain};
 use super::leftovers::{self, Leftovers};
 use crate::catalog::load_manifest;
+use crate::records::is_ending;
 use crate::{EngineError, Repository};
 
 /// What a run builds on.
@@ -26,7 +27,7 @@ pub(super) fn open_chain(
 ) -> Result<(Reason, Basis), EngineError> {
     // Rule parent_not_ending: what builds on it could only be fenced.
     if let Some(parent) = choice.parent.take() {
-        if !commit::is_ending(repository, &plan.team, &parent.id)? {
+        if !is_ending(repository, &plan.team, &parent.id)? {
             choice.parent = Some(parent);
         } else if matches!(choice.reason, Reason::AskedIncremental(_)) {
             return Err(EngineError::Refused(format!(

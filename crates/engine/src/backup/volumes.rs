@@ -16,6 +16,7 @@ use super::point::{PointTicket, check_names};
 use super::reading::{ListedVolume, Reading};
 use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
+use super::run::explain_end;
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
 use crate::catalog::Filter;
@@ -105,7 +106,8 @@ pub fn back_up_volumes(
         volumes.try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
         back_up(repository, resources, request, &basis)
     };
-    repository.environment().cancel.explain(done())
+    let done = done().map_err(|error| explain_end(repository, request.ticket, error));
+    repository.environment().cancel.explain(done)
 }
 
 /// As [`back_up_volumes`], on what was read of the bucket already.

@@ -406,7 +406,7 @@ fn read_header(
     let key = object_key::map(path);
     let mut bytes = [0; MAP_HEADER_LEN];
     repository.looks().twice(|| {
-        get_range(repository.store().as_ref(), &path.volume.to_string(), &key, 0, &mut bytes)?;
+        get_range(repository.store().as_ref(), path.volume.as_ref(), &key, 0, &mut bytes)?;
         let header = MapHeader::decode(&bytes).map_err(EngineError::object(&key))?;
         Ok((header, bytes))
     })

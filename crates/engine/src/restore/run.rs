@@ -19,6 +19,7 @@ use crate::error::HalfWritten;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::volume_map::{VolumeMap, refuse_unknown_musts};
+use crate::records;
 use crate::repository::store_key;
 use crate::{EngineError, Repository, Resources};
 
@@ -307,17 +308,18 @@ fn put_pin(repository: &Repository, point: &PointEntry) -> Result<Option<String>
     let key = object_key::pin(&point.plan.team, &point.id, &run);
     let pin = Pin {
         format: 1,
+        repository: repository.id(),
+        team: point.plan.team.clone(),
         point: point.id,
         run,
         kind: PinKind::Restore,
         time: repository.environment().clock.now(),
         note: String::new(),
     };
-    let bytes = pin.encode();
-    match repository.store().put(&store_key(&key)?, bytes.into()) {
-        Ok(_) => {
+    match records::put(repository, &key, &pin) {
+        Ok(()) => {
             // Rule reader_looks_at_ending: a forget that is on its way has looked for pins already.
-            if repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)? {
+            if records::is_ending(repository, &point.plan.team, &point.id)? {
                 tracing::warn!(point = %point.id, "the point is being forgotten; this restore may come too late");
             }
             Ok(Some(key))

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use coffer_format::{ChainPublicKey, Id, KeyKind, Manifest, PlanId, object_key};
+use coffer_format::{ChainPublicKey, Id, KeyKind, PlanId, object_key};
 
-use super::points::keep_damage;
+use super::points::{Note, keep_damage};
 use super::report::{VerifyReport, VerifyRequest};
 use crate::chain_keys::{self, ChainKey, open_chain_key};
 use crate::{Access, EngineError, Repository};
 
-/// Checks the keys of every chain that `manifests` lie in.
+/// Checks the keys of every chain that points of `notes` lie in.
 pub(super) fn check_chains(
     repository: &Repository,
-    manifests: &[Manifest],
+    notes: &[Note],
     request: &VerifyRequest,
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
@@ -21,8 +21,8 @@ pub(super) fn check_chains(
         return Ok(());
     }
     let mut chains: BTreeMap<(PlanId, Id), Vec<Id>> = BTreeMap::new();
-    for manifest in manifests {
-        chains.entry((manifest.plan_id(), manifest.chain)).or_default().push(manifest.point);
+    for note in notes.iter().filter(|note| note.counts()) {
+        chains.entry((note.plan.clone(), note.chain)).or_default().push(note.point);
     }
     for ((plan, chain), points) in chains {
         let check = ChainCheck { repository, plan: &plan, chain, points: &points };

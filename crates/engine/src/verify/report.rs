@@ -75,4 +75,11 @@ impl VerifyReport {
             self.notices.push(text.into());
         }
     }
+
+    /// Notes objects that are not ours: they harm nothing but room and patience.
+    pub(crate) fn strange(&mut self, keys: Vec<String>) {
+        for key in keys {
+            self.notice(format!("{key} is not an object of this format; it was set aside"));
+        }
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) fn check_volumes(
     manifests: &[Manifest],
     listed: &BTreeMap<PlanId, PlanObjects>,
     request: &VerifyRequest,
+    visited: &mut Visited,
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
     if matches!(repository.access(), Access::Locked) {
@@ -44,7 +45,6 @@ pub(crate) fn check_volumes(
         report.notice(format!("the key is not of team {team}: its maps and data were not checked"));
         return Ok(());
     }
-    let mut visited = Visited::default();
     for manifest in manifests {
         for record in manifest.volumes.iter().map(|volume| &volume.payload) {
             if record.state == VolumeState::Failed
@@ -62,7 +62,7 @@ pub(crate) fn check_volumes(
             }
             let points = points_that_name(manifests, record);
             let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
-            if let Err(error) = volume.check(&mut visited, report) {
+            if let Err(error) = volume.check(visited, report) {
                 let key = error_key(&error, manifest);
                 keep_damage(report, "map", key, error, &volume.points)?;
             }
@@ -71,8 +71,9 @@ pub(crate) fn check_volumes(
     Ok(())
 }
 
+/// Pages and packs that were checked already, for another point that shares them.
 #[derive(Default)]
-struct Visited {
+pub(super) struct Visited {
     pages: BTreeSet<(String, u64)>,
     packs: BTreeSet<String>,
 }

@@ -24,5 +24,6 @@ mod resume;
 mod rotation;
 mod roundtrip;
 mod sending;
+mod shrunk;
 mod sources;
 mod world;

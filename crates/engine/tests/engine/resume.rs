@@ -457,16 +457,18 @@ fn put_ending(scene: &Scene, id: Id) {
     let coffer_format::PlanId { team, cluster, namespace, plan } = scene.world.plan.clone();
     let ending = Ending {
         format: 1,
-        point: id,
+        repository: scene.world.repository().id(),
         team: team.clone(),
         cluster,
         namespace,
         plan,
+        point: id,
         run: Id::from_parts(1, [1; 10]),
         time: coffer_engine::Clock::now(scene.world.clock.as_ref()),
     };
     let key = Key::new(object_key::ending(&team, &id)).unwrap();
-    scene.store.put(&key, Bytes::from(ending.encode())).unwrap();
+    let signed = scene.world.repository().signer(&team).unwrap().sign(&ending);
+    scene.store.put(&key, Bytes::from(signed.encode())).unwrap();
 }
 
 /// Rule takeover_skips_ending.

@@ -86,6 +86,11 @@ pub fn parse_ending(key: &str) -> Result<(Label, Id), FormatError> {
     }
 }
 
+/// Team and point of the key of an announcement that is not signed.
+pub fn parse_unsigned_ending(key: &str) -> Result<(Label, Id), FormatError> {
+    parse_ending(key.strip_suffix(".unsigned").ok_or_else(|| wrong("unsigned ending record", key))?)
+}
+
 /// Team, chain, point and run of an `ended` list's key.
 pub fn parse_ended(key: &str) -> Result<(Label, Id, Id, Id), FormatError> {
     match split::<6>("ended list", key)? {

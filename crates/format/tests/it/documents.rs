@@ -1,10 +1,10 @@
 //! Documents: round trips, one form only, and who is believed.
 
 use coffer_format::{
-    ChainKeyDocument, Config, Damaged, DamagedOrdinals, DataObject, Digest, Document, Ended, EndedObjects,
-    Ending, FormatError, KeyFile, LineageEntry, Manifest, NamedObjects, Pin, PinKind, PointState, PointType,
-    Reason, RotationPoints, Seal, SecretsWish, Signed, Signer, TeamStatement, Timestamp, Verifier,
-    VerifyingKey, VolumeRecord, VolumeState, object_key,
+    ChainKeyDocument, Config, Confirmed, Damaged, DamagedOrdinals, DataObject, Digest, Document, Ended,
+    EndedObjects, Ending, FormatError, KeyFile, LineageEntry, Manifest, NamedObjects, Pin, PinKind,
+    PointState, PointType, Reason, RotationPoints, Seal, SecretsWish, Signed, Signer, TeamStatement,
+    Timestamp, Verifier, VerifyingKey, VolumeRecord, VolumeState, object_key,
 };
 use proptest::prelude::*;
 
@@ -63,13 +63,13 @@ proptest! {
         let [point, run, chain] = ids.map(coffer_format::Id::from_bytes);
         let time = Timestamp::from_unix_ms(unix_ms);
         let ending = Ending { point, run, time, ..samples::ending() };
-        prop_assert_eq!(Ending::decode(&ending.encode()).unwrap(), ending);
+        round_trips(&ending.key(), &ending)?;
         let ended = Ended { point, run, time, chain, ..samples::ended() };
-        prop_assert_eq!(Ended::decode(&ended.encode()).unwrap(), ended);
+        round_trips(&ended.key(), &ended)?;
         let pin = Pin { point, run, time, note: note.clone(), kind: PinKind::Restore, ..samples::pin() };
-        prop_assert_eq!(Pin::decode(&pin.encode()).unwrap(), pin);
+        round_trips(&pin.key(), &pin)?;
         let damaged = Damaged { point, run, time, volume, detail: note, ..samples::damaged(DamagedOrdinals::All) };
-        prop_assert_eq!(Damaged::decode(&damaged.encode()).unwrap(), damaged);
+        round_trips(&damaged.key(), &damaged)?;
         let config = Config::new(coffer_format::RepositoryId::from_bytes(ids[0]), unix_ms % 2 == 0);
         prop_assert_eq!(Config::decode(&config.encode()).unwrap(), config);
     }
@@ -300,7 +300,7 @@ fn an_ended_list_voids_exactly_the_manifests_that_name_its_objects() {
 
 #[test]
 fn small_records_in_another_form_are_refused() {
-    let ended = |objects: EndedObjects| Ended::decode(&Ended { objects, ..samples::ended() }.encode());
+    let ended = |objects: EndedObjects| decode::<Ended>(&stored(&Ended { objects, ..samples::ended() }));
     let volume =
         |name: &str, map, packs| coffer_format::EndedVolume { name: name.parse().unwrap(), map, packs };
     let volumes = |volumes| EndedObjects { keys: Vec::new(), volumes };
@@ -318,18 +318,76 @@ fn small_records_in_another_form_are_refused() {
         "ranges that could be one"
     );
     assert!(ended(volumes(vec![volume("a", false, vec![(0, 1 << 24)])])).is_err(), "past the last pack");
-    let damaged = |ordinals| Damaged::decode(&samples::damaged(ordinals).encode());
+    let damaged = |ordinals| decode::<Damaged>(&stored(&samples::damaged(ordinals)));
     assert!(damaged(DamagedOrdinals::Some(vec![])).is_err(), "nothing");
     assert!(damaged(DamagedOrdinals::Some(vec![1, 1])).is_err(), "twice");
     assert!(damaged(DamagedOrdinals::Some(vec![32_768])).is_err(), "past the pack");
     assert!(damaged(DamagedOrdinals::All).unwrap().contains(9));
     assert!(!damaged(DamagedOrdinals::Some(vec![3, 5])).unwrap().contains(4));
-    let text = String::from_utf8(samples::damaged(DamagedOrdinals::All).encode()).unwrap();
-    assert!(Damaged::decode(text.replace("\"all\"", "\"some\"").as_bytes()).is_err());
+    let text = String::from_utf8(stored(&samples::damaged(DamagedOrdinals::All))).unwrap();
+    assert!(decode::<Damaged>(text.replace("\"all\"", "\"some\"").as_bytes()).is_err());
     assert!(
-        Pin::decode(String::from_utf8(samples::pin().encode()).unwrap().replace("hold", "keep").as_bytes())
+        decode::<Pin>(String::from_utf8(stored(&samples::pin())).unwrap().replace("hold", "keep").as_bytes())
             .is_err()
     );
+    let summary = |summary: &str| {
+        let confirmed = samples::confirmed(coffer_format::Suite::None);
+        decode::<Confirmed>(&stored(&Confirmed { summary: summary.into(), ..confirmed }))
+    };
+    let right = samples::confirmed(coffer_format::Suite::None).summary;
+    summary(&right).unwrap();
+    assert!(summary("").is_err() && summary("A").is_err() && summary(&format!("{right}A")).is_err());
+}
+
+fn stored<T: Document>(record: &T) -> Vec<u8> {
+    samples::stored(coffer_format::Suite::None, record)
+}
+
+fn decode<T: Document>(bytes: &[u8]) -> Result<T, FormatError> {
+    Signed::<T>::decode(bytes).map(|signed| signed.payload)
+}
+
+/// In both suites, at its key and at no other.
+fn round_trips<T: Document + PartialEq + std::fmt::Debug>(
+    key: &str,
+    record: &T,
+) -> Result<(), TestCaseError> {
+    for suite in [coffer_format::Suite::None, coffer_format::Suite::Aes256Gcm] {
+        let bytes = samples::stored(suite, record);
+        let signed = Signed::<T>::decode_at(key, &bytes).unwrap();
+        prop_assert_eq!(&signed.payload, record);
+        samples::verifier(suite).verify(&signed).unwrap();
+        let other = if suite == coffer_format::Suite::None {
+            coffer_format::Suite::Aes256Gcm
+        } else {
+            coffer_format::Suite::None
+        };
+        prop_assert!(samples::verifier(other).verify(&signed).is_err());
+        for wrong in ["", "x", &key[1..], &format!("{key}/"), &key.replacen("t/", "t/x", 1)] {
+            prop_assert!(Signed::<T>::decode_at(wrong, &bytes).is_err());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn records_of_each_kind_belong_under_their_own_key() {
+    use coffer_format::object_key;
+    let suite = coffer_format::Suite::Aes256Gcm;
+    let confirmed = samples::confirmed(suite);
+    let manifest = samples::manifest(suite).payload;
+    assert_eq!(
+        confirmed.key(),
+        object_key::confirmed(&samples::plan(), &manifest.point, &manifest.summary())
+    );
+    round_trips(&confirmed.key(), &confirmed).unwrap();
+    let ending = samples::ending();
+    assert_eq!(ending.key(), object_key::ending(&ending.team, &ending.point));
+    let unsigned = object_key::unsigned_ending(&ending.team, &ending.point);
+    assert!(Signed::<Ending>::decode_at(&unsigned, &stored(&ending)).is_err());
+    assert!(object_key::parse_ending(&unsigned).is_err());
+    assert_eq!(object_key::parse_unsigned_ending(&unsigned).unwrap(), (ending.team.clone(), ending.point));
+    assert!(object_key::parse_unsigned_ending(&ending.key()).is_err());
 }
 
 #[test]

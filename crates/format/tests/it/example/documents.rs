@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use coffer_format::{
-    Attributes, ChainKeyDocument, ChangeSource, Config, Document, Id, KeyFile, LineageEntry, Manifest,
-    ObjectContext, PointState, PointType, Reason, Recipient, RootRef, Signed, Summary, Timestamp, VolumeKind,
-    VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
+    Attributes, ChainKeyDocument, ChangeSource, Config, Confirmed, Document, Id, KeyFile, LineageEntry,
+    Manifest, ObjectContext, PointState, PointType, Reason, Recipient, RootRef, Signed, Summary, Timestamp,
+    VolumeKind, VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
 };
 
 use super::{block_size, path, point, repository};
@@ -170,6 +170,17 @@ pub(super) fn documents(out: &mut String, stored: &Stored) {
     let summary: Summary = manifest.summary();
     let sealed = writer_key().signer().sign(&manifest);
     signed(out, "manifest", &manifest.key(), &sealed);
-    let _ = writeln!(out, "confirmed record, written 1.5 s after the source was frozen");
-    let _ = writeln!(out, "  key       {}\n", object_key::confirmed(&plan, &point(), &summary));
+    let confirmed = Confirmed {
+        format: 1,
+        repository: repository(),
+        team: plan.team,
+        cluster: plan.cluster,
+        namespace: plan.namespace,
+        plan: plan.plan,
+        point: point(),
+        summary: summary.encode(),
+        manifest: sealed.seal.digest,
+    };
+    let record = writer_key().signer().sign(&confirmed);
+    signed(out, "confirmed record", &confirmed.key(), &record);
 }
