@@ -12,4 +12,4 @@ COFFER_WRITE_EXAMPLE=1 cargo test --locked -p coffer-format --test it example
 cargo test --locked -p coffer-engine --test engine golden
 unset COFFER_WRITE_GOLDEN
 scripts/reader.sh
-git status --short -- tests/golden crates/format/tests/golden docs/format.md
+printf '%s files differ from those that are committed\n' "$(git status --short -- tests/golden crates/format/tests/golden docs/format.md | wc -l)"
