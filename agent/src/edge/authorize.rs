@@ -1,6 +1,7 @@
 //! Stands before all services: finds out who calls what, asks the rules, and lets in or refuses. No service is reached past it.
 //!
-//! What a service finds in a request's extensions was put there by this file: [`Identity`], and [`TraceContext`] where the caller sent one.
+//! What a service finds in a request's extensions was put there by this file: [`Identity`], [`Account`], and [`TraceContext`] where the caller sent
+//! one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -119,6 +120,7 @@ where
                 };
                 let account = Account::new(permit);
                 request.extensions_mut().insert(identity);
+                request.extensions_mut().insert(account.clone());
                 if let Some(trace) = trace {
                     request.extensions_mut().insert(trace);
                 }

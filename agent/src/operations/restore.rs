@@ -151,6 +151,6 @@ impl super::registry::Shared {
             entry.record.revision += 1;
             entry.present()
         };
-        self.journal.save(&record)
+        self.journal.save(&record).map(drop)
     }
 }

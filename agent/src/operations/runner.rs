@@ -160,6 +160,7 @@ impl Shared {
             inner.queue.remove(id);
             if let Some(entry) = inner.entries.get_mut(&id) {
                 entry.unsaved = saved.is_err();
+                entry.stored = saved.as_ref().copied().unwrap_or(entry.stored);
                 entry.record = if saved.is_ok() { record.light() } else { record };
                 entry.live = None;
             }

@@ -102,7 +102,7 @@ fn accept(
     let events = shared.lock().entries.get(&record.id).map(|entry| entry.events.clone());
     let events = events.unwrap_or_else(|| Events::after(record.log_sequence));
     record.log_sequence = events.newest();
-    shared.journal.save(&record)?;
+    let stored = shared.journal.save(&record)?;
 
     let (id, kind, attempt) = (record.id, record.kind, record.attempt);
     let progress = LiveProgress::new(kind, events.clone(), shared.ports.meter.clone());
@@ -119,7 +119,9 @@ fn accept(
     {
         let mut inner = shared.lock();
         inner.keys.insert((record.team.clone(), record.key.clone()), id);
-        inner.entries.insert(id, Entry { record, events: events.clone(), live: Some(live), unsaved: false });
+        inner
+            .entries
+            .insert(id, Entry { record, events: events.clone(), live: Some(live), unsaved: false, stored });
         inner.queue.push(item);
     }
     let text = format!("accepted a {} from {}, attempt {attempt}", kind.as_str(), caller.name);

@@ -49,8 +49,10 @@ impl VolumesService {
         let who = team.clone().map_or(Holder::Controller, Holder::Team);
         let passed = self.looks.pass(&who).await;
         let volumes = Arc::clone(&self.volumes);
-        let list = tokio::task::spawn_blocking(move || volumes.list(team.as_ref()));
-        let list = list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")))?;
+        // The pass is held until the list is there, whether or not the caller waits.
+        let list = tokio::task::spawn_blocking(move || (volumes.list(team.as_ref()), passed));
+        let (list, passed) =
+            list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")))?;
         Ok((list, who, passed))
     }
 

@@ -4,6 +4,7 @@
 mod child;
 mod flows;
 mod history;
+mod isolation;
 mod limits;
 mod stopping;
 mod stores;

@@ -5,8 +5,10 @@
 mod attributes;
 mod cancel;
 mod chains;
+mod clocks;
 mod damage;
 mod faults;
+mod forged;
 mod gathered;
 mod golden;
 mod history;
@@ -26,4 +28,5 @@ mod roundtrip;
 mod sending;
 mod shrunk;
 mod sources;
+mod strangers;
 mod world;

@@ -66,6 +66,8 @@ pub(super) enum Kind {
     Clash,
     /// Waiting changes nothing.
     Refused,
+    /// The same, and about the content: no plainer request may be tried.
+    Unfit,
     /// No credentials, or no trust in the server's certificate.
     Setup,
     /// The caller wants to stop.
@@ -112,7 +114,7 @@ impl Failure {
             | Kind::Garbled
             | Kind::NotOurs404
             | Kind::NotS3 => StoreError::Unavailable { operation, key: name, source: Some(detail.into()) },
-            Kind::Range | Kind::Refused | Kind::Clash | Kind::OtherRegion | Kind::BodyLimit => {
+            Kind::Range | Kind::Refused | Kind::Unfit | Kind::Clash | Kind::OtherRegion | Kind::BodyLimit => {
                 StoreError::Refused { operation, key: name, detail }
             }
             Kind::Setup => StoreError::Setup { detail, source: None },
@@ -227,6 +229,7 @@ fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
         | "PermanentRedirect"
         | "TemporaryRedirect"
         | "IllegalLocationConstraintException" => Kind::OtherRegion,
+        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" => Kind::Unfit,
         "EntityTooLarge" | "MaxMessageLengthExceeded" => Kind::BodyLimit,
         _ => match status {
             301 | 307 | 308 => Kind::OtherRegion,
@@ -330,6 +333,7 @@ mod tests {
         check(400, "AuthorizationHeaderMalformed", Kind::OtherRegion);
         check(301, "", Kind::OtherRegion);
         check(413, "", Kind::BodyLimit);
+        check(400, "InvalidPart", Kind::Unfit);
         check(400, "EntityTooLarge", Kind::BodyLimit);
         check(412, "", Kind::Precondition);
         check(409, "ConditionalRequestConflict", Kind::Broken);
