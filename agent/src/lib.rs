@@ -3,8 +3,11 @@
 //! The edge (`edge`) decides who may call; services turn messages into checked types; operations outlive their callers and are kept in a
 //! journal; the engine does the work on plain threads. It never deletes anything from a repository.
 
+pub mod admission;
 pub mod assembly;
+pub mod closed_file;
 pub mod config;
+pub mod directories;
 pub mod edge;
 pub mod errors;
 pub mod health;

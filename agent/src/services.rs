@@ -4,3 +4,4 @@ mod message;
 pub mod node;
 pub mod operations;
 pub mod volumes;
+mod waits;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use coffer_format::{Digest, Id, Label};
-use coffer_proto::checked::{IdempotencyKey, StartBackup, StartRestore, StartVerify, VolumeRef};
+use coffer_proto::checked::{
+    IdempotencyKey, RepositoryAccess, StartBackup, StartRestore, StartVerify, VolumeRef,
+};
 
 use super::record::{Kind, TicketRecord};
 
@@ -55,12 +57,12 @@ impl Request {
         }
     }
 
-    /// The address of the repository.
-    pub fn url(&self) -> &str {
+    /// The repository, and what opens it.
+    pub fn repository(&self) -> &RepositoryAccess {
         match self {
-            Request::Backup(it) => &it.repository.url,
-            Request::Restore(it) => &it.repository.url,
-            Request::Verify(it) => &it.repository.url,
+            Request::Backup(it) => &it.repository,
+            Request::Restore(it) => &it.repository,
+            Request::Verify(it) => &it.repository,
         }
     }
 

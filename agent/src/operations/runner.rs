@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use coffer_engine::{EngineError, Environment, Repository, Resources, one_line};
 use coffer_format::{Id, Label};
-use coffer_proto::checked::RepositoryAccess;
+use coffer_proto::checked::{RepositoryAccess, VolumeRef};
 use coffer_store::{ObjectStore, OpenOptions};
 
 use super::control::Control;
@@ -18,7 +18,7 @@ use super::live::LiveProgress;
 use super::record::{Outcome, Record, State};
 use super::registry::Shared;
 use super::request::Request;
-use super::volumes::Behalf;
+use super::volumes::{Behalf, Sight};
 use super::{backup, restore, stores, verify};
 use crate::errors::{AgentError, Failure, Stop};
 
@@ -103,6 +103,11 @@ impl Run<'_> {
         let repository = Repository::open(store, self.shared.environment(self.control), key)?;
         self.info(format!("opened repository {} at {}", repository.id(), repository.store().describe()));
         Ok(repository)
+    }
+
+    /// This node as it is now, for these volumes.
+    pub(super) fn look(&self, volumes: &[&VolumeRef]) -> Result<Box<dyn Sight + '_>, AgentError> {
+        self.shared.ports.volumes.look(self.behalf, volumes, self.control.token())
     }
 
     pub(super) fn info(&self, text: String) {

@@ -15,9 +15,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::message;
+use super::waits::Waits;
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
-use crate::operations::stores::{Allows, check_address};
+use crate::operations::stores::Allows;
 use crate::operations::{Caller, Operations, Viewer, Watch, request};
 
 /// Shortest time between two events of one stream.
@@ -31,7 +32,7 @@ pub struct OperationsService {
 }
 
 impl OperationsService {
-    /// Serves `operations` on repositories that are allowed.
+    /// Serves `operations` where `allows` does.
     pub fn new(operations: Operations, allows: Allows) -> Self {
         OperationsService { operations, allows }
     }
@@ -43,9 +44,11 @@ impl OperationsService {
     ) -> Result<Response<v1::Operation>, Status> {
         let caller = caller(&identity, &wanted)?;
         let (operations, allows) = (self.operations.clone(), self.allows.clone());
+        let waits = Waits::default();
+        let gone = waits.gone();
         let started = blocking(move || {
-            check_address(wanted.url(), &allows)?;
-            operations.start(&caller, wanted)
+            allows(&wanted)?;
+            operations.start(&caller, wanted, &gone)
         });
         Ok(Response::new(message::operation(started.await?)))
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use coffer_engine::CancelToken;
+use coffer_format::Label;
 use coffer_proto::agent::v1 as wire;
 use coffer_proto::agent::v1::volumes_server::Volumes;
 use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
@@ -9,7 +11,8 @@ use tonic::{Request, Response, Status};
 
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
-use crate::node_volumes::{NodeVolumes, OwnedVolume};
+use crate::node_volumes::{NodeVolumes, OwnedVolume, Wish};
+use crate::services::waits::Waits;
 
 /// Volumes in one answer, and where a request does not say.
 const PAGE_MAX: usize = 1_000;
@@ -25,17 +28,28 @@ impl VolumesService {
         VolumesService { volumes }
     }
 
-    async fn visible_to<T>(&self, request: &Request<T>) -> Result<Vec<OwnedVolume>, Status> {
-        let team = match request.extensions().get::<Identity>() {
-            Some(Identity::Controller | Identity::Local) => None,
-            Some(Identity::Team(team)) => Some(team.clone()),
-            Some(Identity::Scraper) | None => {
-                return Err(AgentError::Denied("this caller may not see volumes".into()).into());
-            }
-        };
+    /// Looks on a thread that may block, and stops when the caller does not wait any more.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&NodeVolumes, &CancelToken) -> Result<T, AgentError> + Send + 'static,
+    ) -> Result<T, Status> {
         let volumes = Arc::clone(&self.volumes);
-        let list = tokio::task::spawn_blocking(move || volumes.list(team.as_ref()));
-        list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")).into())
+        let waits = Waits::default();
+        let gone = waits.gone();
+        let looked = tokio::task::spawn_blocking(move || look(&volumes, &gone));
+        let looked = looked.await.map_err(|error| AgentError::Bug(format!("looking at volumes: {error}")))?;
+        Ok(looked?)
+    }
+}
+
+/// Whose volumes a caller sees; `None`: all.
+fn team_of<T>(request: &Request<T>) -> Result<Option<Label>, Status> {
+    match request.extensions().get::<Identity>() {
+        Some(Identity::Controller | Identity::Local) => Ok(None),
+        Some(Identity::Team(team)) => Ok(Some(team.clone())),
+        Some(Identity::Scraper) | None => {
+            Err(AgentError::Denied("this caller may not see volumes".into()).into())
+        }
     }
 }
 
@@ -45,38 +59,42 @@ impl Volumes for VolumesService {
         &self,
         request: Request<wire::ListVolumesRequest>,
     ) -> Result<Response<wire::ListVolumesResponse>, Status> {
-        let mut found = self.visible_to(&request).await?;
+        let team = team_of(&request)?;
         let wish = request.into_inner();
-        let page_size = page_size(wish.page_size)?;
+        let max = page_size(wish.page_size)?;
         let kind = wire::VolumeKind::try_from(wish.kind)
             .map_err(|_| AgentError::Usage(format!("kind {} is none of VolumeKind", wish.kind)))?;
-        found.retain(|owned| fits(&owned.volume, &wish, kind));
-        found.retain(|owned| owned.volume.id.as_str() > wish.page_token.as_str());
-        let more = found.len() > page_size;
-        found.truncate(page_size);
-        let last = found.last().map(|owned| owned.volume.id.as_str().to_owned());
-        let next_page_token = last.filter(|_| more).unwrap_or_default();
-        let volumes = found.into_iter().map(to_wire).collect();
-        Ok(Response::new(wire::ListVolumesResponse { volumes, next_page_token }))
+        let page = self.look(move |volumes, gone| {
+            let wish = Wish {
+                only_of: team.as_ref(),
+                after: &wish.page_token,
+                max,
+                with_images: images_fit(&wish, kind),
+                fits: &|volume| fits(volume, &wish, kind),
+            };
+            volumes.page(&wish, gone)
+        });
+        let page = page.await?;
+        let volumes = page.volumes.into_iter().map(to_wire).collect();
+        Ok(Response::new(wire::ListVolumesResponse {
+            volumes,
+            next_page_token: page.next.unwrap_or_default(),
+        }))
     }
 
     async fn describe(
         &self,
         request: Request<wire::DescribeVolumeRequest>,
     ) -> Result<Response<wire::DescribeVolumeResponse>, Status> {
-        let found = self.visible_to(&request).await?;
+        let team = team_of(&request)?;
         let id = request.into_inner().id;
         if id.is_empty() {
             return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
         }
-        let is_it = |volume: &Volume| {
-            volume.id.as_str() == id || volume.aliases.iter().any(|alias| alias.as_str() == id)
-        };
-        let found = found.into_iter().find(|owned| is_it(&owned.volume));
-        let missing = || {
-            AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"))
-        };
-        Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or_else(missing)?)) }))
+        let missing =
+            AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"));
+        let found = self.look(move |volumes, gone| volumes.find(team.as_ref(), &id, gone)).await?;
+        Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or(missing)?)) }))
     }
 }
 
@@ -104,6 +122,13 @@ fn fits(volume: &Volume, wish: &wire::ListVolumesRequest, kind: wire::VolumeKind
     (wish.namespace.is_empty() || in_namespace())
         && (wish.persistent_volume.is_empty() || is_claimed())
         && (kind == wire::VolumeKind::Unspecified || kind == kind_of(volume))
+}
+
+/// Whether an image can fit: no pod and no persistent volume claims one.
+fn images_fit(wish: &wire::ListVolumesRequest, kind: wire::VolumeKind) -> bool {
+    wish.namespace.is_empty()
+        && wish.persistent_volume.is_empty()
+        && matches!(kind, wire::VolumeKind::Unspecified | wire::VolumeKind::Image)
 }
 
 fn kind_of(volume: &Volume) -> wire::VolumeKind {

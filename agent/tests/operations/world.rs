@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coffer_agent::admission::Repositories;
 use coffer_agent::config::Team;
 use coffer_agent::edge::identity::Identity;
 use coffer_agent::node_volumes::NodeVolumes;
@@ -186,8 +187,9 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     };
     let operations = Operations::open(settings, ports).unwrap();
     let allowed = directory.join("repository");
-    let allows: Allows =
-        Arc::new(move |url| matches!(url, RepositoryUrl::File { root } if root.starts_with(&allowed)));
+    let rules = format!("file://{}", allowed.display()).parse().unwrap();
+    let repositories = Repositories::new(&[rules]);
+    let allows: Allows = Arc::new(move |request| repositories.admit(request));
     let service = OperationsService::new(operations.clone(), allows);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -35,6 +35,7 @@ use crate::key::Key;
 use crate::port::{
     ListPage, ObjectInfo, ObjectStore, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
 };
+use crate::reach::Reach;
 use crate::url::{S3Address, SignPayload};
 
 pub use aws_credential_types::Credentials;
@@ -60,6 +61,8 @@ pub struct Tuning {
     pub credentials: Option<SharedCredentialsProvider>,
     /// Once this is true, waiting ends within a second.
     pub cancelled: Option<Arc<AtomicBool>>,
+    /// Which servers may be connected to. Where credentials come from is not concerned.
+    pub reach: Reach,
 }
 
 impl Default for Tuning {
@@ -71,6 +74,7 @@ impl Default for Tuning {
             requests_max: 64,
             credentials: None,
             cancelled: None,
+            reach: Reach::Anywhere,
         }
     }
 }
@@ -223,7 +227,8 @@ impl ObjectStore for S3Store {
         RequestShape { at_once: 16, part_bytes: 17 << 20, range_bytes: 16 << 20 }
     }
 
+    /// Without the file of certificates, which is of no use to whoever reads this elsewhere.
     fn describe(&self) -> String {
-        self.address.to_string()
+        S3Address { ca: None, ..self.address.clone() }.to_string()
     }
 }

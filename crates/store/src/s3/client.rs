@@ -9,8 +9,9 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation}
 use tokio::runtime::{Builder, Runtime};
 
 use super::Tuning;
-use super::http::Http;
+use super::http::{Http, trust};
 use crate::error::StoreError;
+use crate::reach::Reach;
 use crate::url::S3Address;
 
 /// Threads that move bytes between sockets and callers: one is enough for TLS at 2 GiB/s, two keep a busy one from
@@ -28,7 +29,10 @@ pub(super) struct Connected {
 
 impl Connected {
     pub(super) fn new(address: &S3Address, tuning: &Tuning) -> Result<Self, StoreError> {
-        let http = Http::new(address.ca.as_deref(), tuning.connect, tuning.stall)?;
+        let trust = trust(address.ca.as_deref())?;
+        let http = Http::new(&trust, tuning.connect, tuning.stall, tuning.reach.clone());
+        // Credentials come from where this process is set up to find them, its cloud's metadata among others.
+        let lookups = Http::new(&trust, tuning.connect, tuning.stall, Reach::Anywhere);
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("s3")
@@ -40,12 +44,14 @@ impl Connected {
                 detail: "no threads can be started for network requests".into(),
                 source: Some(Box::new(error)),
             })?;
-        let shared = runtime.block_on(load(address, tuning, &http));
+        let shared = runtime.block_on(load(address, tuning, &lookups));
         if shared.region().is_none() {
             let detail = "no region is known: add region=NAME to the address, or set AWS_REGION";
             return Err(StoreError::Setup { detail: detail.into(), source: None });
         }
-        let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(address.path_style);
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .http_client(http.clone())
+            .force_path_style(address.path_style);
         if let Some(endpoint) = &address.endpoint {
             config = config.endpoint_url(endpoint);
         }
