@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use coffer_format::Label;
 use coffer_proto::checked::S3Source;
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl, StoreError};
 
@@ -15,6 +16,21 @@ use crate::operations::stores::{RealStores, Stores, address};
 /// The rules for repositories.
 #[derive(Debug, Clone)]
 pub struct Repositories(Arc<[RepositoryRule]>);
+
+/// Whether the plan that a backup is of is one of the cluster that this agent belongs to: two clusters with one name for their plans would build on
+/// each other's points. Restores and verifications may be of any cluster.
+///
+/// # Errors
+/// [`AgentError::Refused`].
+pub fn check_cluster(request: &Request, own: &Label) -> Result<(), AgentError> {
+    match request {
+        Request::Backup(backup) if backup.ticket.plan.cluster != *own => Err(AgentError::Refused(format!(
+            "this agent belongs to cluster {own}, and the plan is one of cluster {}: give `plan.cluster` {own}, or correct `cluster` in the agent's settings",
+            backup.ticket.plan.cluster
+        ))),
+        _ => Ok(()),
+    }
+}
 
 impl Repositories {
     /// As the settings say.

@@ -14,7 +14,7 @@ use coffer_proto::agent::v1::volumes_server::VolumesServer;
 use coffer_volume::{Access, DeviceClass, DirectoryRoot, DirectoryUse, Gate, Inventory, Policy, Roots};
 use tonic::service::RoutesBuilder;
 
-use crate::admission::Repositories;
+use crate::admission::{Repositories, check_cluster};
 use crate::config::{Config, Limits};
 use crate::metrics::labels::{Amount, Ended, Fallback as Reason, OperationKind, StoreRequest};
 use crate::metrics::{Levels, Metrics};
@@ -100,7 +100,11 @@ impl Inner {
         metrics.set_levels_source(move || levels_of(&levels, &resources));
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits));
         let node = Arc::new(NodeSide { operations: operations.clone(), limiters });
-        let allows: Allows = Arc::new(move |request| repositories.admit(request));
+        let cluster = config.cluster.clone();
+        let allows: Allows = Arc::new(move |request| {
+            check_cluster(request, &cluster)?;
+            repositories.admit(request)
+        });
         Ok(Inner { operations, volumes, allows, node, facts: facts(config, threads), limits })
     }
 
@@ -152,6 +156,7 @@ fn facts(config: &Config, threads: u32) -> NodeFacts {
     NodeFacts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: config.node.clone(),
+        cluster: config.cluster.to_string(),
         read_engine: read_engine.to_owned(),
         missing: missing.into_iter().chain(no_devices(config)).collect(),
         memory_bytes: config.memory.0,

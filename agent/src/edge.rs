@@ -10,6 +10,7 @@ pub mod error;
 pub mod identity;
 pub mod listener;
 mod observed;
+mod quota;
 mod refusal;
 pub mod rules;
 pub mod tls;

@@ -52,7 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let config = match prepare(&arguments) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("coffer-agent: {error:#}");
+            eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -63,13 +63,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::start(config.log_format, config.log_level);
     info!(settings = config.effective(), version = env!("CARGO_PKG_VERSION"), "starting");
     if let Err(error) = directories::make(&config) {
-        eprintln!("coffer-agent: {error:#}");
+        eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
         return ExitCode::from(EXIT_USAGE);
     }
     match serve(config, arguments.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coffer-agent: {error:#}");
+            eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

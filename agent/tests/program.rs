@@ -134,7 +134,6 @@ fn check_and_start_refuse_the_same_settings_in_the_same_words() {
         ("nice = 30".into(), "`nice` = 30: write 0 to 19"),
         ("colour = 1".into(), "unknown field `colour`"),
         ("roots = ['/']".into(), "it holds everything"),
-        ("roots = ['D/no-such']".into(), "no-such"),
         ("roots = ['D']".into(), "it holds"),
         ("roots = ['D/state']".into(), "state_dir"),
         ("roots = ['D/state/below']".into(), "below"),

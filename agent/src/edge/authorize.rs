@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{Request, Response};
 use tonic::Status;
@@ -17,6 +17,7 @@ use tracing::{Instrument, Span, field, info, info_span};
 use super::connection::{Peer, Stranger};
 use super::identity::{Identity, IdentityError};
 use super::observed::{Observation, ObservedBody};
+use super::quota::LineQuota;
 use super::refusal::Refusal;
 use super::rules::{Access, Call, access};
 use super::trace_context::{self, TraceContext};
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 pub struct AuthorizeLayer {
     metrics: Metrics,
     now: fn() -> SystemTime,
+    refusals: Arc<LineQuota>,
 }
 
 /// A service behind the rules.
@@ -50,7 +52,7 @@ pub fn identity_of<T>(request: &tonic::Request<T>) -> Result<&Identity, Status> 
 impl AuthorizeLayer {
     /// `now` tells whether a certificate has ended since its connection began.
     pub fn new(metrics: Metrics, now: fn() -> SystemTime) -> AuthorizeLayer {
-        AuthorizeLayer { metrics, now }
+        AuthorizeLayer { metrics, now, refusals: Arc::default() }
     }
 }
 
@@ -89,7 +91,9 @@ where
                 let status = refusal.status();
                 self.edge.metrics.refused(refusal.reason());
                 let peer = peer.as_ref().map_or("unknown", |peer| peer.address());
-                span.in_scope(|| info!(peer, reason = status.message(), "call refused"));
+                if let Some(left_out) = self.edge.refusals.take(Instant::now()) {
+                    span.in_scope(|| info!(peer, reason = status.message(), left_out, "call refused"));
+                }
                 observation.end(status.code());
                 Box::pin(async move { Ok(status.into_http()) })
             }

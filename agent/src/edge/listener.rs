@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::{Carrier, Connection, Peer};
 use super::error::EdgeError;
+use super::quota::LineQuota;
 use super::tls::Certificates;
 use super::unix_socket::{self, SocketFile};
 use crate::config::ListenAddress;
@@ -42,6 +43,7 @@ struct Door {
     certificates: Option<Arc<Certificates>>,
     handshake_time: Duration,
     metrics: Metrics,
+    refusals: Arc<LineQuota>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,12 @@ impl Listener {
         if let Some(certificates) = &certificates {
             metrics.certificate_ends(certificates.current().not_after);
         }
-        let door = Door { certificates: certificates.map(Arc::new), handshake_time: HANDSHAKE_TIME, metrics };
+        let door = Door {
+            certificates: certificates.map(Arc::new),
+            handshake_time: HANDSHAKE_TIME,
+            metrics,
+            refusals: Arc::default(),
+        };
         Ok(Listener { socket, door })
     }
 
@@ -190,7 +197,9 @@ impl Door {
         match tokio::time::timeout(self.handshake_time, shaken).await {
             Err(_) => {
                 self.metrics.refused(Refused::Timeout);
-                info!(%peer, "a client took too long to show its certificate");
+                if let Some(left_out) = self.refusals.take(Instant::now()) {
+                    info!(%peer, left_out, "a client took too long to show its certificate");
+                }
                 None
             }
             // A probe of the port, or somebody who thought better of it: nobody was refused.
@@ -200,7 +209,9 @@ impl Door {
             }
             Ok(Err(error)) => {
                 self.metrics.refused(Refused::Handshake);
-                info!(%peer, %error, "a client without a good certificate was refused");
+                if let Some(left_out) = self.refusals.take(Instant::now()) {
+                    info!(%peer, %error, left_out, "a client without a good certificate was refused");
+                }
                 None
             }
             Ok(Ok(stream)) => {

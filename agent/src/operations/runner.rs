@@ -20,7 +20,7 @@ use super::registry::Shared;
 use super::request::Request;
 use super::volumes::{Behalf, Sight};
 use super::{backup, restore, stores, verify};
-use crate::errors::{AgentError, Failure, Stop};
+use crate::errors::{AgentError, Failure, Stop, in_fields};
 
 /// Work, with the secrets that it needs.
 pub(super) struct Job {
@@ -120,6 +120,7 @@ impl Run<'_> {
     }
 
     fn log(&self, level: Level, text: String) {
+        let text = in_fields(&text);
         self.events.log(self.shared.ports.clock.now(), level, text);
     }
 }

@@ -5,6 +5,7 @@ mod child;
 mod flows;
 mod history;
 mod limits;
+mod sight;
 mod stopping;
 mod stores;
 mod world;

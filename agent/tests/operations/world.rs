@@ -17,6 +17,7 @@ use coffer_agent::operations::meter::NoMeter;
 use coffer_agent::operations::secrets::Mounted;
 use coffer_agent::operations::stores::{Allows, RealStores, Stores};
 use coffer_agent::operations::system::system;
+use coffer_agent::operations::volumes::VolumeAccess;
 use coffer_agent::operations::{Operations, Ports, Settings};
 use coffer_agent::services::operations::OperationsService;
 use coffer_agent::teams::Teams;
@@ -76,6 +77,8 @@ impl Budget for SmallPacks {
 /// What an agent of these tests can be given.
 pub(crate) struct Agents {
     pub(crate) stores: Arc<dyn Stores>,
+    /// Instead of the images of the world.
+    pub(crate) volumes: Option<Arc<dyn VolumeAccess>>,
     pub(crate) memory_bytes: u64,
     pub(crate) queued_max: usize,
     pub(crate) history_max: usize,
@@ -83,7 +86,13 @@ pub(crate) struct Agents {
 
 impl Default for Agents {
     fn default() -> Self {
-        Agents { stores: Arc::new(RealStores), memory_bytes: 256 << 20, queued_max: 100, history_max: 100 }
+        Agents {
+            stores: Arc::new(RealStores),
+            volumes: None,
+            memory_bytes: 256 << 20,
+            queued_max: 100,
+            history_max: 100,
+        }
     }
 }
 
@@ -149,7 +158,7 @@ impl World {
 }
 
 /// Images below a directory, which is the team's own.
-fn volumes(root: PathBuf) -> NodeVolumes {
+pub(crate) fn volumes(root: PathBuf) -> NodeVolumes {
     let policy = Policy::new().allow_files_below(&root, Access::ReadWrite).unwrap();
     let team = Team {
         name: "default".parse().unwrap(),
@@ -170,7 +179,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let ports = Ports {
         at_thread_start: Arc::new(|| {}),
         budget: Arc::new(SmallPacks(NodeResources::within(agents.memory_bytes, 2).unwrap())),
-        volumes: Arc::new(volumes(directory.join("volumes"))),
+        volumes: agents.volumes.unwrap_or_else(|| Arc::new(volumes(directory.join("volumes")))),
         stores: agents.stores,
         mounted: Mounted::new(Some(directory.join("credentials"))),
         files: Arc::new(RealFiles),

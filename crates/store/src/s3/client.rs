@@ -1,5 +1,8 @@
 //! The SDK's client as Coffer wants it, and the runtime that carries it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -11,12 +14,15 @@ use tokio::runtime::{Builder, Runtime};
 use super::Tuning;
 use super::http::{Http, trust};
 use crate::error::StoreError;
+use crate::port::Operation;
 use crate::reach::Reach;
 use crate::url::S3Address;
 
 /// Threads that move bytes between sockets and callers: one is enough for TLS at 2 GiB/s, two keep a busy one from
 /// holding up answers.
 const THREADS: usize = 2;
+/// How often a wish to stop is looked for while the environment is asked for region and credentials.
+const LOOK: Duration = Duration::from_millis(100);
 /// Servers other than AWS mostly do not care.
 const REGION_OF_OTHERS: &str = "us-east-1";
 
@@ -44,7 +50,14 @@ impl Connected {
                 detail: "no threads can be started for network requests".into(),
                 source: Some(Box::new(error)),
             })?;
-        let shared = runtime.block_on(load(address, tuning, &lookups));
+        let shared = runtime.block_on(async {
+            tokio::select! {
+                shared = load(address, tuning, &lookups) => Ok(shared),
+                () = until_set(tuning.cancelled.as_deref()) => {
+                    Err(StoreError::Cancelled { operation: Operation::Open, key: address.bucket.clone() })
+                }
+            }
+        })?;
         if shared.region().is_none() {
             let detail = "no region is known: add region=NAME to the address, or set AWS_REGION";
             return Err(StoreError::Setup { detail: detail.into(), source: None });
@@ -70,6 +83,14 @@ impl Drop for Connected {
             // Waiting for idle connections would serve nobody, and is forbidden on another runtime's thread.
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Returns soon after the flag is set; never where there is none.
+async fn until_set(flag: Option<&AtomicBool>) {
+    let Some(flag) = flag else { return std::future::pending().await };
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
