@@ -28,9 +28,11 @@ use crate::operations::stores::Allows;
 use crate::operations::system::system;
 use crate::operations::{Operations, Ports, Settings};
 use crate::priority::WorkerPriority;
+use crate::requests::RequestBudget;
 use crate::run::threads;
 use crate::services::node::{Counts, Drained, NodeFacts, NodeOperations, SharedLimits};
 use crate::services::operations::OperationsService;
+use crate::services::turnstile::Turnstile;
 use crate::services::volumes::VolumesService;
 use crate::teams::Teams;
 
@@ -43,12 +45,19 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     NodeResources::within(config.memory.0, threads).context("share out `memory`")?;
     volumes(config).map(drop)
 }
+/// The journal's files of ended operations take no more, all teams together.
+const JOURNAL_BYTES_MAX: u64 = 512 << 20;
+/// An operation in which nothing came to an end for so long is stopped: no block, no part, no range, no request to its store. A part of
+/// 17 MiB takes so long at 10 kB/s.
+const STALL_TIME: Duration = Duration::from_secs(1_800);
 
 /// The inner half: what does the work.
 pub struct Inner {
     operations: Operations,
     volumes: Arc<NodeVolumes>,
     allows: Allows,
+    /// The memory that requests and answers count in.
+    pub requests: RequestBudget,
     /// What `Node` and signals need of it.
     pub node: Arc<dyn NodeOperations>,
     /// What `Node/Info` tells.
@@ -67,6 +76,7 @@ impl Inner {
         let resources =
             NodeResources::within(config.memory.0, usize::try_from(threads).unwrap_or(usize::MAX))
                 .context("share out `memory`")?;
+        let (requests, history_bytes) = requests(&resources);
         let limiters = Limiters::default();
         limiters.set(config.limits);
         let volumes = Arc::new(volumes(config)?);
@@ -83,6 +93,7 @@ impl Inner {
             stores: Arc::new(repositories.clone()),
             mounted: Mounted::new(config.credentials_dir.clone()),
             files: Arc::new(RealFiles),
+            requests: requests.clone(),
             meter: Arc::new(Metered(metrics.clone())),
             clock,
             entropy,
@@ -94,6 +105,9 @@ impl Inner {
             queued_max: count(config.queued_max),
             history_max: count(config.history_max),
             history_days: config.history_days,
+            history_bytes,
+            journal_bytes: JOURNAL_BYTES_MAX,
+            stall_after: STALL_TIME,
         };
         let operations = Operations::open(settings, ports).context("open `state_dir`")?;
         let levels = operations.clone();
@@ -105,16 +119,24 @@ impl Inner {
             check_cluster(request, &cluster)?;
             repositories.admit(request)
         });
-        Ok(Inner { operations, volumes, allows, node, facts: facts(config, threads), limits })
+        let facts = facts(config, threads);
+        Ok(Inner { operations, volumes, allows, requests, node, facts, limits })
     }
 
     /// Adds the services that do the work.
     pub fn add_to(&self, routes: &mut RoutesBuilder) {
-        let operations = OperationsService::new(self.operations.clone(), Arc::clone(&self.allows));
-        routes
-            .add_service(OperationsServer::new(operations))
-            .add_service(VolumesServer::new(VolumesService::new(Arc::clone(&self.volumes))));
+        let looks = Arc::new(Turnstile::for_volumes());
+        let operations =
+            OperationsService::new(self.operations.clone(), Arc::clone(&self.allows), Arc::clone(&looks));
+        let volumes = VolumesService::new(Arc::clone(&self.volumes), self.requests.clone(), looks);
+        routes.add_service(OperationsServer::new(operations)).add_service(VolumesServer::new(volumes));
     }
+}
+
+/// What is set aside for callers: three quarters for requests and answers, a quarter for what is remembered of operations.
+fn requests(resources: &NodeResources) -> (RequestBudget, u64) {
+    let history = resources.request_bytes() / 4;
+    (RequestBudget::of(resources.request_bytes() - history), history)
 }
 
 fn count(value: u32) -> usize {

@@ -7,12 +7,16 @@
 pub mod authorize;
 pub mod connection;
 pub mod error;
+mod fields;
 pub mod identity;
 pub mod listener;
+pub mod metered;
 mod observed;
+pub mod patience;
 mod quota;
 mod refusal;
 pub mod rules;
+pub mod slots;
 pub mod tls;
 pub mod trace_context;
 mod unix_socket;

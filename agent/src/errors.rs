@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::requests::RETRY_AFTER;
+
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "coffer.dev";
 
@@ -27,6 +29,8 @@ pub enum Stop {
     Deadline,
     /// The agent ends.
     Shutdown,
+    /// It stood still.
+    Stalled,
 }
 
 /// The agent cannot do what was asked.
@@ -107,6 +111,9 @@ fn stop_text(stop: Stop) -> &'static str {
         Stop::Shutdown => {
             "the agent ended before the operation did; start it again with the same key to go on"
         }
+        Stop::Stalled => {
+            "it stood still: no block was read and no request to its store came to an end for too long; see to the store, then start it again with the same key to go on"
+        }
     }
 }
 
@@ -150,6 +157,7 @@ impl AgentError {
             AgentError::Stopped(Stop::Cancelled) => "cancelled",
             AgentError::Stopped(Stop::Deadline) => "deadline-passed",
             AgentError::Stopped(Stop::Shutdown) => "shutting-down",
+            AgentError::Stopped(Stop::Stalled) => "stalled",
             AgentError::Bug(_) => "bug",
         }
     }
@@ -217,7 +225,10 @@ impl AgentError {
 
 impl From<&AgentError> for Status {
     fn from(error: &AgentError) -> Status {
-        let details = ErrorDetails::with_error_info(error.kind(), DOMAIN, error.context());
+        let mut details = ErrorDetails::with_error_info(error.kind(), DOMAIN, error.context());
+        if matches!(error, AgentError::Full(_)) {
+            details.set_retry_info(Some(RETRY_AFTER));
+        }
         Status::with_error_details(error.code(), in_fields(&one_line(error)), details)
     }
 }

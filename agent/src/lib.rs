@@ -2,6 +2,7 @@
 //!
 //! The edge (`edge`) decides who may call; services turn messages into checked types; operations outlive their callers and are kept in a
 //! journal; the engine does the work on plain threads. It never deletes anything from a repository.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admission;
 pub mod assembly;
@@ -16,8 +17,10 @@ pub mod metrics;
 pub mod node_volumes;
 pub mod operations;
 pub mod priority;
+pub mod requests;
 pub mod run;
 pub mod services;
+pub mod shares;
 pub mod signals;
 pub mod teams;
 pub mod wiring;

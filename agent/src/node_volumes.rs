@@ -327,7 +327,7 @@ struct Prepared {
 impl PreparedTarget for Prepared {
     fn open(self: Box<Self>) -> Result<(Box<dyn BlockTarget>, RestoreMode), AgentError> {
         let Prepared { gate, path, what, volume, size_bytes, held } = *self;
-        let Some((mut target, how)) = held else {
+        let Some((target, how)) = held else {
             let made = gate.create_file(&path).map_err(refused)?;
             let new = NewFile { file: made.file, directory: made.directory, name: made.name };
             let target = FileTarget::adopt_new(new, &path, size_bytes)

@@ -10,6 +10,7 @@ mod control;
 mod dispatcher;
 pub mod events;
 pub mod files;
+pub mod history;
 pub mod journal;
 mod live;
 pub mod meter;
@@ -20,6 +21,7 @@ pub mod request;
 mod restore;
 mod runner;
 pub mod secrets;
+pub mod stall;
 mod start;
 pub mod stores;
 pub mod system;
@@ -46,9 +48,15 @@ use self::secrets::Mounted;
 use self::stores::Stores;
 use self::volumes::VolumeAccess;
 use crate::errors::{AgentError, Stop};
+use crate::requests::RequestBudget;
+use crate::shares::Holder;
 
 /// Most streams that watch one operation.
-const WATCHERS_MAX: usize = 64;
+const WATCHERS_MAX: usize = 256;
+/// Most of these that are a team's.
+const TEAM_WATCHERS_MAX: usize = 192;
+/// A page of operations ends with the one that makes it larger, bytes.
+pub const PAGE_BYTES_MAX: u64 = 256 << 10;
 /// How long an interrupted operation is waited for at a drain; what hangs in the kernel longer is left behind.
 const INTERRUPT_WAIT: Duration = Duration::from_secs(5);
 
@@ -61,10 +69,16 @@ pub struct Settings {
     pub operations_max: usize,
     /// Operations that may wait.
     pub queued_max: usize,
-    /// Ended operations that are kept.
+    /// Ended operations that are kept, of each team and of each team's that the controller started.
     pub history_max: usize,
     /// Days for which they are kept.
     pub history_days: u32,
+    /// Memory for what is kept of ended operations, bytes.
+    pub history_bytes: u64,
+    /// Bytes of the journal's files of ended operations.
+    pub journal_bytes: u64,
+    /// An operation that has not moved for so long is stopped.
+    pub stall_after: Duration,
 }
 
 /// What operations ask of the world.
@@ -80,6 +94,8 @@ pub struct Ports {
     pub mounted: Mounted,
     /// The journal's file system.
     pub files: Arc<dyn Files>,
+    /// Memory for requests and answers.
+    pub requests: RequestBudget,
     /// Counters.
     pub meter: Arc<dyn Meter>,
     /// Wall-clock time.
@@ -97,6 +113,13 @@ pub struct Caller {
     pub name: String,
     /// Whether it is the team itself, and not the controller for it.
     pub is_team: bool,
+}
+
+impl Caller {
+    /// On whose account an operation of `team` waits that this caller starts.
+    fn holder(&self, team: &Label) -> Holder {
+        if self.is_team { Holder::Team(team.clone()) } else { Holder::Controller }
+    }
 }
 
 /// Whose operations are seen.
@@ -208,15 +231,27 @@ impl Operations {
         self.0.shared.list(viewer, wanted)
     }
 
+    /// About how much memory it takes to tell of an operation: its record, its result as the journal has it, and its log. Works also where
+    /// the viewer will be told that it is not there.
+    pub fn bytes_to_tell(&self, id: Id) -> u64 {
+        self.0.shared.bytes_to_tell(id)
+    }
+
+    /// The memory that requests and answers count in.
+    pub fn requests(&self) -> &RequestBudget {
+        &self.0.shared.ports.requests
+    }
+
     /// Listens to an operation.
     ///
     /// # Errors
     /// As of [`Operations::get`]; [`AgentError::Full`] where too many watch it.
     pub fn watch(&self, viewer: &Viewer, id: Id) -> Result<Watch, AgentError> {
         let events = self.0.shared.events(viewer, id)?;
-        if events.listeners() >= WATCHERS_MAX {
+        let most = if *viewer == Viewer::All { WATCHERS_MAX } else { TEAM_WATCHERS_MAX };
+        if events.listeners() >= most {
             return Err(AgentError::Full(format!(
-                "operation {id} is watched by {WATCHERS_MAX} streams already; close some, or ask with Get"
+                "operation {id} is watched by {most} streams already; close some, or ask with Get"
             )));
         }
         Ok(Watch { bell: events.listen(), events, operations: self.clone(), viewer: viewer.clone(), id })
@@ -279,6 +314,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// As [`Operations::bytes_to_tell`].
+    pub fn bytes_to_tell(&self) -> u64 {
+        self.operations.bytes_to_tell(self.id)
+    }
+
     /// The operation now, and its log lines after number `known`. Changes before this call are not told again by [`Watch::changed`].
     ///
     /// # Errors

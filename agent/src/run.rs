@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use coffer_blockio::outlive_file_limit;
+use coffer_terminal::{clean_lines, print, remark};
 use tracing::info;
 
 use crate::assembly::{self, Inner};
@@ -43,33 +45,48 @@ pub struct Arguments {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(error) if error.use_stderr() => {
+            error.render().to_string().lines().for_each(remark);
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(help) => {
             // Nothing is left to tell whoever closed the output.
-            let _printed = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+            let _printed = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     let config = match prepare(&arguments) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
+            remark(format_args!("coffer-agent: {error:#}"));
             return ExitCode::from(EXIT_USAGE);
         }
     };
     if arguments.check {
-        print!("{}", config.effective());
-        return ExitCode::SUCCESS;
+        return show(&config);
     }
     logging::start(config.log_format, config.log_level);
+    outlive_file_limit();
     info!(settings = config.effective(), version = env!("CARGO_PKG_VERSION"), "starting");
     if let Err(error) = directories::make(&config) {
-        eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
+        remark(format_args!("coffer-agent: {error:#}"));
         return ExitCode::from(EXIT_USAGE);
     }
     match serve(config, arguments.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coffer-agent: {}", logging::plain(&format!("{error:#}")));
+            remark(format_args!("coffer-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the settings that are in force.
+fn show(config: &Config) -> ExitCode {
+    match print(clean_lines(&config.effective()).as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            remark(format_args!("coffer-agent: print the settings: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -120,6 +137,7 @@ async fn serve_within(config: Config, path: PathBuf) -> anyhow::Result<()> {
         facts: inner.facts.clone(),
         limits: Arc::clone(&inner.limits),
         operations: Arc::clone(&inner.node),
+        requests: inner.requests.clone(),
         metrics,
         health,
     };

@@ -3,5 +3,6 @@
 mod message;
 pub mod node;
 pub mod operations;
+pub mod turnstile;
 pub mod volumes;
 mod waits;

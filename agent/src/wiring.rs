@@ -22,13 +22,23 @@ use crate::config::{Config, ListenAddress};
 use crate::edge::EdgeError;
 use crate::edge::authorize::AuthorizeLayer;
 use crate::edge::listener::Listener;
+use crate::edge::patience::Expects;
 use crate::edge::tls::{ALPN_GRPC, ALPN_METRICS, Certificates};
 use crate::health::Health;
 use crate::metrics::{Metrics, page};
+use crate::requests::RequestBudget;
 use crate::services::node::{NodeFacts, NodeOperations, NodeService, SharedLimits};
 
 /// Calls and streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
+/// Bytes that one call may have sent which nobody has looked at yet.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// The same of all calls of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// Headers of one call, bytes.
+const HEADER_BYTES_MAX: u32 = 8 << 10;
+/// Calls of a connection that were taken back, or went wrong, before the agent was done with them; past it the connection ends.
+const RESETS_MAX: usize = 32;
 /// How often a quiet connection is asked whether its other end still lives.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 /// How long the answer may take.
@@ -48,6 +58,8 @@ pub struct Parts {
     pub limits: SharedLimits,
     /// What Node and signals need of the operations.
     pub operations: Arc<dyn NodeOperations>,
+    /// The memory that calls and messages count in.
+    pub requests: RequestBudget,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// What health is told to.
@@ -59,6 +71,7 @@ pub struct Agent {
     grpc: Listener,
     scrapes: Option<Listener>,
     routes: Routes,
+    requests: RequestBudget,
     metrics: Metrics,
 }
 
@@ -72,15 +85,15 @@ impl Agent {
         parts: Parts,
         add: impl FnOnce(&mut RoutesBuilder),
     ) -> Result<Agent, EdgeError> {
-        let metrics = parts.metrics.clone();
-        let grpc = listener(config, &config.listen, ALPN_GRPC, &metrics).await?;
+        let (metrics, requests) = (parts.metrics.clone(), parts.requests.clone());
+        let grpc = listener(config, &config.listen, Expects::Preface, &metrics).await?;
         let scrapes = match config.metrics_listen {
             Some(address) => {
-                Some(listener(config, &ListenAddress::Tcp(address), ALPN_METRICS, &metrics).await?)
+                Some(listener(config, &ListenAddress::Tcp(address), Expects::Exchanges, &metrics).await?)
             }
             None => None,
         };
-        Ok(Agent { grpc, scrapes, routes: routes(parts, add)?, metrics })
+        Ok(Agent { grpc, scrapes, routes: routes(parts, add)?, requests, metrics })
     }
 
     /// Where gRPC is served, with the port that the kernel chose; `None` for a Unix socket.
@@ -104,7 +117,7 @@ impl Agent {
             while stopped.changed().await.is_ok() {}
         };
         let mut tasks = JoinSet::new();
-        let rules = AuthorizeLayer::new(self.metrics.clone(), SystemTime::now);
+        let rules = AuthorizeLayer::new(self.metrics.clone(), self.requests, SystemTime::now);
         let incoming = ReceiverStream::new(self.grpc.connections(&mut tasks)).map(Ok::<_, std::io::Error>);
         let server =
             server().serve_with_incoming_shutdown(rules.layer(self.routes), incoming, ended(stopped.clone()));
@@ -133,11 +146,15 @@ impl Agent {
 async fn listener(
     config: &Config,
     address: &ListenAddress,
-    alpn: &'static [u8],
+    expects: Expects,
     metrics: &Metrics,
 ) -> Result<Listener, EdgeError> {
+    let alpn = match expects {
+        Expects::Preface => ALPN_GRPC,
+        Expects::Exchanges => ALPN_METRICS,
+    };
     let certificates = config.tls.as_ref().map(|files| Certificates::load(files, alpn)).transpose()?;
-    Listener::bind(address, certificates, metrics.clone()).await
+    Listener::bind(address, certificates, expects, metrics.clone()).await
 }
 
 /// All services. None of them stands behind the rules yet: [`Agent::serve`] puts these before the whole.
@@ -162,6 +179,11 @@ fn routes(parts: Parts, add: impl FnOnce(&mut RoutesBuilder)) -> Result<Routes, 
 fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESETS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIME))
         .max_connection_age(CONNECTION_AGE_MAX)

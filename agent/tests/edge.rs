@@ -18,6 +18,7 @@ use certificates::{Authority, Mounted, Pair};
 use coffer_agent::config::ListenAddress;
 use coffer_agent::edge::EdgeError;
 use coffer_agent::edge::listener::Listener;
+use coffer_agent::edge::patience::Expects;
 use coffer_agent::edge::tls::{ALPN_GRPC, Certificates};
 use coffer_agent::metrics::Metrics;
 use coffer_proto::agent::v1::node_client::NodeClient;
@@ -306,7 +307,8 @@ async fn a_silent_client_is_sent_away() {
     let (metrics, certificates) =
         (Metrics::new("test"), Certificates::load(&mounted.files(), ALPN_GRPC).unwrap());
     let address = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
-    let listener = Listener::bind(&address, Some(certificates), metrics.clone()).await.unwrap();
+    let listener =
+        Listener::bind(&address, Some(certificates), Expects::Preface, metrics.clone()).await.unwrap();
     let bound = listener.tcp_address().unwrap();
     let mut tasks = JoinSet::new();
     let _connections = listener.with_handshake_time(Duration::from_millis(20)).connections(&mut tasks);
@@ -347,7 +349,8 @@ async fn loopback_without_certificates_is_served_and_everything_else_refused_at_
     for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         // The settings refuse it already; the listener does not rely on that.
         let address = ListenAddress::Tcp(open.parse().unwrap());
-        let refused = Listener::bind(&address, None, Metrics::new("test")).await.unwrap_err();
+        let refused =
+            Listener::bind(&address, None, Expects::Preface, Metrics::new("test")).await.unwrap_err();
         assert!(matches!(refused, EdgeError::Open { .. }), "{open}: {refused}");
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use coffer_blockio::{BlockTarget, FileTarget, ReadError, WriteError};
+use coffer_blockio::{BlockTarget, ReadError, StagedTarget, WriteError};
 use coffer_engine::CancelToken;
 
 /// Bytes of zeroes in one write; between two of them a cancel is noticed.
@@ -13,14 +13,14 @@ const ZEROES_LEN: usize = 1 << 20;
 
 /// A file without holes.
 pub(crate) struct DenseTarget {
-    file: FileTarget,
+    file: StagedTarget,
     path: PathBuf,
     zeroes: Vec<u8>,
     cancel: CancelToken,
 }
 
 impl DenseTarget {
-    pub(crate) fn new(file: FileTarget, cancel: CancelToken) -> DenseTarget {
+    pub(crate) fn new(file: StagedTarget, cancel: CancelToken) -> DenseTarget {
         DenseTarget { path: file.path().to_owned(), file, zeroes: vec![0; ZEROES_LEN], cancel }
     }
 }
@@ -64,6 +64,22 @@ impl BlockTarget for DenseTarget {
     fn is_fresh(&self) -> bool {
         self.file.is_fresh()
     }
+
+    fn begin(&self) -> Result<(), WriteError> {
+        self.file.begin()
+    }
+
+    fn finish(&self) -> Result<(), WriteError> {
+        self.file.finish()
+    }
+
+    fn stays_unfinished(&self) -> bool {
+        self.file.stays_unfinished()
+    }
+
+    fn cut_bytes(&self) -> u64 {
+        self.file.cut_bytes()
+    }
 }
 
 #[cfg(test)]
@@ -78,9 +94,9 @@ mod tests {
         let path = directory.path().join("x.img");
         let len = 3 * ZEROES_LEN as u64 + 5;
         let cancel = CancelToken::default();
-        let target = DenseTarget::new(FileTarget::create_new(&path, len).unwrap(), cancel.clone());
+        let target = DenseTarget::new(StagedTarget::create(&path, len).unwrap(), cancel.clone());
         target.write_zeroes(0, len).unwrap();
-        target.flush().unwrap();
+        target.finish().unwrap();
         assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= len);
         cancel.cancel();
         assert!(matches!(target.write_zeroes(0, len), Err(WriteError::Io { .. })));

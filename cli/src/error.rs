@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use coffer_blockio::OpenError;
+use coffer_blockio::{OpenError, file_limit_bytes, is_past_file_limit};
 pub(crate) use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
@@ -172,6 +172,7 @@ impl CliError {
     pub(crate) fn line(&self) -> String {
         let text = one_line(self);
         match self.next_step() {
+            _ if causes(self).any(is_past_file_limit) => format!("{text}; {}", raise_file_limit()),
             Some(next) => format!("{text}; {next}"),
             None => text,
         }
@@ -205,7 +206,7 @@ impl CliError {
         context
     }
 
-    fn next_step(&self) -> Option<&str> {
+    pub(crate) fn next_step(&self) -> Option<&str> {
         match self {
             CliError::Engine(error) => engine_next_step(error),
             CliError::KeyFile { .. } => {
@@ -222,6 +223,24 @@ impl CliError {
     }
 }
 
+/// The system's errors among the causes.
+fn causes(error: &CliError) -> impl Iterator<Item = &io::Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).filter_map(|error| error.downcast_ref())
+}
+
+/// What to do where a file would be too long.
+fn raise_file_limit() -> String {
+    match file_limit_bytes() {
+        Some(limit) => {
+            format!(
+                "a file may have {limit} bytes at most here; raise that limit: `ulimit -f unlimited`, LimitFSIZE= of a unit"
+            )
+        }
+        None => "the file system takes no file of that length; choose another".to_owned(),
+    }
+}
+
 pub(crate) fn status_of(advice: Advice) -> ExitStatus {
     match advice {
         Advice::Retry | Advice::Fenced | Advice::Bug => ExitStatus::Failed,
@@ -233,7 +252,7 @@ pub(crate) fn status_of(advice: Advice) -> ExitStatus {
 }
 
 fn engine_status(error: &EngineError) -> ExitStatus {
-    match error {
+    match error.cause() {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => ExitStatus::Cancelled,
         // The command line was right; the disk or the permissions below the repository are not.
         EngineError::Store(
@@ -245,7 +264,7 @@ fn engine_status(error: &EngineError) -> ExitStatus {
 }
 
 fn engine_next_step(error: &EngineError) -> Option<&'static str> {
-    match error {
+    match error.cause() {
         EngineError::Store(error) => store_next_step(error),
         EngineError::Object { .. } | EngineError::Damaged { .. } => {
             Some("run `coffer verify` to see which points are touched")
@@ -254,6 +273,7 @@ fn engine_next_step(error: &EngineError) -> Option<&'static str> {
         EngineError::Source { .. } => Some("check the device or file, then run the backup again"),
         EngineError::SourceChanged { .. } => Some("run the backup again"),
         EngineError::Target { .. } => Some("check the target"),
+        EngineError::Stream(_) => Some("what reads it may have ended, or its disk may be full"),
         EngineError::AllVolumesFailed(first) => engine_next_step(first),
         EngineError::Entropy(_) => Some("check that the system's random source can be read"),
         EngineError::Cancelled => Some("run the command again to do the work"),

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use coffer_blockio::sync_directory;
 use coffer_engine::{EngineError, Environment};
 use coffer_format::KeyFile;
 
@@ -112,8 +113,8 @@ pub(crate) fn write_new(path: &Path, key: &KeyFile) -> Result<(), CliError> {
 
 fn fill(mut file: File, path: &Path, key: &KeyFile) -> io::Result<()> {
     file.write_all(key.encode().as_bytes())?;
-    file.sync_all()?;
-    File::open(directory_of(path))?.sync_all()
+    file.sync_data()?;
+    sync_directory(&File::open(directory_of(path))?)
 }
 
 /// Takes a file of ours away again; the error that led here is the one to report.

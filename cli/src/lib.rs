@@ -12,6 +12,7 @@
 //! - `kubernetes`: what Kubernetes knows of volumes that agents list.
 //! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod agent;
 mod arguments;
@@ -36,6 +37,7 @@ mod selection;
 mod session;
 mod table;
 mod targets;
+mod text;
 mod usage_error;
 mod values;
 mod verbs;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use coffer_terminal::{CleanFields, LogWriter};
 use tracing_subscriber::EnvFilter;
 
 use crate::options::{LogFormat, LogLevel, OutputOptions};
@@ -13,9 +14,12 @@ pub(crate) fn start(options: &OutputOptions) {
         tracing_subscriber::fmt().with_env_filter(filter(options.log_level)).with_writer(|| StandardError);
     let started = match options.log_format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => {
-            builder.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
-        }
+        LogFormat::Text => builder
+            .fmt_fields(CleanFields)
+            .without_time()
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .try_init(),
     };
     // A log that was started before stays as it is.
     drop(started);
@@ -32,15 +36,15 @@ fn filter(level: LogLevel) -> EnvFilter {
     })
 }
 
-/// Standard error; each write is one whole event.
+/// Standard error, around a progress bar; each write is one whole event.
 struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        progress::suspend(|| io::stderr().write(bytes))
+        progress::suspend(|| LogWriter.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

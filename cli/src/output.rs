@@ -2,18 +2,20 @@
 //!
 //! With `--json` standard output carries exactly one document: the result, or the error. It must never carry anything else.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
+use coffer_terminal::{remark, remark_exactly};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{CliError, ExitStatus};
 use crate::options::{LogFormat, OutputOptions};
+use crate::text::Text;
 
 /// A result, for scripts and for people.
 pub(crate) trait Document: Serialize {
-    /// The result for people: lines, each ended by `\n`, or nothing.
-    fn text(&self) -> String;
+    /// The result for people.
+    fn text(&self) -> Text;
 }
 
 /// Where results go.
@@ -47,7 +49,7 @@ impl Output {
 
     /// Prints the result.
     pub(crate) fn show<D: Document>(&self, document: &D) -> Result<(), CliError> {
-        if self.json { self.show_json(document) } else { print(document.text().as_bytes()) }
+        if self.json { self.show_json(document) } else { print(document.text().as_str().as_bytes()) }
     }
 
     /// Prints a document as JSON, whatever the options say.
@@ -84,17 +86,16 @@ impl Output {
     }
 
     fn closing_line(&self, level: &str, text: &str, fields: &serde_json::Value) {
-        // Standard error may be closed; there is nobody left to tell.
-        let _ = match self.log_format {
-            LogFormat::Text => writeln!(io::stderr(), "coffer: {text}"),
+        match self.log_format {
+            LogFormat::Text => remark(format_args!("coffer: {text}")),
             LogFormat::Json => {
                 let timestamp = jiff::Timestamp::now().to_string();
                 let mut line =
                     json!({ "timestamp": timestamp, "level": level, "fields": fields, "target": "coffer" });
                 line["fields"]["message"] = json!(text);
-                writeln!(io::stderr(), "{line}")
+                remark_exactly(line);
             }
-        };
+        }
     }
 }
 
@@ -113,9 +114,5 @@ pub(crate) enum ProgressStyle {
 
 /// Writes to standard output. A reader that went away, such as `head`, is no failure of ours.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Print(error)),
-        _ => Ok(()),
-    }
+    coffer_terminal::print(bytes).map_err(CliError::Print)
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use coffer_engine::backup::Progress;
+use coffer_terminal::{clean, remark, remark_exactly};
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 use serde_json::json;
 
@@ -129,7 +130,7 @@ impl Gauge {
         if let Some(bar) = &shared.bar {
             bar.set_length(standing.total_bytes);
             bar.set_position(standing.done_bytes);
-            bar.set_message(standing.volume.clone());
+            bar.set_message(clean(&standing.volume).into_owned());
         }
         *locked(&shared.volume) = standing.volume;
     }
@@ -141,7 +142,7 @@ impl Progress for Shared {
         volume.clone_into(&mut locked(&self.volume));
         if let Some(bar) = &self.bar {
             bar.set_length(total);
-            bar.set_message(volume.to_owned());
+            bar.set_message(clean(volume).into_owned());
         }
     }
 
@@ -159,6 +160,14 @@ impl Progress for Shared {
 }
 
 impl Shared {
+    /// One line about now.
+    fn tell(&self) {
+        match self.style {
+            ProgressStyle::JsonLines => remark_exactly(self.line()),
+            _ => remark(self.line()),
+        }
+    }
+
     fn line(&self) -> String {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
         let moved = self.moved.load(Ordering::Relaxed);
@@ -201,7 +210,7 @@ fn tick(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
                 shared.woken.wait_timeout(sleeping, LINE_EVERY).unwrap_or_else(PoisonError::into_inner);
             sleeping = guard;
             if wait.timed_out() && !shared.over.load(Ordering::Acquire) {
-                eprintln!("{}", shared.line());
+                shared.tell();
             }
         }
     };

@@ -69,7 +69,7 @@ fn added(needs: &[Need]) -> u64 {
 }
 
 fn is_file(target: &Checked) -> bool {
-    target.how == How::Create || target.info.kind == coffer_blockio::PathKind::Image
+    matches!(target.how, How::Create | How::Resume) || target.info.kind == coffer_blockio::PathKind::Image
 }
 
 fn file_system(path: &Path) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use coffer_blockio::SourceOpener;
+use coffer_blockio::{SourceOpener, outlive_file_limit};
 use coffer_engine::{Environment, Repository, Resources};
 use coffer_format::KeyFile;
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
@@ -31,6 +31,7 @@ impl Session {
     /// Starts the log and listens to signals.
     pub(crate) fn start(options: &OutputOptions, agents: AgentOptions) -> Result<Session, CliError> {
         logging::start(options);
+        outlive_file_limit();
         let cancellation = Cancellation::listen().map_err(|source| CliError::File {
             step: "listen to",
             path: "signals".into(),

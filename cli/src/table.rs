@@ -1,5 +1,9 @@
 //! Plain tables: left or right aligned columns, two spaces apart, no lines. For people; scripts use JSON.
 
+use coffer_terminal::clean;
+
+use crate::text::Text;
+
 /// A table with a heading.
 pub(crate) struct Table {
     headings: Vec<&'static str>,
@@ -17,18 +21,21 @@ impl Table {
 
     /// Adds a row with one value per column.
     pub(crate) fn row(&mut self, values: impl IntoIterator<Item = String>) {
-        self.rows.push(values.into_iter().collect());
+        // Before widths are taken: what is shown instead of a character is longer.
+        self.rows.push(values.into_iter().map(|value| clean(&value).into_owned()).collect());
     }
 
-    /// The table as text, each line ended by `\n`; empty without rows.
-    pub(crate) fn render(&self) -> String {
+    /// The table line by line; empty without rows.
+    pub(crate) fn text(&self) -> Text {
+        let mut text = Text::default();
         if self.rows.is_empty() {
-            return String::new();
+            return text;
         }
         let heading: Vec<String> = self.headings.iter().map(|&heading| heading.to_owned()).collect();
         let widths = self.widths();
         let lines = std::iter::once(&heading).chain(&self.rows);
-        lines.map(|row| self.line(row, &widths)).collect()
+        lines.for_each(|row| text.line(self.line(row, &widths)));
+        text
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -44,8 +51,7 @@ impl Table {
         let cells = row.iter().zip(widths).zip(&self.right).map(|((value, width), right)| {
             if *right { format!("{value:>width$}") } else { format!("{value:<width$}") }
         });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        format!("{}\n", line.trim_end())
+        cells.collect::<Vec<_>>().join("  ")
     }
 }
 
@@ -58,7 +64,14 @@ mod tests {
         let mut table = Table::new(&["NAME", ">SIZE", "NOTE"]);
         table.row(["a".into(), "1 B".into(), String::new()]);
         table.row(["longer".into(), "10.0 KiB".into(), "x".into()]);
-        assert_eq!(table.render(), "NAME        SIZE  NOTE\na            1 B\nlonger  10.0 KiB  x\n");
-        assert_eq!(Table::new(&["A"]).render(), "");
+        assert_eq!(table.text().as_str(), "NAME        SIZE  NOTE\na            1 B\nlonger  10.0 KiB  x\n");
+        assert_eq!(Table::new(&["A"]).text().as_str(), "");
+    }
+
+    #[test]
+    fn what_is_shown_instead_of_a_character_counts_for_the_width() {
+        let mut table = Table::new(&["NAME", "NOTE"]);
+        table.row(["a\u{1b}".into(), "x\ny".into()]);
+        assert_eq!(table.text().as_str(), "NAME     NOTE\na\\u{1b}  x\\ny\n");
     }
 }

@@ -1,11 +1,15 @@
 //! Restore targets: everything that can speak against a target is said before a byte is written, then targets are opened.
 //!
-//! An existing file or device is only touched when the caller said how; what somebody uses is never touched.
+//! An existing file or device is only touched when the caller said how; what somebody uses is never touched. Opening changes nothing either:
+//! new files lie beside their name until they are whole, and what is replaced is emptied when the engine begins to write.
 
 use std::path::{Path, PathBuf};
 
-use coffer_blockio::{BlockTarget, FileTarget, OpenError, PathInfo, PathKind, SourceKind, describe_path};
-use coffer_engine::{CancelToken, EngineError, RestoreMode, RestoreVolume};
+use coffer_blockio::{
+    BlockTarget, FileTarget, OpenError, PathInfo, PathKind, SourceKind, StagedTarget, describe_path,
+    leftover_bytes,
+};
+use coffer_engine::{CancelToken, RestoreMode, RestoreVolume};
 use coffer_format::VolumeName;
 
 use crate::dense::DenseTarget;
@@ -53,6 +57,8 @@ impl Wanted {
 pub(crate) enum How {
     /// A new file.
     Create,
+    /// A new file that a killed restore began.
+    Resume,
     /// A file that is emptied first.
     Replace,
     /// A device that is written in full.
@@ -75,7 +81,7 @@ pub(crate) struct Checked {
 /// Looks at a target and refuses it where it must not be written to.
 pub(crate) fn check(wanted: Wanted, existing: Existing) -> Result<Checked, CliError> {
     let path = wanted.path.clone();
-    let info = match describe_path(&path) {
+    let mut info = match describe_path(&path) {
         Ok(info) => info,
         Err(_) if !directory_of(&path).is_dir() => {
             return Err(CliError::Usage(format!(
@@ -87,7 +93,12 @@ pub(crate) fn check(wanted: Wanted, existing: Existing) -> Result<Checked, CliEr
         Err(source) => return Err(open_failed(&wanted, source)),
     };
     let how = match info.kind {
-        PathKind::Missing => How::Create,
+        PathKind::Missing => {
+            let leftover = leftover_bytes(&path);
+            // Its room is used again, or is free when it is removed.
+            info.allocated_bytes = leftover.unwrap_or(0);
+            if leftover.is_some() && existing == Existing::InPlace { How::Resume } else { How::Create }
+        }
         PathKind::Image | PathKind::Device => choose(&wanted, &info, existing)?,
         PathKind::Directory => {
             return Err(CliError::Usage(format!(
@@ -159,22 +170,15 @@ pub(crate) fn refuse_inside(repository: &Path, wanted: &[Wanted]) -> Result<(), 
     Ok(())
 }
 
-/// Opens all targets. Existing ones are opened and locked first; only when all could be, files are made or emptied.
+/// Opens all targets. Existing ones are opened and locked first; only when all could be, new files are made, beside their names.
 ///
 /// With `dense` files get no holes; writing their zeroes stops when it is cancelled.
 pub(crate) fn open(checked: &[Checked], dense: Option<&CancelToken>) -> Result<Vec<RestoreVolume>, CliError> {
-    let existing: Vec<Option<FileTarget>> = checked.iter().map(open_existing).collect::<Result<_, _>>()?;
-    let mut made = Vec::new();
+    let existing: Vec<Option<StagedTarget>> = checked.iter().map(open_existing).collect::<Result<_, _>>()?;
     let mut volumes = Vec::new();
     for (target, opened) in checked.iter().zip(existing) {
-        let opened = match opened {
-            Some(opened) => empty(target, opened),
-            None => create(target).inspect(|_| made.push(target.wanted.path.clone())),
-        };
-        let opened = opened.inspect_err(|_| {
-            // They are new and empty; the error that led here is the one to report.
-            made.iter().for_each(|path| drop(std::fs::remove_file(path)));
-        })?;
+        // Where one cannot be made, those before it are dropped, and removed by that.
+        let opened = opened.map_or_else(|| create(target), Ok)?;
         let opened: Box<dyn BlockTarget> = match dense {
             Some(cancel) if opened.kind() == SourceKind::Image => {
                 Box::new(DenseTarget::new(opened, cancel.clone()))
@@ -200,32 +204,31 @@ impl Checked {
             name: self.wanted.name.clone(),
             target,
             label: self.wanted.path.to_string_lossy().into_owned(),
-            mode: if self.how == How::Compare && !is_dry { RestoreMode::InPlace } else { RestoreMode::Write },
+            mode: match self.how {
+                How::Compare | How::Resume if !is_dry => RestoreMode::InPlace,
+                _ => RestoreMode::Write,
+            },
             write_all_zeroes: write_all_zeroes || counts_zeroes,
         }
     }
 }
 
-fn open_existing(target: &Checked) -> Result<Option<FileTarget>, CliError> {
-    if target.how == How::Create {
-        return Ok(None);
-    }
-    let opened = FileTarget::open_existing(&target.wanted.path);
-    opened.map(Some).map_err(|source| open_failed(&target.wanted, source))
+fn open_existing(target: &Checked) -> Result<Option<StagedTarget>, CliError> {
+    let Wanted { path, size, .. } = &target.wanted;
+    let opened = match target.how {
+        How::Create => Ok(None),
+        How::Resume => StagedTarget::resume(path, *size),
+        How::Replace => FileTarget::open_existing(path).map(|file| Some(StagedTarget::replace(file, *size))),
+        How::WriteDevice | How::Compare => {
+            FileTarget::open_existing(path).map(|file| Some(StagedTarget::keep(file, *size)))
+        }
+    };
+    opened.map_err(|source| open_failed(&target.wanted, source))
 }
 
-fn create(target: &Checked) -> Result<FileTarget, CliError> {
-    let created = FileTarget::create_new(&target.wanted.path, target.wanted.size);
+fn create(target: &Checked) -> Result<StagedTarget, CliError> {
+    let created = StagedTarget::create(&target.wanted.path, target.wanted.size);
     created.map_err(|source| open_failed(&target.wanted, source))
-}
-
-/// Empties a file that is replaced, and gives it the volume's size.
-fn empty(target: &Checked, mut opened: FileTarget) -> Result<FileTarget, CliError> {
-    if target.how == How::Replace {
-        let sized = opened.set_image_size(0).and_then(|()| opened.set_image_size(target.wanted.size));
-        sized.map_err(|source| EngineError::Target { volume: target.wanted.name.to_string(), source })?;
-    }
-    Ok(opened)
 }
 
 fn open_failed(wanted: &Wanted, source: OpenError) -> CliError {

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
+use coffer_terminal::{print, remark};
 use serde_json::json;
 
 use crate::error::ExitStatus;
@@ -21,16 +22,19 @@ pub(crate) fn report(error: &clap::Error, wants_json: bool) -> ExitStatus {
         let _ = error.print();
         return ExitStatus::Done;
     }
-    let _ = error.print();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprintln!("coffer: no verb given; see `coffer --help`");
+        let _ = error.print();
+        remark("coffer: no verb given; see `coffer --help`");
         return ExitStatus::Usage;
     }
-    let message = summary(&error.render().to_string());
-    eprintln!("coffer: {message}; see `coffer --help`");
+    // Without colours: it repeats words, and what is in these could not be told from them.
+    let rendered = error.render().to_string();
+    rendered.lines().for_each(remark);
+    let message = summary(&rendered);
+    remark(format_args!("coffer: {message}; see `coffer --help`"));
     if wants_json {
         let error = json!({ "kind": "usage", "message": message, "advice": "configure", "context": {} });
-        println!("{}", json!({ "error": error }));
+        let _ = print(format!("{}\n", json!({ "error": error })).as_bytes());
     }
     ExitStatus::Usage
 }

@@ -41,6 +41,8 @@ pub(crate) enum ChangesWord {
         volume: Option<VolumeName>,
         /// The list.
         file: PathBuf,
+        /// What stands behind `list:`, for names that have a `=`.
+        text: String,
     },
 }
 
@@ -54,7 +56,7 @@ impl ChangesWord {
         if file.is_empty() {
             return Err("write list:FILE or list:NAME=FILE; the file is missing".into());
         }
-        Ok(ChangesWord::List { volume: name, file: PathBuf::from(file) })
+        Ok(ChangesWord::List { volume: name, file: PathBuf::from(file), text: text.to_owned() })
     }
 }
 
@@ -76,22 +78,52 @@ pub(crate) struct TargetWord {
     pub(crate) place: TargetPlace,
 }
 
+/// `NAME=PATH` read again with the names that there are, as a name may have a `=` itself.
+pub(crate) fn reread<'n>(
+    name: &VolumeName,
+    path: &Path,
+    known: impl IntoIterator<Item = &'n VolumeName>,
+) -> (VolumeName, PathBuf) {
+    let word = path.to_str().map(|path| format!("{name}={path}"));
+    let found = word.as_ref().and_then(|word| split_among(word, known));
+    found.map_or_else(|| (name.clone(), path.to_owned()), |(name, path)| (name, PathBuf::from(path)))
+}
+
 impl FromStr for TargetWord {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some((name, target)) = text.split_once('=') else {
+        // Standard output is told by the end, wherever the name ends.
+        let split = text.strip_suffix("=-").map(|name| (name, "-")).or_else(|| text.split_once('='));
+        let Some((name, target)) = split else {
             return Err(
                 "write NAME=TARGET, such as vdb=/dev/vdb, vdb=disk.img or vdb=- for standard output".into()
             );
         };
-        let place = match target {
-            "" => return Err("write NAME=TARGET; the target is missing".into()),
-            "-" => TargetPlace::Stream,
-            path => TargetPlace::Path(PathBuf::from(path)),
-        };
-        Ok(TargetWord { name: parse_name(name)?, place })
+        if target.is_empty() {
+            return Err("write NAME=TARGET; the target is missing".into());
+        }
+        Ok(TargetWord { name: parse_name(name)?, place: place(target) })
     }
+}
+
+fn place(target: &str) -> TargetPlace {
+    match target {
+        "-" => TargetPlace::Stream,
+        path => TargetPlace::Path(PathBuf::from(path)),
+    }
+}
+
+/// Splits behind the longest of the `known` names that stands before a `=`; a name may have some itself.
+pub(crate) fn split_among<'t, 'n>(
+    text: &'t str,
+    known: impl IntoIterator<Item = &'n VolumeName>,
+) -> Option<(VolumeName, &'t str)> {
+    let splits = known.into_iter().filter_map(|name| {
+        let rest = text.strip_prefix(name.as_ref())?.strip_prefix('=').filter(|rest| !rest.is_empty())?;
+        Some((name.clone(), rest))
+    });
+    splits.min_by_key(|(_, rest)| rest.len())
 }
 
 /// Splits at the first `=`, unless what stands before it is a part of a path.
@@ -139,7 +171,7 @@ mod tests {
     fn a_list_may_name_its_volume() {
         let check = |text: &str, name: Option<&str>, path: &str| {
             let volume = name.map(|name| name.parse().unwrap());
-            let expected = ChangesWord::List { volume, file: path.into() };
+            let expected = ChangesWord::List { volume, file: path.into(), text: text.into() };
             assert_eq!(ChangesWord::list(text), Ok(expected), "{text}");
         };
         check("x.json", None, "x.json");
@@ -161,5 +193,24 @@ mod tests {
         for wrong in ["", "vdb", "vdb=", "=/x"] {
             assert!(wrong.parse::<TargetWord>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_target_belongs_to_the_longest_known_name_that_it_begins_with() {
+        let names: Vec<VolumeName> = ["a", "a=b", "a=b=c"].map(|name| name.parse().unwrap()).to_vec();
+        let check = |text: &str, known: &[VolumeName], name: &str, target: &str| {
+            let word = text.parse::<TargetWord>().unwrap();
+            let TargetPlace::Path(path) = &word.place else { panic!("{word:?}") };
+            let (found, path) = reread(&word.name, path, known);
+            assert_eq!((found.to_string().as_str(), path.to_str().unwrap()), (name, target), "{text}");
+        };
+        check("a=b=/x", &names, "a=b", "/x");
+        check("a=b=c=/x", &names, "a=b=c", "/x");
+        check("a=b=c=/x", &names[..1], "a", "b=c=/x");
+        check("a=/b=c", &names, "a", "/b=c");
+        check("z=b=/x", &names, "z", "b=/x");
+        check("a=b", &names, "a", "b");
+        let word: TargetWord = "a=b=-".parse().unwrap();
+        assert_eq!((word.name.to_string().as_str(), word.place), ("a=b", TargetPlace::Stream));
     }
 }

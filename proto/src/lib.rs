@@ -2,6 +2,7 @@
 //!
 //! A request is checked once, at the edge, by turning it into a type of [`checked`]; nothing behind that point sees a generated
 //! message that came from outside. This crate never acts.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod checked;
 mod redacted;

@@ -16,17 +16,23 @@ use tracing::{Instrument, Span, field, info, info_span};
 
 use super::connection::{Peer, Stranger};
 use super::identity::{Identity, IdentityError};
-use super::observed::{Observation, ObservedBody};
+use super::metered::{Account, CALL_BYTES, MeteredBody};
+use super::observed::{Observation, ObservedBody, Sent};
 use super::quota::LineQuota;
 use super::refusal::Refusal;
 use super::rules::{Access, Call, access};
 use super::trace_context::{self, TraceContext};
+use crate::errors::AgentError;
 use crate::metrics::Metrics;
+use crate::metrics::labels::Refused;
+use crate::requests::{Permit, RequestBudget};
+use crate::shares::Holder;
 
 /// Puts [`Authorize`] before services.
 #[derive(Clone)]
 pub struct AuthorizeLayer {
     metrics: Metrics,
+    requests: RequestBudget,
     now: fn() -> SystemTime,
     refusals: Arc<LineQuota>,
 }
@@ -50,9 +56,15 @@ pub fn identity_of<T>(request: &tonic::Request<T>) -> Result<&Identity, Status> 
 }
 
 impl AuthorizeLayer {
-    /// `now` tells whether a certificate has ended since its connection began.
-    pub fn new(metrics: Metrics, now: fn() -> SystemTime) -> AuthorizeLayer {
-        AuthorizeLayer { metrics, now, refusals: Arc::default() }
+    /// Calls and what they send count in `requests`. `now` tells whether a certificate has ended since its connection began.
+    pub fn new(metrics: Metrics, requests: RequestBudget, now: fn() -> SystemTime) -> AuthorizeLayer {
+        AuthorizeLayer { metrics, requests, now, refusals: Arc::default() }
+    }
+
+    /// Counts a call on its caller's account.
+    fn count_call(&self, who: &Holder, headers: &http::HeaderMap) -> Result<Permit, AgentError> {
+        let texts: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
+        self.requests.take(who, CALL_BYTES + texts as u64, "a call")
     }
 }
 
@@ -66,9 +78,10 @@ impl<S> Layer<S> for AuthorizeLayer {
 
 impl<S, B> Service<Request<B>> for Authorize<S>
 where
-    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
+    B: hyper::body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -99,6 +112,16 @@ where
             }
             Ok(identity) => {
                 span.record("caller", field::display(&identity));
+                let who = Holder::from(&identity);
+                let permit = match self.edge.count_call(&who, request.headers()) {
+                    Ok(permit) => permit,
+                    Err(error) => {
+                        self.edge.metrics.refused(Refused::Full);
+                        observation.end(error.code());
+                        return Box::pin(async move { Ok(tonic::Status::from(error).into_http()) });
+                    }
+                };
+                let account = Account::new(permit);
                 request.extensions_mut().insert(identity);
                 if let Some(trace) = trace {
                     request.extensions_mut().insert(trace);
@@ -106,7 +129,14 @@ where
                 // The service that said it is ready is the one to call; the clone takes its place.
                 let clone = self.inner.clone();
                 let mut ready = std::mem::replace(&mut self.inner, clone);
-                Box::pin(async move { Ok(observe(ready.call(request).await?, observation)) }.instrument(span))
+                let (kept, is_endless) = (account.clone(), call == Call::Reflection);
+                let request = request.map(|body| Body::new(MeteredBody::new(body, account, is_endless)));
+                let sent = Sent { requests: self.edge.requests.clone(), who };
+                let answered = async move {
+                    let response = ready.call(request).await?;
+                    Ok(observe(response, observation, sent, kept))
+                };
+                Box::pin(answered.instrument(span))
             }
         }
     }
@@ -140,9 +170,16 @@ fn span(call: Call, trace: Option<&TraceContext>) -> Span {
 }
 
 /// Keeps the observation until the answer has ended. An answer that is only a status carries it in its headers.
-fn observe(response: Response<Body>, mut observation: Observation) -> Response<Body> {
+fn observe(
+    mut response: Response<Body>,
+    mut observation: Observation,
+    sent: Sent,
+    account: Account,
+) -> Response<Body> {
     observation.end_with(response.headers());
-    response.map(|body| Body::new(ObservedBody { body, observation }))
+    // Counted by the service that made it, else as it goes out.
+    let permit = response.extensions_mut().remove::<Arc<Permit>>();
+    response.map(|body| Body::new(ObservedBody { body, observation, sent, permit, _account: account }))
 }
 
 #[cfg(test)]

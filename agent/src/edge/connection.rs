@@ -8,12 +8,14 @@ use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::identity::{Identity, IdentityError};
+use super::patience::Patience;
+use super::slots::Seat;
 use super::tls::not_after;
+use crate::shares::Holder;
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -61,6 +63,11 @@ impl Peer {
         }
     }
 
+    /// On whose account the connection is, whatever becomes of its certificate.
+    pub(super) fn holder(&self) -> Holder {
+        self.identity.as_ref().map_or(Holder::Stranger, Holder::from)
+    }
+
     /// Where the connection comes from.
     pub fn address(&self) -> &str {
         &self.address
@@ -72,7 +79,8 @@ impl Peer {
 pub struct Connection {
     carrier: Carrier,
     peer: Arc<Peer>,
-    _permit: OwnedSemaphorePermit,
+    patience: Patience,
+    _seat: Seat,
 }
 
 /// What carries the bytes.
@@ -84,8 +92,8 @@ pub(super) enum Carrier {
 }
 
 impl Connection {
-    pub(super) fn new(carrier: Carrier, peer: Peer, permit: OwnedSemaphorePermit) -> Connection {
-        Connection { carrier, peer: Arc::new(peer), _permit: permit }
+    pub(super) fn new(carrier: Carrier, peer: Peer, patience: Patience, seat: Seat) -> Connection {
+        Connection { carrier, peer: Arc::new(peer), patience, _seat: seat }
     }
 
     /// Who is at its other end.
@@ -108,21 +116,32 @@ impl AsyncRead for Connection {
         task: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().carrier {
+        let own = self.get_mut();
+        let before = buffer.filled().len();
+        let read = match &mut own.carrier {
             Carrier::Tcp(stream) => Pin::new(stream).poll_read(task, buffer),
             Carrier::Tls(stream) => Pin::new(stream).poll_read(task, buffer),
             Carrier::Unix(stream) => Pin::new(stream).poll_read(task, buffer),
+        };
+        if read.is_ready() {
+            own.patience.has_read(buffer.filled().len() - before);
         }
+        own.patience.check(task)?;
+        read
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().carrier {
+        let own = self.get_mut();
+        let written = match &mut own.carrier {
             Carrier::Tcp(stream) => Pin::new(stream).poll_write(task, bytes),
             Carrier::Tls(stream) => Pin::new(stream).poll_write(task, bytes),
             Carrier::Unix(stream) => Pin::new(stream).poll_write(task, bytes),
-        }
+        };
+        own.patience.has_written(written.is_ready());
+        own.patience.check(task)?;
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,31 +1,32 @@
 //! Takes connections: TCP with certificates, or TCP on loopback and Unix sockets without.
 //!
-//! At most [`CONNECTIONS_MAX`] are open per listener, and a handshake has [`HANDSHAKE_TIME`]. It must never serve an address that other
-//! hosts reach without certificates.
+//! A handshake has [`HANDSHAKE_TIME`], and the first bytes after it as long again; [`super::slots`] says who gets in where many want to. Nobody
+//! waits to be taken. It must never serve an address that other hosts reach without certificates.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use super::connection::{Carrier, Connection, Peer};
 use super::error::EdgeError;
+use super::patience::{Expects, Patience};
 use super::quota::LineQuota;
+use super::slots::{Guest, Slots};
 use super::tls::Certificates;
 use super::unix_socket::{self, SocketFile};
 use crate::config::ListenAddress;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Refused;
 
-/// Connections of one listener, those in their handshake included. One more waits in the kernel.
-pub const CONNECTIONS_MAX: usize = 256;
-/// How long a client may take to show its certificate.
+/// How long a client may take to show its certificate, and then to begin to speak.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long to wait when the kernel has no more descriptors.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(200);
@@ -42,6 +43,8 @@ pub struct Listener {
 struct Door {
     certificates: Option<Arc<Certificates>>,
     handshake_time: Duration,
+    expects: Expects,
+    slots: Slots,
     metrics: Metrics,
     refusals: Arc<LineQuota>,
 }
@@ -58,13 +61,14 @@ enum Accepted {
 }
 
 impl Listener {
-    /// Listens on `address`. Certificates are for TCP; a Unix socket is guarded by its mode.
+    /// Listens on `address`, for clients of whom `expects` is expected. Certificates are for TCP; a Unix socket is guarded by its mode.
     ///
     /// # Errors
     /// [`EdgeError::Open`] for an address that other hosts reach without certificates, or what the kernel says.
     pub async fn bind(
         address: &ListenAddress,
         certificates: Option<Certificates>,
+        expects: Expects,
         metrics: Metrics,
     ) -> Result<Listener, EdgeError> {
         let (socket, certificates) = match address {
@@ -95,6 +99,8 @@ impl Listener {
         let door = Door {
             certificates: certificates.map(Arc::new),
             handshake_time: HANDSHAKE_TIME,
+            expects,
+            slots: Slots::new(),
             metrics,
             refusals: Arc::default(),
         };
@@ -124,24 +130,16 @@ impl Listener {
     }
 
     async fn run(self, out: mpsc::Sender<Connection>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut handshakes = JoinSet::new();
+        let mut greetings = JoinSet::new();
         loop {
-            let next = async {
-                let permit = Arc::clone(&slots).acquire_owned().await.ok()?;
-                Some((self.socket.accept().await, permit))
-            };
-            let next = tokio::select! {
+            let accepted = tokio::select! {
                 () = out.closed() => return,
-                next = next => next,
+                accepted = self.socket.accept() => accepted,
             };
-            while handshakes.try_join_next().is_some() {}
-            match next {
-                None => return,
-                Some((Ok(accepted), permit)) => {
-                    handshakes.spawn(self.door.clone().greet(accepted, permit, out.clone()));
-                }
-                Some((Err(error), _)) => {
+            while greetings.try_join_next().is_some() {}
+            match accepted {
+                Ok(accepted) => drop(greetings.spawn(self.door.clone().greet(accepted, out.clone()))),
+                Err(error) => {
                     warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                 }
@@ -165,7 +163,7 @@ impl Socket {
 
 impl Door {
     /// Finds out who is there and hands the connection on.
-    async fn greet(self, accepted: Accepted, permit: OwnedSemaphorePermit, out: mpsc::Sender<Connection>) {
+    async fn greet(self, accepted: Accepted, out: mpsc::Sender<Connection>) {
         let greeted = match (accepted, &self.certificates) {
             (Accepted::Unix(stream), _) => Some((Carrier::Unix(stream), Peer::local("unix".into()))),
             (Accepted::Tcp(stream, peer), None) => {
@@ -173,13 +171,53 @@ impl Door {
                 prepared.ok().map(|stream| (Carrier::Tcp(stream), Peer::local(peer.to_string())))
             }
             (Accepted::Tcp(stream, peer), Some(certificates)) => {
-                self.shake_hands(stream, peer, certificates).await
+                let guest = self.slots.enter(peer.ip(), RandomState::new().hash_one(peer));
+                self.identify(stream, peer, certificates, guest).await
             }
         };
-        if let Some((carrier, peer)) = greeted {
-            // Nobody takes it where the server ends.
-            let _taken = out.send(Connection::new(carrier, peer, permit)).await;
-        }
+        let Some((carrier, peer)) = greeted else { return };
+        let Some(seat) = self.slots.seat(peer.holder()) else {
+            self.metrics.refused(Refused::Full);
+            debug!(peer = peer.address(), caller = %peer.holder(), "a caller has as many connections as it may");
+            return;
+        };
+        let patience = Patience::new(self.expects, self.handshake_time);
+        // Nobody takes it where the server ends.
+        let _taken = out.send(Connection::new(carrier, peer, patience, seat)).await;
+    }
+
+    /// Shakes hands, unless the place is needed for somebody else.
+    async fn identify(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        certificates: &Certificates,
+        mut guest: Guest,
+    ) -> Option<(Carrier, Peer)> {
+        let mut sent_away = std::mem::replace(&mut guest.sent_away, tokio::sync::oneshot::channel().1);
+        let shaken = async {
+            // What cannot be read shows in the handshake.
+            let _readable = stream.readable().await;
+            guest.has_spoken();
+            self.shake_hands(stream, peer, certificates).await
+        };
+        let greeted = tokio::time::timeout(self.handshake_time, async {
+            tokio::select! {
+                _ = &mut sent_away => {
+                    self.metrics.refused(Refused::Full);
+                    debug!(%peer, "a client gave way to others before it showed a certificate");
+                    None
+                }
+                greeted = shaken => greeted,
+            }
+        });
+        greeted.await.unwrap_or_else(|_| {
+            self.metrics.refused(Refused::Timeout);
+            if let Some(left_out) = self.refusals.take(Instant::now()) {
+                info!(%peer, left_out, "a client took too long to show its certificate");
+            }
+            None
+        })
     }
 
     async fn shake_hands(
@@ -194,27 +232,20 @@ impl Door {
             stream.set_nodelay(true)?;
             TlsAcceptor::from(loaded.server).accept(stream).await
         };
-        match tokio::time::timeout(self.handshake_time, shaken).await {
-            Err(_) => {
-                self.metrics.refused(Refused::Timeout);
-                if let Some(left_out) = self.refusals.take(Instant::now()) {
-                    info!(%peer, left_out, "a client took too long to show its certificate");
-                }
-                None
-            }
+        match shaken.await {
             // A probe of the port, or somebody who thought better of it: nobody was refused.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 debug!(%peer, "a client left before it showed a certificate");
                 None
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.metrics.refused(Refused::Handshake);
                 if let Some(left_out) = self.refusals.take(Instant::now()) {
                     info!(%peer, %error, left_out, "a client without a good certificate was refused");
                 }
                 None
             }
-            Ok(Ok(stream)) => {
+            Ok(stream) => {
                 // The handshake demands a certificate; without one there is nobody.
                 let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let der = own.map(|certificate| certificate.to_vec()).unwrap_or_default();

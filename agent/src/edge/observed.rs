@@ -3,6 +3,7 @@
 //! A call whose answer nobody waits for any more ends as cancelled.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,9 +13,12 @@ use hyper::body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tracing::{Span, debug};
 
+use super::metered::Account;
 use super::rules::Call;
 use crate::metrics::Metrics;
 use crate::metrics::labels::code_name;
+use crate::requests::{Permit, RequestBudget, counted};
+use crate::shares::Holder;
 
 /// A call under way.
 pub(super) struct Observation {
@@ -55,10 +59,31 @@ impl Drop for Observation {
     }
 }
 
+/// On whose account an answer counts until it is sent.
+pub(super) struct Sent {
+    pub(super) requests: RequestBudget,
+    pub(super) who: Holder,
+}
+
 /// The body of an answer, with the call that it belongs to.
 pub(super) struct ObservedBody {
     pub(super) body: tonic::body::Body,
     pub(super) observation: Observation,
+    pub(super) sent: Sent,
+    /// What the answer was counted as before it was made, if it was.
+    pub(super) permit: Option<Arc<Permit>>,
+    pub(super) _account: Account,
+}
+
+impl ObservedBody {
+    /// Counts the bytes until the connection has let go of them.
+    fn count(&self, data: Bytes) -> Bytes {
+        let permit = self
+            .permit
+            .clone()
+            .unwrap_or_else(|| Arc::new(self.sent.requests.take_anyway(&self.sent.who, data.len() as u64)));
+        counted(data, permit)
+    }
 }
 
 impl Body for ObservedBody {
@@ -82,7 +107,8 @@ impl Body for ObservedBody {
             }
             Poll::Ready(None) | Poll::Pending => {}
         }
-        polled
+        let polled: Poll<Option<Result<Frame<Bytes>, Status>>> = polled;
+        polled.map_ok(|frame| frame.map_data(|data| self.count(data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -93,6 +93,8 @@ words! {
         Identity = "identity",
         /// The rules do not allow the call.
         Rule = "rule",
+        /// The caller, or its address, has as many connections, calls or bytes as it may.
+        Full = "full",
     }
 }
 

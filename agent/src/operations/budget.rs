@@ -1,16 +1,29 @@
 //! The port to the node's memory: one operation's share, or none for now.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use coffer_engine::{Courtesy, EngineError, NodeResources, RateLimiter, Resources, shares_for};
 
+/// What one operation got.
+pub struct Leased {
+    /// Memory, threads and rates.
+    pub resources: Resources,
+    /// Places that this takes.
+    pub places: usize,
+}
+
 /// Hands out memory, threads and rates.
 pub trait Budget: Send + Sync {
-    /// Resources for one operation while `others` more could begin; `None` where nothing is free. They go back by drop.
+    /// Places in all.
+    fn places(&self) -> usize;
+
+    /// Resources for one operation, up to `places_max` places, while `others` more could begin; `None` where nothing is free. They go back by
+    /// drop.
     ///
     /// # Errors
     /// [`EngineError::Usage`] where the system gives no address space.
-    fn lease(&self, others: usize) -> Result<Option<Resources>, EngineError>;
+    fn lease(&self, others: usize, places_max: NonZeroUsize) -> Result<Option<Leased>, EngineError>;
 
     /// Calls `told` whenever something came back, on any thread; it does not block.
     fn tell_returned(&self, told: Box<dyn Fn() + Send + Sync>);
@@ -43,14 +56,19 @@ impl NodeBudget {
 }
 
 impl Budget for NodeBudget {
-    fn lease(&self, others: usize) -> Result<Option<Resources>, EngineError> {
+    fn places(&self) -> usize {
+        self.resources.shares()
+    }
+
+    fn lease(&self, others: usize, places_max: NonZeroUsize) -> Result<Option<Leased>, EngineError> {
         let Some(shares) = shares_for(self.resources.free_shares(), others) else { return Ok(None) };
+        let shares = shares.min(places_max);
         let Some(mut resources) = self.resources.lease(shares)? else { return Ok(None) };
         resources.read_limit.clone_from(&self.limits.read);
         resources.read_operations_limit.clone_from(&self.limits.read_operations);
         resources.upload_limit.clone_from(&self.limits.upload);
         resources.courtesy = Some(self.courtesy.clone());
-        Ok(Some(resources))
+        Ok(Some(Leased { resources, places: shares.get() }))
     }
 
     fn tell_returned(&self, told: Box<dyn Fn() + Send + Sync>) {

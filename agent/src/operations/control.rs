@@ -26,6 +26,7 @@ impl Control {
             Stop::Cancelled => CancelReason::Caller,
             Stop::Deadline => CancelReason::Deadline,
             Stop::Shutdown => CancelReason::ShuttingDown,
+            Stop::Stalled => CancelReason::Deadline,
         });
     }
 

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use coffer_engine::{Resources, one_line};
 use coffer_format::Id;
 
+use super::budget::Leased;
 use super::record::{Record, State};
 use super::registry::Shared;
 use super::runner::{self, Job};
+use super::stall::{Mark, StallWatch};
 use crate::errors::{AgentError, Stop};
 
 /// How often progress goes to the journal while something runs.
@@ -32,7 +34,9 @@ struct Admitted {
 pub(super) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, AgentError> {
     let thread = std::thread::Builder::new().name("operations".into());
     let run = move || {
-        Dispatcher { shared, running: Vec::new(), checkpoint: Instant::now(), memory_due: None }.run()
+        let stalls = StallWatch::new(shared.settings.stall_after);
+        let checkpoint = Instant::now();
+        Dispatcher { shared, running: Vec::new(), checkpoint, memory_due: None, stalls }.run()
     };
     thread.spawn(run).map_err(|error| AgentError::Full(format!("no thread can be started: {error}")))
 }
@@ -44,6 +48,7 @@ struct Dispatcher {
     checkpoint: Instant,
     /// When memory is given back, if nothing begins before.
     memory_due: Option<Instant>,
+    stalls: StallWatch,
 }
 
 impl Dispatcher {
@@ -54,6 +59,7 @@ impl Dispatcher {
                 self.begin(admitted);
             }
             self.end_overdue();
+            self.end_stalled();
             self.write_progress();
             self.join_ended();
             self.give_back_memory();
@@ -74,15 +80,17 @@ impl Dispatcher {
         if inner.draining {
             return None;
         }
-        let id = inner.queue.next()?;
-        let resources = match self.shared.ports.budget.lease(inner.queue.others_ready()) {
-            Ok(resources) => resources?,
+        let turn = inner.queue.next()?;
+        let id = turn.id;
+        let leased = self.shared.ports.budget.lease(inner.queue.others_ready(), turn.places_max);
+        let Leased { resources, places } = match leased {
+            Ok(leased) => leased?,
             Err(error) => {
                 tracing::error!(error = one_line(&error), "reserve memory for an operation; it waits on");
                 return None;
             }
         };
-        inner.queue.start(id);
+        inner.queue.start(id, places);
         let entry = inner.entries.get_mut(&id)?;
         let job = entry.live.as_mut()?.job.take()?;
         entry.record.state = State::Running;
@@ -121,6 +129,15 @@ impl Dispatcher {
                 .collect()
         };
         overdue.into_iter().for_each(|id| self.shared.stop(id, Stop::Deadline));
+    }
+
+    /// Ends what has not moved for too long: its place is needed.
+    fn end_stalled(&mut self) {
+        let stalled = self.stalls.look(Instant::now(), self.shared.marks());
+        for id in stalled {
+            tracing::warn!(operation = %id, after_s = self.shared.settings.stall_after.as_secs(), "operation stands still");
+            self.shared.stop(id, Stop::Stalled);
+        }
     }
 
     fn write_progress(&mut self) {
@@ -169,11 +186,24 @@ impl Dispatcher {
         let unsaved = inner.entries.values().any(|entry| entry.unsaved).then_some(RETRY);
         let checkpoint = (!self.running.is_empty()).then_some(CHECKPOINT);
         let memory = self.memory_due.map(|due| due.saturating_duration_since(now));
-        [deadline, unsaved, checkpoint, memory].into_iter().flatten().min()
+        let stalls = (!self.running.is_empty()).then(|| self.stalls.pause());
+        [deadline, unsaved, checkpoint, memory, stalls].into_iter().flatten().min()
     }
 }
 
 impl Shared {
+    /// How far everything is that runs and was not told to stop.
+    fn marks(&self) -> Vec<(Id, Mark)> {
+        let inner = self.lock();
+        let running = inner.entries.values().filter(|entry| entry.record.state == State::Running);
+        let mark = |entry: &super::registry::Entry| {
+            let live = entry.live.as_ref().filter(|live| !live.ending && live.control.reason().is_none())?;
+            let (progress, requests) = (live.progress.snapshot(), live.progress.requests());
+            Some((entry.record.id, Mark { progress, requests, log_sequence: entry.events.newest() }))
+        };
+        running.filter_map(mark).collect()
+    }
+
     /// States that the journal lacks: progress of what runs, and ends that could not be written.
     fn unwritten(&self) -> Vec<Record> {
         let mut inner = self.lock();

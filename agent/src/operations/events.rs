@@ -10,6 +10,10 @@ use tokio::sync::watch;
 pub const LOG_LINES_MAX: usize = 256;
 /// Longest line, bytes; the rest is cut.
 const LINE_LEN_MAX: usize = 1_000;
+/// Text that is kept of an operation, bytes; the oldest lines go first.
+const TEXT_LEN_MAX: usize = 32 << 10;
+/// What a line takes in memory besides its text.
+const LINE_BYTES: u64 = 64;
 
 /// How serious a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,23 +61,27 @@ pub struct Events {
 struct Tail {
     newest: u64,
     lines: VecDeque<Line>,
+    text_len: usize,
 }
 
 impl Events {
     /// Begins after line `newest`.
     pub fn after(newest: u64) -> Arc<Self> {
-        let tail = Mutex::new(Tail { newest, lines: VecDeque::new() });
+        let tail = Mutex::new(Tail { newest, lines: VecDeque::new(), text_len: 0 });
         Arc::new(Events { tail, bell: watch::Sender::new(0) })
     }
 
-    /// Adds a line, and drops the oldest beyond [`LOG_LINES_MAX`].
+    /// Adds a line, and drops the oldest beyond [`LOG_LINES_MAX`] or too much text.
     pub fn log(&self, time: Timestamp, level: Level, mut text: String) {
         text.truncate(text.floor_char_boundary(LINE_LEN_MAX));
         let mut tail = self.tail();
         tail.newest += 1;
         let sequence = tail.newest;
-        if tail.lines.len() == LOG_LINES_MAX {
-            tail.lines.pop_front();
+        text.shrink_to_fit();
+        tail.text_len += text.len();
+        while tail.lines.len() == LOG_LINES_MAX || tail.text_len > TEXT_LEN_MAX {
+            let Some(oldest) = tail.lines.pop_front() else { break };
+            tail.text_len -= oldest.text.len();
         }
         tail.lines.push_back(Line { sequence, time, level, text });
         drop(tail);
@@ -85,6 +93,12 @@ impl Events {
         self.tail().lines.iter().filter(|line| line.sequence > known).cloned().collect()
     }
 
+    /// About how much the kept lines take in memory.
+    pub fn bytes(&self) -> u64 {
+        let tail = self.tail();
+        tail.text_len as u64 + tail.lines.len() as u64 * LINE_BYTES
+    }
+
     /// Number of the newest line.
     pub fn newest(&self) -> u64 {
         self.tail().newest
@@ -92,7 +106,9 @@ impl Events {
 
     /// Forgets all lines; their numbers are not used again.
     pub fn forget_lines(&self) {
-        self.tail().lines = VecDeque::new();
+        let mut tail = self.tail();
+        tail.lines = VecDeque::new();
+        tail.text_len = 0;
     }
 
     /// Tells watchers that something changed. Cheap where nobody watches.
@@ -148,6 +164,16 @@ mod tests {
         assert!(bell.has_changed().unwrap());
         bell.borrow_and_update();
         assert!(!bell.has_changed().unwrap());
+    }
+
+    #[test]
+    fn long_lines_push_old_ones_out_earlier() {
+        let events = Events::after(0);
+        (0..300).for_each(|_| events.log(Timestamp::from_unix_ms(0), Level::Info, "x".repeat(5_000)));
+        assert_eq!(events.lines_after(0).len(), 32);
+        assert!(events.bytes() <= 40_000, "{}", events.bytes());
+        events.forget_lines();
+        assert_eq!(events.bytes(), 0);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Files for RealFiles {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        File::open(directory)?.sync_all()
+        coffer_blockio::sync_directory(&File::open(directory)?)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -29,10 +29,17 @@ const ENDING_DAMAGED: &str = "damaged";
 pub struct Journal {
     directory: PathBuf,
     files: Arc<dyn Files>,
-    /// Revision of each operation that is on disk.
-    saved: Mutex<HashMap<Id, u64>>,
+    /// What is on disk of each operation.
+    saved: Mutex<HashMap<Id, Saved>>,
     /// Locked as long as this lives, so that no second agent writes here.
     _lock: File,
+}
+
+/// One operation's file.
+#[derive(Debug, Clone, Copy)]
+struct Saved {
+    revision: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -69,9 +76,11 @@ impl Journal {
         let lock = lock(&state_dir.join("lock"))?;
         let journal = Journal { directory, files, saved: Mutex::default(), _lock: lock };
         let records = journal.read_all()?;
-        let revisions = records.iter().map(|record| (record.id, record.revision));
-        *journal.saved() = revisions.collect();
-        Ok((journal, records))
+        let saved = records
+            .iter()
+            .map(|(record, bytes)| (record.id, Saved { revision: record.revision, bytes: *bytes }));
+        *journal.saved() = saved.collect();
+        Ok((journal, records.into_iter().map(|(record, _)| record).collect()))
     }
 
     /// Writes a record down. An older revision than the one on disk is left out.
@@ -80,11 +89,12 @@ impl Journal {
     /// [`AgentError::Journal`]; the state before then stands.
     pub fn save(&self, record: &Record) -> Result<(), AgentError> {
         let mut saved = self.saved();
-        if saved.get(&record.id).is_some_and(|on_disk| *on_disk >= record.revision) {
+        if saved.get(&record.id).is_some_and(|on_disk| on_disk.revision >= record.revision) {
             return Ok(());
         }
         let (path, new) = (self.path(record.id, ENDING), self.path(record.id, ENDING_NEW));
-        let written = self.write(&new, &encode(record)?).and_then(|()| {
+        let encoded = encode(record)?;
+        let written = self.write(&new, &encoded).and_then(|()| {
             self.files.rename(&new, &path).map_err(failed("rename", &new))?;
             // From here on a reader sees the new state; without this flush a power cut may bring the old one back.
             self.files.sync_directory(&self.directory).map_err(failed("flush", &self.directory))
@@ -94,8 +104,13 @@ impl Journal {
             let _still_there = self.files.remove(&new);
         }
         written?;
-        saved.insert(record.id, record.revision);
+        saved.insert(record.id, Saved { revision: record.revision, bytes: encoded.len() as u64 });
         Ok(())
+    }
+
+    /// Length of an operation's file; 0 where there is none.
+    pub fn bytes_of(&self, id: Id) -> u64 {
+        self.saved().get(&id).map_or(0, |saved| saved.bytes)
     }
 
     /// Reads one record.
@@ -128,14 +143,14 @@ impl Journal {
         self.files.write_durably(path, bytes).map_err(failed("write", path))
     }
 
-    fn read_all(&self) -> Result<Vec<Record>, AgentError> {
+    fn read_all(&self) -> Result<Vec<(Record, u64)>, AgentError> {
         let mut paths = self.files.list(&self.directory).map_err(failed("list", &self.directory))?;
         paths.sort();
         Ok(paths.into_iter().filter_map(|path| self.read_one(&path)).collect())
     }
 
     /// A record, if the file is one; what is in the way is moved out of it.
-    fn read_one(&self, path: &Path) -> Option<Record> {
+    fn read_one(&self, path: &Path) -> Option<(Record, u64)> {
         let ending = path.extension().and_then(|ending| ending.to_str())?;
         if ending == ENDING_NEW {
             // Of a save that did not come to its end.
@@ -145,12 +160,14 @@ impl Journal {
             return None;
         }
         let id: Id = path.file_stem()?.to_str()?.parse().ok().filter(|_| ending == ENDING)?;
-        let found = match self.files.read(path, LEN_MAX) {
-            Ok(bytes) => decode(&bytes, id),
-            Err(error) => Found::Damaged(error.to_string()),
+        let (found, bytes) = match self.files.read(path, LEN_MAX) {
+            Ok(bytes) => (decode(&bytes, id), bytes.len() as u64),
+            Err(error) => (Found::Damaged(error.to_string()), 0),
         };
         match found {
-            Found::Record(record) => Some(*record),
+            // What is only told one at a time does not lie in memory while the others are read.
+            Found::Record(record) if record.state.has_ended() => Some((record.light(), bytes)),
+            Found::Record(record) => Some((*record, bytes)),
             Found::Newer(schema) => {
                 tracing::warn!(path = %path.display(), schema, "journal file of a newer agent, left alone");
                 None
@@ -172,7 +189,7 @@ impl Journal {
         self.directory.join(format!("{id}.{ending}"))
     }
 
-    fn saved(&self) -> std::sync::MutexGuard<'_, HashMap<Id, u64>> {
+    fn saved(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Saved>> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,9 @@
 //! How far a running operation is: counters that its threads raise and anybody may read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use coffer_store::ObjectStore;
 
 use super::events::Events;
 use super::meter::{Bytes, Meter};
@@ -15,6 +17,8 @@ pub(super) struct LiveProgress {
     done: AtomicU64,
     moved: AtomicU64,
     resumed: AtomicU64,
+    /// The store, as long as the work has it: nothing of it must live on here.
+    store: OnceLock<Weak<dyn ObjectStore>>,
     events: Arc<Events>,
     meter: Arc<dyn Meter>,
 }
@@ -28,9 +32,21 @@ impl LiveProgress {
             done: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
+            store: OnceLock::new(),
             events,
             meter,
         }
+    }
+
+    /// Says which store's requests count as progress.
+    pub(super) fn watch_store(&self, store: &Arc<dyn ObjectStore>) {
+        let _opened_once = self.store.set(Arc::downgrade(store));
+    }
+
+    /// Requests of the store so far.
+    pub(super) fn requests(&self) -> u64 {
+        let store = self.store.get().and_then(Weak::upgrade);
+        store.map_or(0, |store| store.requests().total())
     }
 
     /// The counters now.

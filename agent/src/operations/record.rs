@@ -157,6 +157,16 @@ impl Record {
     }
 }
 
+impl Record {
+    /// As [`Record::light`], without what is never shown.
+    pub fn listed(&self) -> Record {
+        let mut listed = self.light();
+        listed.targets_begun = BTreeMap::new();
+        listed.points_used = Vec::new();
+        listed
+    }
+}
+
 /// How far an operation is, bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {

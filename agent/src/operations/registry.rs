@@ -9,16 +9,18 @@ use coffer_proto::checked::{ListOperations, OperationState};
 
 use super::control::Control;
 use super::events::{Events, Level};
+use super::history::{self, Ended, Group};
 use super::journal::Journal;
 use super::live::LiveProgress;
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use super::record::{Kind, Record, State};
 use super::runner::Job;
 use super::{Counts, Page, Ports, Settings, View, Viewer};
 use crate::errors::{AgentError, Stop};
+use crate::requests::Permit;
 
-/// Ended operations whose log lines are kept.
-const LOGS_MAX: usize = 64;
+/// Ended operations of a group whose log lines are kept.
+const LOGS_MAX: usize = 16;
 /// Log lines that may have been told since they were last counted in the journal, with plenty to spare.
 const LOG_SEQUENCE_STEP: u64 = 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -62,6 +64,8 @@ pub(super) struct Live {
     /// Taken when it begins to run.
     pub(super) job: Option<Job>,
     pub(super) deadline: Instant,
+    /// What it takes of the memory of requests.
+    pub(super) _permit: Permit,
     /// Its end is being written down.
     pub(super) ending: bool,
 }
@@ -90,7 +94,11 @@ impl Shared {
         let mut inner = Inner {
             entries: BTreeMap::new(),
             keys: HashMap::new(),
-            queue: Queue::new(settings.queued_max, settings.operations_max),
+            queue: Queue::new(queue::Limits {
+                waiting_max: settings.queued_max,
+                running_max: settings.operations_max,
+                places: ports.budget.places(),
+            }),
             draining: false,
         };
         for record in records {
@@ -107,7 +115,7 @@ impl Shared {
             ended: Condvar::new(),
             bell: Bell::default(),
         };
-        shared.forget_surplus();
+        shared.forget_surplus(None);
         Ok(Arc::new(shared))
     }
 
@@ -134,6 +142,15 @@ impl Shared {
         }
     }
 
+    pub(super) fn bytes_to_tell(&self, id: Id) -> u64 {
+        let inner = self.lock();
+        let Some(entry) = inner.entries.get(&id) else { return 0 };
+        let known = history::memory_bytes(&entry.record) + entry.events.bytes();
+        let stored = if entry.live.is_none() { self.journal.bytes_of(id) } else { 0 };
+        // Read, taken apart, and made a message.
+        2 * known + 3 * stored
+    }
+
     fn is_at_rest(&self, id: Id) -> bool {
         self.lock().entries.get(&id).is_some_and(|entry| entry.live.is_none())
     }
@@ -149,9 +166,14 @@ impl Shared {
         };
         let mut found = inner.entries.values().rev().filter(|entry| matches(entry));
         let mut views = Vec::new();
+        let mut bytes = 0;
         for entry in found.by_ref().take(wanted.page_size) {
             let waiting_for = waiting.remove(&entry.record.id).unwrap_or_default();
-            views.push(View { record: entry.present().light(), waiting_for });
+            bytes += history::memory_bytes(&entry.record);
+            views.push(View { record: entry.present().listed(), waiting_for });
+            if bytes >= super::PAGE_BYTES_MAX {
+                break;
+            }
         }
         let more = found.next().is_some();
         let next = views.last().filter(|_| more).map(|view| view.record.id);
@@ -250,22 +272,22 @@ impl Shared {
         waiting.for_each(|entry| entry.events.ring());
     }
 
-    /// Forgets ended operations beyond the limits of number and age, and the logs of all but the newest.
-    pub(super) fn forget_surplus(&self) {
+    /// Forgets ended operations beyond the limits of number, age and size, and the logs of all but the newest. `newcomer` is the group of the
+    /// one that has just ended: nobody else makes room for it.
+    pub(super) fn forget_surplus(&self, newcomer: Option<&Group>) {
         let now = self.ports.clock.now().unix_ms();
-        let oldest = now - i64::from(self.settings.history_days) * DAY_MS;
+        let limits = history::Limits {
+            count_max: self.settings.history_max,
+            oldest_ms: now - i64::from(self.settings.history_days) * DAY_MS,
+            memory: self.settings.history_bytes,
+            disk: self.settings.journal_bytes,
+        };
         let forgotten: Vec<Id> = {
             let mut inner = self.lock();
-            let mut ended: Vec<(i64, Id)> = inner.at_rest().collect();
-            ended.sort_unstable_by(|left, right| right.cmp(left));
-            let surplus = |(index, (time, _)): &(usize, (i64, Id))| {
-                *index >= self.settings.history_max || *time < oldest
-            };
-            let (gone, kept): (Vec<_>, Vec<_>) = ended.into_iter().enumerate().partition(surplus);
-            for (_, (_, id)) in kept.iter().skip(LOGS_MAX) {
-                inner.entries[id].events.forget_lines();
-            }
-            gone.into_iter().map(|(_, (_, id))| id).filter(|id| inner.forget(*id)).collect()
+            inner.forget_old_logs(newcomer);
+            let ended = inner.at_rest(&self.journal);
+            let surplus = history::surplus(ended, limits, newcomer);
+            surplus.into_iter().filter(|id| inner.forget(*id)).collect()
         };
         for id in forgotten {
             if let Err(error) = self.journal.remove(id) {
@@ -293,11 +315,28 @@ impl Inner {
         found.map(|entry| entry.record.id).collect()
     }
 
-    /// When ended operations ended.
-    fn at_rest(&self) -> impl Iterator<Item = (i64, Id)> + '_ {
-        let ended =
-            self.entries.values().filter(|entry| entry.live.is_none() && entry.record.state.has_ended());
-        ended.map(|entry| (entry.record.ended.map_or(0, |time| time.unix_ms()), entry.record.id))
+    fn ended(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| entry.live.is_none() && entry.record.state.has_ended())
+    }
+
+    /// All ended operations, with what they take.
+    fn at_rest(&self, journal: &Journal) -> Vec<Ended> {
+        let ended = |entry: &Entry| Ended {
+            id: entry.record.id,
+            ended_ms: entry.record.ended.map_or(0, |time| time.unix_ms()),
+            group: Group::of(&entry.record),
+            memory: history::memory_bytes(&entry.record) + entry.events.bytes(),
+            disk: journal.bytes_of(entry.record.id),
+        };
+        self.ended().map(ended).collect()
+    }
+
+    /// Keeps the log lines of the newest ended operations of a group.
+    fn forget_old_logs(&self, group: Option<&Group>) {
+        let Some(group) = group else { return };
+        let mut own: Vec<&Entry> = self.ended().filter(|entry| Group::of(&entry.record) == *group).collect();
+        own.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.record.ended.map(|time| time.unix_ms())));
+        own.iter().skip(LOGS_MAX).for_each(|entry| entry.events.forget_lines());
     }
 
     fn forget(&mut self, id: Id) -> bool {

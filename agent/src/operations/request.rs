@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use coffer_format::{Digest, Id, Label};
 use coffer_proto::checked::{
-    IdempotencyKey, RepositoryAccess, StartBackup, StartRestore, StartVerify, VolumeRef,
+    IdempotencyKey, KeySource, RepositoryAccess, S3Source, StartBackup, StartRestore, StartVerify, VolumeRef,
 };
 
 use super::record::{Kind, TicketRecord};
+
+/// What a volume of a request takes besides its texts, bytes.
+const VOLUME_BYTES: usize = 256;
 
 /// Work to do.
 #[derive(Debug)]
@@ -64,6 +67,29 @@ impl Request {
             Request::Restore(it) => &it.repository,
             Request::Verify(it) => &it.repository,
         }
+    }
+
+    /// About how much its texts take in memory while it waits: here, in its record and in its claims.
+    pub fn bytes(&self) -> u64 {
+        let repository = self.repository();
+        let key = match &repository.key {
+            KeySource::Text(text) => text.expose().len(),
+            KeySource::None | KeySource::Named(_) => 0,
+        };
+        let s3 = match &repository.s3 {
+            S3Source::Given(keys) => {
+                let token = keys.session_token.as_ref().map_or(0, |token| token.expose().len());
+                keys.access_key_id.expose().len() + keys.secret_access_key.expose().len() + token
+            }
+            S3Source::Agent | S3Source::Named(_) => 0,
+        };
+        let coordinator = match self {
+            Request::Backup(it) => it.ticket.coordinator.len(),
+            Request::Restore(_) | Request::Verify(_) => 0,
+        };
+        let names: usize = self.volume_names().iter().map(|name| name.len() + VOLUME_BYTES).sum();
+        let paths: usize = self.volume_refs().iter().map(|volume| volume.to_string().len()).sum();
+        (repository.url.len() + key + s3 + 2 * (coordinator + names) + 4 * paths) as u64
     }
 
     /// How long it may take, waiting included.

@@ -14,6 +14,7 @@ use coffer_store::{ObjectStore, OpenOptions};
 
 use super::control::Control;
 use super::events::{Events, Level};
+use super::history::Group;
 use super::live::LiveProgress;
 use super::record::{Outcome, Record, State};
 use super::registry::Shared;
@@ -99,6 +100,7 @@ impl Run<'_> {
         let cancelled = Some(self.control.token().shared_flag());
         let store =
             ports.stores.open(&url, OpenOptions { cancelled, credentials, ..OpenOptions::default() })?;
+        self.progress.watch_store(&store);
         let _opened_once = self.store.set(store.clone());
         let repository = Repository::open(store, self.shared.environment(self.control), key)?;
         self.info(format!("opened repository {} at {}", repository.id(), repository.store().describe()));
@@ -158,7 +160,7 @@ impl Shared {
         if let Err(error) = &saved {
             tracing::error!(operation = %id, error = one_line(error), "write the end of an operation down; it is kept in memory and tried again");
         }
-        let (kind, state) = (record.kind, record.state);
+        let (kind, state, group) = (record.kind, record.state, Group::of(&record));
         {
             let mut inner = self.lock();
             inner.queue.remove(id);
@@ -171,7 +173,7 @@ impl Shared {
         self.ports.meter.ended(kind, state, seconds);
         events.ring();
         self.tell_ended();
-        self.forget_surplus();
+        self.forget_surplus(Some(&group));
     }
 
     /// The record of the end; from here on nobody else writes this operation down.
@@ -205,6 +207,7 @@ fn end(
     let state = match &error {
         AgentError::Stopped(Stop::Shutdown) => State::Interrupted,
         AgentError::Stopped(Stop::Cancelled | Stop::Deadline) => State::Cancelled,
+        AgentError::Stopped(Stop::Stalled) => State::Failed,
         _ => State::Failed,
     };
     (state, Some(error.failure()), None)

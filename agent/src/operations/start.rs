@@ -17,6 +17,10 @@ use super::runner::Job;
 use super::volumes::Behalf;
 use super::{Caller, View};
 use crate::errors::AgentError;
+use crate::shares::Holder;
+
+/// What an operation takes of memory while it waits or runs, besides its texts: records, bookkeeping, its log, threads' handles.
+const OPERATION_BYTES: u64 = 4 << 10;
 
 /// What a key stands for.
 enum Known {
@@ -51,7 +55,6 @@ pub(super) fn start(
             Known::Again(record) => accept(shared, caller, behalf, claims, request, Some(*record))?,
         }
     };
-    shared.forget_surplus();
     shared.bell.ring();
     shared.view(&super::Viewer::All, id)
 }
@@ -105,7 +108,10 @@ fn accept(
     request: Request,
     earlier: Option<Record>,
 ) -> Result<Id, AgentError> {
-    check_room(&shared.lock(), &request, earlier.as_ref().map(|record| record.id))?;
+    let by = caller.holder(request.team());
+    check_room(&shared.lock(), &by, &request, earlier.as_ref().map(|record| record.id))?;
+    let bytes = request.bytes() + OPERATION_BYTES;
+    let permit = shared.ports.requests.take_leaving_some(&by, bytes, "an operation")?;
     let mut record = match earlier {
         None => fresh(shared, &request)?,
         Some(earlier) => again(earlier, &request),
@@ -119,12 +125,13 @@ fn accept(
     let (id, kind, attempt) = (record.id, record.kind, record.attempt);
     let progress = LiveProgress::new(kind, events.clone(), shared.ports.meter.clone());
     let deadline = Instant::now() + request.timeout();
-    let item = Item { id, team: record.team.clone(), is_restore: kind == Kind::Restore, claims };
+    let item = Item { id, team: record.team.clone(), by, is_restore: kind == Kind::Restore, claims };
     let live = Live {
         control: Arc::new(Control::default()),
         progress: Arc::new(progress),
         job: Some(Job { request, behalf }),
         deadline,
+        _permit: permit,
         ending: false,
     };
     {
@@ -138,17 +145,17 @@ fn accept(
     Ok(id)
 }
 
-fn check_room(inner: &Inner, request: &Request, own: Option<Id>) -> Result<(), AgentError> {
+fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) -> Result<(), AgentError> {
     if inner.draining {
         return Err(AgentError::Draining);
     }
     if let Some(point) = request.point() {
         check_point(inner, request.team(), point, own)?;
     }
-    inner.queue.check_room().map_err(|full| {
+    inner.queue.check_room(by).map_err(|full| {
         AgentError::Full(format!(
-            "{} operations wait already, which is the limit of this agent; start it later",
-            full.waiting
+            "{} operations wait already, {} of them started by {by}, which is as many as may; start it later",
+            full.waiting, full.own
         ))
     })
 }

@@ -3,24 +3,32 @@
 //! Whether a caller may call at all was decided at the edge, which puts its [`Identity`] into the request's extensions. Here a team acts for itself
 //! only, and another team's operation is not there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use coffer_format::Id;
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operations_server::Operations as OperationsRpc;
 use coffer_proto::checked::{
     ListOperations, StartBackup, StartRestore, StartVerify, WatchOperation, operation_id,
 };
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::message;
+use super::turnstile::Turnstile;
 use super::waits::Waits;
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
 use crate::operations::stores::Allows;
-use crate::operations::{Caller, Operations, Viewer, Watch, request};
+use crate::operations::{Caller, Operations, PAGE_BYTES_MAX, View, Viewer, Watch, request};
+use crate::requests::Permit;
+use crate::shares::Holder;
 
+/// About how much an operation takes on a page, bytes.
+const LISTED_BYTES: u64 = 2 << 10;
 /// Shortest time between two events of one stream.
 const EVENT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -29,12 +37,14 @@ const EVENT_PAUSE: Duration = Duration::from_millis(200);
 pub struct OperationsService {
     operations: Operations,
     allows: Allows,
+    looks: Arc<Turnstile>,
+    threads: Arc<Turnstile>,
 }
 
 impl OperationsService {
-    /// Serves `operations` where `allows` does.
-    pub fn new(operations: Operations, allows: Allows) -> Self {
-        OperationsService { operations, allows }
+    /// Serves `operations` where `allows` does. Starts look at the node's volumes, and pass `looks` to do so.
+    pub fn new(operations: Operations, allows: Allows, looks: Arc<Turnstile>) -> Self {
+        OperationsService { operations, allows, looks, threads: Arc::new(Turnstile::for_threads()) }
     }
 
     async fn start(
@@ -43,14 +53,42 @@ impl OperationsService {
         wanted: request::Request,
     ) -> Result<Response<v1::Operation>, Status> {
         let caller = caller(&identity, &wanted)?;
+        let who = Holder::from(&identity);
+        let _look = match wanted.volume_refs().is_empty() {
+            true => None,
+            false => Some(self.looks.pass(&who).await),
+        };
         let (operations, allows) = (self.operations.clone(), self.allows.clone());
         let waits = Waits::default();
         let gone = waits.gone();
-        let started = blocking(move || {
+        let started = self.blocking(&who, move || {
             allows(&wanted)?;
             operations.start(&caller, wanted, &gone)
         });
         Ok(Response::new(message::operation(started.await?)))
+    }
+
+    /// Runs what may wait for a disk beside the threads that carry connections.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        who: &Holder,
+        work: impl FnOnce() -> Result<T, AgentError> + Send + 'static,
+    ) -> Result<T, AgentError> {
+        let _passed = self.threads.pass(who).await;
+        blocking(work).await
+    }
+
+    /// An operation as an answer, which counts on its caller's account until it is sent.
+    async fn answer(
+        &self,
+        who: &Holder,
+        id: Id,
+        look: impl FnOnce(&Operations) -> Result<View, AgentError> + Send + 'static,
+    ) -> Result<Response<v1::Operation>, Status> {
+        let permit = self.operations.requests().take(who, self.operations.bytes_to_tell(id), "an answer")?;
+        let operations = self.operations.clone();
+        let view = self.blocking(who, move || look(&operations)).await?;
+        Ok(counted(message::operation(view), permit))
     }
 }
 
@@ -89,37 +127,42 @@ impl OperationsRpc for OperationsService {
         &self,
         request: Request<v1::GetOperationRequest>,
     ) -> Result<Response<v1::Operation>, Status> {
-        let viewer = viewer(&identity(&request)?)?;
+        let identity = identity(&request)?;
+        let viewer = viewer(&identity)?;
         let id = operation_id(&request.get_ref().id).map_err(AgentError::from)?;
-        let operations = self.operations.clone();
-        let view = blocking(move || operations.get(&viewer, id)).await?;
-        Ok(Response::new(message::operation(view)))
+        self.answer(&Holder::from(&identity), id, move |operations| operations.get(&viewer, id)).await
     }
 
     async fn list(
         &self,
         request: Request<v1::ListOperationsRequest>,
     ) -> Result<Response<v1::ListOperationsResponse>, Status> {
-        let viewer = viewer(&identity(&request)?)?;
+        let identity = identity(&request)?;
+        let (viewer, who) = (viewer(&identity)?, Holder::from(&identity));
         let wanted = ListOperations::try_from(request.into_inner()).map_err(AgentError::from)?;
+        let page_bytes = PAGE_BYTES_MAX.min(LISTED_BYTES * wanted.page_size as u64);
+        let permit = self.operations.requests().take(&who, 2 * page_bytes, "a page of operations")?;
         let operations = self.operations.clone();
-        let page = blocking(move || Ok(operations.list(&viewer, &wanted))).await?;
-        Ok(Response::new(v1::ListOperationsResponse {
+        let page = self.blocking(&who, move || Ok(operations.list(&viewer, &wanted))).await?;
+        let page = v1::ListOperationsResponse {
             operations: page.views.into_iter().map(message::operation).collect(),
             next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
-        }))
+        };
+        Ok(counted(page, permit))
     }
 
     async fn watch(
         &self,
         request: Request<v1::WatchOperationRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let viewer = viewer(&identity(&request)?)?;
+        let identity = identity(&request)?;
+        let viewer = viewer(&identity)?;
         let wanted = WatchOperation::try_from(request.into_inner()).map_err(AgentError::from)?;
         let watch = self.operations.watch(&viewer, wanted.id)?;
+        let teller = Teller { service: self.clone(), who: Holder::from(&identity) };
         // One event waits in the channel and one beside it: a slow reader holds up this task and nothing else.
         let (events, stream) = mpsc::channel(1);
-        tokio::spawn(tell(watch, wanted.after, events));
+        tokio::spawn(teller.tell(watch, wanted.after, events));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -127,41 +170,69 @@ impl OperationsRpc for OperationsService {
         &self,
         request: Request<v1::CancelOperationRequest>,
     ) -> Result<Response<v1::Operation>, Status> {
-        let viewer = viewer(&identity(&request)?)?;
+        let identity = identity(&request)?;
+        let viewer = viewer(&identity)?;
         let id = operation_id(&request.get_ref().id).map_err(AgentError::from)?;
-        let operations = self.operations.clone();
-        let view = blocking(move || operations.cancel(&viewer, id)).await?;
-        Ok(Response::new(message::operation(view)))
+        self.answer(&Holder::from(&identity), id, move |operations| operations.cancel(&viewer, id)).await
     }
 }
 
-/// Sends what changed until the operation ends or nobody reads any more.
-async fn tell(mut watch: Watch, mut known: u64, events: mpsc::Sender<Result<v1::OperationEvent, Status>>) {
-    loop {
-        let looked = blocking(move || {
-            let now = watch.now(known);
-            Ok((watch, now))
-        });
-        let Ok((same_watch, now)) = looked.await else { return };
-        watch = same_watch;
-        let (view, lines) = match now {
-            Ok(now) => now,
-            Err(error) => {
-                // Whoever does not read it has gone.
-                let _gone = events.send(Err(error.into())).await;
+/// A message that counts on its caller's account until it is sent, as what it then is.
+fn counted<M: Message>(message: M, mut permit: Permit) -> Response<M> {
+    permit.shrink(message.encoded_len() as u64);
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(Arc::new(permit));
+    response
+}
+
+type EventResult = Result<v1::OperationEvent, Status>;
+
+/// Tells one watcher of an operation.
+struct Teller {
+    service: OperationsService,
+    who: Holder,
+}
+
+impl Teller {
+    /// Sends what changed until the operation ends or nobody reads any more. An event is made when the one before has been taken and there is
+    /// room for it on the caller's account: who reads slowly waits, and takes no more memory.
+    async fn tell(self, mut watch: Watch, mut known: u64, events: mpsc::Sender<EventResult>) {
+        let mut _told: Option<Permit> = None;
+        loop {
+            // Nobody waits for the room to make events any more once it is there.
+            let Ok(place) = events.reserve().await else { return };
+            _told = None;
+            let bytes = watch.bytes_to_tell();
+            let mut permit = tokio::select! {
+                () = events.closed() => return,
+                permit = self.service.operations.requests().take_patiently(&self.who, bytes) => permit,
+            };
+            let looked = self.service.blocking(&self.who, move || {
+                let now = watch.now(known);
+                Ok((watch, now))
+            });
+            let Ok((same_watch, now)) = looked.await else { return };
+            watch = same_watch;
+            let (view, lines) = match now {
+                Ok(now) => now,
+                Err(error) => return place.send(Err(error.into())),
+            };
+            known = lines.last().map_or(known, |line| line.sequence.max(known));
+            let ended = view.record.state.has_ended();
+            let log = lines.into_iter().map(message::line).collect();
+            let event = v1::OperationEvent { operation: Some(message::operation(view)), log };
+            permit.shrink(event.encoded_len() as u64);
+            _told = Some(permit);
+            place.send(Ok(event));
+            if ended {
+                // The last event counts until it is taken.
+                let _taken = events.reserve().await;
                 return;
             }
-        };
-        known = lines.last().map_or(known, |line| line.sequence.max(known));
-        let ended = view.record.state.has_ended();
-        let log = lines.into_iter().map(message::line).collect();
-        let event = v1::OperationEvent { operation: Some(message::operation(view)), log };
-        if events.send(Ok(event)).await.is_err() || ended {
-            return;
-        }
-        tokio::select! {
-            () = events.closed() => return,
-            () = pause_and_change(&mut watch) => {}
+            tokio::select! {
+                () = events.closed() => return,
+                () = pause_and_change(&mut watch) => {}
+            }
         }
     }
 }

@@ -7,38 +7,56 @@ use coffer_format::Label;
 use coffer_proto::agent::v1 as wire;
 use coffer_proto::agent::v1::volumes_server::Volumes;
 use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
+use prost::Message;
 use tonic::{Request, Response, Status};
 
+use super::turnstile::{Passed, Turnstile};
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
 use crate::node_volumes::{NodeVolumes, OwnedVolume, Wish};
+use crate::requests::RequestBudget;
 use crate::services::waits::Waits;
+use crate::shares::Holder;
 
 /// Volumes in one answer, and where a request does not say.
 const PAGE_MAX: usize = 1_000;
+/// A page ends before the volume that would make it longer, bytes.
+const PAGE_BYTES_MAX: usize = 512 << 10;
 
 /// The service.
 pub struct VolumesService {
     volumes: Arc<NodeVolumes>,
+    requests: RequestBudget,
+    looks: Arc<Turnstile>,
 }
 
 impl VolumesService {
-    /// Tells of `volumes`.
-    pub fn new(volumes: Arc<NodeVolumes>) -> Self {
-        VolumesService { volumes }
+    /// Tells of `volumes`; answers count in `requests`. A list of all volumes takes memory, so that calls pass `looks` for it.
+    pub fn new(volumes: Arc<NodeVolumes>, requests: RequestBudget, looks: Arc<Turnstile>) -> Self {
+        VolumesService { volumes, requests, looks }
     }
 
-    /// Looks on a thread that may block, and stops when the caller does not wait any more.
+    /// Looks on a thread that may block, and stops when the caller does not wait any more. Others can look when what this returns is dropped.
     async fn look<T: Send + 'static>(
         &self,
+        who: &Holder,
         look: impl FnOnce(&NodeVolumes, &CancelToken) -> Result<T, AgentError> + Send + 'static,
-    ) -> Result<T, Status> {
+    ) -> Result<(T, Passed), Status> {
+        let passed = self.looks.pass(who).await;
         let volumes = Arc::clone(&self.volumes);
         let waits = Waits::default();
         let gone = waits.gone();
         let looked = tokio::task::spawn_blocking(move || look(&volumes, &gone));
         let looked = looked.await.map_err(|error| AgentError::Bug(format!("looking at volumes: {error}")))?;
-        Ok(looked?)
+        Ok((looked?, passed))
+    }
+
+    /// An answer that counts on its caller's account until it is sent.
+    fn answer<M: Message>(&self, who: &Holder, message: M) -> Result<Response<M>, Status> {
+        let permit = self.requests.take(who, message.encoded_len() as u64, "an answer about volumes")?;
+        let mut response = Response::new(message);
+        response.extensions_mut().insert(Arc::new(permit));
+        Ok(response)
     }
 }
 
@@ -53,6 +71,11 @@ fn team_of<T>(request: &Request<T>) -> Result<Option<Label>, Status> {
     }
 }
 
+/// On whose account a look and its answer are.
+fn holder(team: Option<&Label>) -> Holder {
+    team.cloned().map_or(Holder::Controller, Holder::Team)
+}
+
 #[tonic::async_trait]
 impl Volumes for VolumesService {
     async fn list(
@@ -60,11 +83,12 @@ impl Volumes for VolumesService {
         request: Request<wire::ListVolumesRequest>,
     ) -> Result<Response<wire::ListVolumesResponse>, Status> {
         let team = team_of(&request)?;
+        let who = holder(team.as_ref());
         let wish = request.into_inner();
         let max = page_size(wish.page_size)?;
         let kind = wire::VolumeKind::try_from(wish.kind)
             .map_err(|_| AgentError::Usage(format!("kind {} is none of VolumeKind", wish.kind)))?;
-        let page = self.look(move |volumes, gone| {
+        let looked = self.look(&who, move |volumes, gone| {
             let wish = Wish {
                 only_of: team.as_ref(),
                 after: &wish.page_token,
@@ -74,12 +98,12 @@ impl Volumes for VolumesService {
             };
             volumes.page(&wish, gone)
         });
-        let page = page.await?;
-        let volumes = page.volumes.into_iter().map(to_wire).collect();
-        Ok(Response::new(wire::ListVolumesResponse {
-            volumes,
-            next_page_token: page.next.unwrap_or_default(),
-        }))
+        let (found, _passed) = looked.await?;
+        let count = found.volumes.len();
+        let volumes = page(found.volumes.into_iter().map(to_wire));
+        let last = volumes.last().map(|volume| volume.id.clone());
+        let next_page_token = last.filter(|_| count > volumes.len()).or(found.next).unwrap_or_default();
+        self.answer(&who, wire::ListVolumesResponse { volumes, next_page_token })
     }
 
     async fn describe(
@@ -87,15 +111,29 @@ impl Volumes for VolumesService {
         request: Request<wire::DescribeVolumeRequest>,
     ) -> Result<Response<wire::DescribeVolumeResponse>, Status> {
         let team = team_of(&request)?;
+        let who = holder(team.as_ref());
         let id = request.into_inner().id;
         if id.is_empty() {
             return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
         }
         let missing =
             AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"));
-        let found = self.look(move |volumes, gone| volumes.find(team.as_ref(), &id, gone)).await?;
-        Ok(Response::new(wire::DescribeVolumeResponse { volume: Some(to_wire(found.ok_or(missing)?)) }))
+        let looked = self.look(&who, move |volumes, gone| volumes.find(team.as_ref(), &id, gone));
+        let (found, _passed) = looked.await?;
+        let volume = Some(to_wire(found.ok_or(missing)?));
+        self.answer(&who, wire::DescribeVolumeResponse { volume })
     }
+}
+
+/// As many as fit on a page; one always does.
+fn page(volumes: impl Iterator<Item = wire::Volume>) -> Vec<wire::Volume> {
+    let mut bytes = 0;
+    let fits = |volume: &wire::Volume| {
+        let is_first = bytes == 0;
+        bytes += volume.encoded_len();
+        is_first || bytes <= PAGE_BYTES_MAX
+    };
+    volumes.take_while(fits).collect()
 }
 
 fn page_size(wish: u32) -> Result<usize, AgentError> {

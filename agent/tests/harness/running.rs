@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use coffer_agent::config::{Config, Limits};
 use coffer_agent::health::Health;
 use coffer_agent::metrics::Metrics;
+use coffer_agent::requests::RequestBudget;
 use coffer_agent::services::node::{Counts, Drained, NodeFacts, NodeOperations};
 use coffer_agent::wiring::{Agent, Parts};
 use tokio::sync::oneshot;
@@ -74,6 +75,7 @@ impl Running {
             facts,
             limits: Arc::new(ArcSwap::from_pointee(config.limits)),
             operations: operations.clone(),
+            requests: RequestBudget::of(8 << 20),
             metrics: metrics.clone(),
             health: Health::serving().await,
         };

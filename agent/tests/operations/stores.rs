@@ -127,6 +127,14 @@ impl ObjectStore for GatedStore {
         self.inner.now()
     }
 
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        self.inner.give_up_reserve()
+    }
+
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        self.inner.restore_reserve()
+    }
+
     fn requests(&self) -> RequestCounts {
         self.inner.requests()
     }

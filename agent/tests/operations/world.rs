@@ -11,7 +11,7 @@ use coffer_agent::admission::Repositories;
 use coffer_agent::config::Team;
 use coffer_agent::edge::identity::Identity;
 use coffer_agent::node_volumes::NodeVolumes;
-use coffer_agent::operations::budget::Budget;
+use coffer_agent::operations::budget::{Budget, Leased};
 use coffer_agent::operations::files::RealFiles;
 use coffer_agent::operations::meter::NoMeter;
 use coffer_agent::operations::secrets::Mounted;
@@ -19,7 +19,9 @@ use coffer_agent::operations::stores::{Allows, RealStores, Stores};
 use coffer_agent::operations::system::system;
 use coffer_agent::operations::volumes::VolumeAccess;
 use coffer_agent::operations::{Operations, Ports, Settings};
+use coffer_agent::requests::RequestBudget;
 use coffer_agent::services::operations::OperationsService;
+use coffer_agent::services::turnstile::Turnstile;
 use coffer_agent::teams::Teams;
 use coffer_engine::backup::{
     BackupReport, OpenPoint, Opening, PointRequest, TypeWish, VolumesDone, commit_point, open_point,
@@ -64,9 +66,14 @@ pub(crate) struct World {
 pub(crate) struct SmallPacks(pub(crate) NodeResources);
 
 impl Budget for SmallPacks {
-    fn lease(&self, _others: usize) -> Result<Option<Resources>, EngineError> {
+    fn places(&self) -> usize {
+        self.0.shares()
+    }
+
+    fn lease(&self, _others: usize, _places_max: NonZeroUsize) -> Result<Option<Leased>, EngineError> {
         let leased = self.0.lease(NonZeroUsize::MIN)?;
-        Ok(leased.map(|leased| Resources { pack_bytes: PACK_BYTES, ..leased }))
+        let small = |leased| Resources { pack_bytes: PACK_BYTES, ..leased };
+        Ok(leased.map(|leased| Leased { resources: small(leased), places: 1 }))
     }
 
     fn tell_returned(&self, told: Box<dyn Fn() + Send + Sync>) {
@@ -82,6 +89,8 @@ pub(crate) struct Agents {
     pub(crate) memory_bytes: u64,
     pub(crate) queued_max: usize,
     pub(crate) history_max: usize,
+    pub(crate) request_bytes: u64,
+    pub(crate) stall_after: Duration,
 }
 
 impl Default for Agents {
@@ -92,6 +101,8 @@ impl Default for Agents {
             memory_bytes: 256 << 20,
             queued_max: 100,
             history_max: 100,
+            request_bytes: 8 << 20,
+            stall_after: Duration::from_secs(3_600),
         }
     }
 }
@@ -183,6 +194,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
         stores: agents.stores,
         mounted: Mounted::new(Some(directory.join("credentials"))),
         files: Arc::new(RealFiles),
+        requests: RequestBudget::of(agents.request_bytes),
         meter: Arc::new(NoMeter),
         clock,
         entropy,
@@ -193,13 +205,16 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
         queued_max: agents.queued_max,
         history_max: agents.history_max,
         history_days: 7,
+        history_bytes: 1 << 20,
+        journal_bytes: 64 << 20,
+        stall_after: agents.stall_after,
     };
     let operations = Operations::open(settings, ports).unwrap();
     let allowed = directory.join("repository");
     let rules = format!("file://{}", allowed.display()).parse().unwrap();
     let repositories = Repositories::new(&[rules]);
     let allows: Allows = Arc::new(move |request| repositories.admit(request));
-    let service = OperationsService::new(operations.clone(), allows);
+    let service = OperationsService::new(operations.clone(), allows, Arc::new(Turnstile::for_volumes()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

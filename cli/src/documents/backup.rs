@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::requests::Requests;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// A new point.
 #[derive(Debug, Serialize)]
@@ -54,6 +55,7 @@ struct VolumeDocument {
     sampled_blocks: u64,
     sample_mismatches: u64,
     error: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl BackupDocument {
@@ -118,36 +120,39 @@ impl From<VolumeReport> for VolumeDocument {
             sampled_blocks: report.sampled_blocks,
             sample_mismatches: report.sample_mismatches,
             error: report.error,
+            warnings: report.warnings,
         }
     }
 }
 
 impl Document for BackupDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let again = if self.repeated { ", made by an earlier run with the same idempotency key" } else { "" };
-        let mut text = format!(
-            "point {} ({}, {}: {}){again}\n",
+        let mut text = Text::of(format_args!(
+            "point {} ({}, {}: {}){again}",
             self.point, self.state, self.point_type, self.type_reason
-        );
+        ));
         for volume in &self.volumes {
-            let line = match &volume.error {
-                Some(error) => format!("volume {}: failed: {error}\n", volume.name),
-                None => format!(
-                    "volume {}: {}, {} read, {} changed, {} stored\n",
+            match &volume.error {
+                Some(error) => text.line(format_args!("volume {}: failed: {error}", volume.name)),
+                None => text.line(format_args!(
+                    "volume {}: {}, {} read, {} changed, {} stored",
                     volume.name,
                     human::size(volume.size),
                     human::size(volume.read),
                     human::size(volume.changed),
                     human::size(volume.stored)
-                ),
-            };
-            text.push_str(&line);
+                )),
+            }
+            for warning in &volume.warnings {
+                text.line(format_args!("volume {}: warning: {warning}", volume.name));
+            }
         }
         if self.resumed_bytes > 0 {
-            text.push_str(&format!("{} taken over from unfinished runs\n", human::size(self.resumed_bytes)));
+            text.line(format_args!("{} taken over from unfinished runs", human::size(self.resumed_bytes)));
         }
-        text.push_str(&format!(
-            "{} with {} written in {}\n",
+        text.line(format_args!(
+            "{} with {} written in {}",
             human::count(self.objects_written, "object"),
             human::size(self.bytes_written),
             human::duration(self.duration_ms)

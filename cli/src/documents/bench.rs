@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// How fast a volume was read.
 #[derive(Debug, Serialize)]
@@ -22,9 +23,9 @@ pub(crate) struct ReadDocument {
 }
 
 impl Document for ReadDocument {
-    fn text(&self) -> String {
-        format!(
-            "{}: {} read in {} by {} ({}, {} page cache): {:.2} GiB/s, {:.3} CPU-s/GiB\n",
+    fn text(&self) -> Text {
+        Text::of(format_args!(
+            "{}: {} read in {} by {} ({}, {} page cache): {:.2} GiB/s, {:.3} CPU-s/GiB",
             self.path,
             human::size(self.bytes),
             human::duration(self.duration_ms),
@@ -33,7 +34,7 @@ impl Document for ReadDocument {
             if self.direct { "around the" } else { "through the" },
             self.gib_per_second,
             self.cpu_seconds_per_gib
-        )
+        ))
     }
 }
 
@@ -114,7 +115,7 @@ impl SumSeconds {
 }
 
 impl Document for CpuDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let (step, sums) = (&self.cpu_seconds_per_gib, &self.sums);
         let mut table = Table::new(&["STEP", ">CPU-S/GIB"]);
         for (name, seconds) in [
@@ -135,17 +136,18 @@ impl Document for CpuDocument {
         ] {
             table.row([name.to_owned(), format!("{seconds:.3}")]);
         }
-        format!(
-            "{}: {} by {} ({}), {} of it zeroes, {} stored; {:.2} CPU-s for each GiB of memory touched for the first time\n{}",
+        let mut text = Text::of(format_args!(
+            "{}: {} by {} ({}), {} of it zeroes, {} stored; {:.2} CPU-s for each GiB of memory touched for the first time",
             self.path,
             human::size(self.bytes),
             human::count(self.threads, "thread"),
             self.io,
             human::size(self.zero_bytes),
             human::size(self.stored_bytes),
-            self.fresh_memory_cpu_seconds_per_gib,
-            table.render()
-        )
+            self.fresh_memory_cpu_seconds_per_gib
+        ));
+        text.add(table.text());
+        text
     }
 }
 
@@ -163,9 +165,9 @@ pub(crate) struct PipelineDocument {
 }
 
 impl Document for PipelineDocument {
-    fn text(&self) -> String {
-        format!(
-            "{}: {} backed up into nowhere in {} ({} read, {} would be stored): {:.2} GiB/s, {:.3} CPU-s/GiB\n",
+    fn text(&self) -> Text {
+        Text::of(format_args!(
+            "{}: {} backed up into nowhere in {} ({} read, {} would be stored): {:.2} GiB/s, {:.3} CPU-s/GiB",
             self.volume,
             human::size(self.bytes),
             human::duration(self.duration_ms),
@@ -173,7 +175,7 @@ impl Document for PipelineDocument {
             human::size(self.sent),
             self.gib_per_second,
             self.cpu_seconds_per_gib
-        )
+        ))
     }
 }
 
@@ -199,7 +201,7 @@ pub(crate) struct OperationDocument {
 }
 
 impl Document for StoreDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let mut table = Table::new(&["OPERATION", ">COUNT", ">P50 MS", ">P99 MS", ">MAX MS", ">MIB/S"]);
         for row in &self.operations {
             table.row([
@@ -211,6 +213,6 @@ impl Document for StoreDocument {
                 row.mib_per_second.map_or_else(|| "-".into(), |speed| format!("{speed:.1}")),
             ]);
         }
-        table.render()
+        table.text()
     }
 }

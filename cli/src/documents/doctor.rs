@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::output::Document;
 use crate::probe::Capabilities;
+use crate::text::Text;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,16 +42,16 @@ impl DoctorDocument {
 }
 
 impl Document for DoctorDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let word = |status| match status {
             CheckStatus::Ok => "ok     ",
             CheckStatus::Warning => "warning",
             CheckStatus::Failed => "failed ",
         };
-        let lines = self
-            .checks
-            .iter()
-            .map(|check| format!("{}  {:<12} {}\n", word(check.status), check.name, check.detail));
-        lines.collect()
+        let mut text = Text::default();
+        for check in &self.checks {
+            text.line(format_args!("{}  {:<12} {}", word(check.status), check.name, check.detail));
+        }
+        text
     }
 }

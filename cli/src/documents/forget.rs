@@ -5,6 +5,7 @@ use coffer_format::Id;
 use serde::Serialize;
 
 use crate::output::Document;
+use crate::text::Text;
 
 /// What forget did, or would do.
 #[derive(Debug, Serialize)]
@@ -29,16 +30,16 @@ impl ForgetDocument {
 }
 
 impl Document for ForgetDocument {
-    fn text(&self) -> String {
-        let mut text = String::new();
+    fn text(&self) -> Text {
+        let mut text = Text::default();
         for kept in &self.kept {
-            text.push_str(&format!("kept       {}  {}\n", kept.point, kept.reason));
+            text.line(format_args!("kept       {}  {}", kept.point, kept.reason));
         }
         let word = if self.dry_run { "would go  " } else { "forgotten " };
         for point in &self.forgotten {
-            text.push_str(&format!("{word} {point}\n"));
+            text.line(format_args!("{word} {point}"));
         }
-        text.push_str(&format!("{} kept, {} {}\n", self.kept.len(), self.forgotten.len(), word.trim_end()));
+        text.line(format_args!("{} kept, {} {}", self.kept.len(), self.forgotten.len(), word.trim_end()));
         text
     }
 }
@@ -52,11 +53,11 @@ pub(crate) struct HoldDocument {
 }
 
 impl Document for HoldDocument {
-    fn text(&self) -> String {
-        match (self.held, self.released) {
-            (true, _) => format!("point {} is held: forget leaves it alone\n", self.point),
-            (false, 0) => format!("point {} was not held\n", self.point),
-            (false, _) => format!("point {} is held no more\n", self.point),
-        }
+    fn text(&self) -> Text {
+        Text::of(match (self.held, self.released) {
+            (true, _) => format!("point {} is held: forget leaves it alone", self.point),
+            (false, 0) => format!("point {} was not held", self.point),
+            (false, _) => format!("point {} is held no more", self.point),
+        })
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::output::Document;
 use crate::probe::Capabilities;
+use crate::text::Text;
 
 /// A new repository.
 #[derive(Debug, Serialize)]
@@ -18,17 +19,17 @@ pub(crate) struct InitDocument {
 }
 
 impl Document for InitDocument {
-    fn text(&self) -> String {
-        let mut text = format!("repository {} is ready\n", self.repository);
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!("repository {} is ready", self.repository));
         match &self.key_file {
-            Some(path) => text.push_str(&format!(
-                "recovery key: {} (keep a copy elsewhere; without it nothing can be restored)\n",
+            Some(path) => text.line(format_args!(
+                "recovery key: {} (keep a copy elsewhere; without it nothing can be restored)",
                 path
             )),
-            None => text.push_str("no encryption: this repository detects accidents, not malice\n"),
+            None => text.line("no encryption: this repository detects accidents, not malice"),
         }
         if let Some(path) = &self.writer_key_file {
-            text.push_str(&format!("writer key: {} (makes backups, cannot read data)\n", path));
+            text.line(format_args!("writer key: {} (makes backups, cannot read data)", path));
         }
         text
     }

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// New key files.
 #[derive(Debug, Serialize)]
@@ -19,15 +20,15 @@ pub(crate) struct NewKeyDocument {
 }
 
 impl Document for NewKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!("team {}, generation {}\n", self.team, self.generation);
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!("team {}, generation {}", self.team, self.generation));
         for (kind, path) in [("recovery", &self.key_file), ("writer", &self.writer_key_file)] {
             if let Some(path) = path {
-                text.push_str(&format!("{kind} key: {}\n", path));
+                text.line(format_args!("{kind} key: {}", path));
             }
         }
         if self.chains > 0 {
-            text.push_str(&format!("{} can be read with the new key\n", human::count(self.chains, "chain")));
+            text.line(format_args!("{} can be read with the new key", human::count(self.chains, "chain")));
         }
         text
     }
@@ -61,19 +62,16 @@ impl From<&KeyFile> for ShowKeyDocument {
 }
 
 impl Document for ShowKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "kind         {} key\nrepository   {}\nteam         {}\ngeneration   {}\nX25519       {}\n",
-            kind_name(self.kind),
-            self.repository,
-            self.team,
-            self.generation,
-            self.x25519_public
-        );
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!("kind         {} key", kind_name(self.kind)));
+        text.line(format_args!("repository   {}", self.repository));
+        text.line(format_args!("team         {}", self.team));
+        text.line(format_args!("generation   {}", self.generation));
+        text.line(format_args!("X25519       {}", self.x25519_public));
         for pinned in &self.pinned {
-            text.push_str(&format!("Ed25519 {:<4} {}\n", pinned.generation, pinned.ed25519));
+            text.line(format_args!("Ed25519 {:<4} {}", pinned.generation, pinned.ed25519));
         }
-        text.push_str(&format!("certificate  {} for {}\n", self.certificate.serial, self.certificate.public));
+        text.line(format_args!("certificate  {} for {}", self.certificate.serial, self.certificate.public));
         text
     }
 }
@@ -105,22 +103,22 @@ pub(crate) struct KeyProblem {
 }
 
 impl Document for CheckKeyDocument {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "{} key of team {}, generation {} (newest: {})\n",
+    fn text(&self) -> Text {
+        let mut text = Text::of(format_args!(
+            "{} key of team {}, generation {} (newest: {})",
             kind_name(self.kind),
             self.team,
             self.generation,
             self.newest_generation
-        );
+        ));
         for problem in &self.problems {
-            text.push_str(&format!("plan {} chain {}: {}\n", problem.plan, problem.chain, problem.detail));
+            text.line(format_args!("plan {} chain {}: {}", problem.plan, problem.chain, problem.detail));
         }
-        text.push_str(&match self.kind {
+        text.line(match self.kind {
             KeyKind::Recovery => {
-                format!("{} of {} opened\n", self.chains_opened, human::count(self.chains, "chain"))
+                format!("{} of {} opened", self.chains_opened, human::count(self.chains, "chain"))
             }
-            KeyKind::Writer => "a writer key makes backups and opens no chain\n".into(),
+            KeyKind::Writer => "a writer key makes backups and opens no chain".into(),
         });
         text
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// The points that match.
 #[derive(Debug, Serialize)]
@@ -63,7 +64,7 @@ impl PointRow {
 }
 
 impl Document for PointsDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let mut table = Table::new(&[
             "POINT", "TIME", "TYPE", "STATE", ">SIZE", ">CHANGED", ">STORED", "PLAN", "VOLUMES",
         ]);
@@ -80,6 +81,6 @@ impl Document for PointsDocument {
                 row.volumes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             ]);
         }
-        table.render()
+        table.text()
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::requests::Requests;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// What prune did, or would do.
 #[derive(Debug, Serialize)]
@@ -37,14 +38,14 @@ impl PruneDocument {
 }
 
 impl Document for PruneDocument {
-    fn text(&self) -> String {
-        let mut text = String::new();
+    fn text(&self) -> Text {
+        let mut text = Text::default();
         for notice in &self.notices {
-            text.push_str(&format!("notice: {notice}\n"));
+            text.line(format_args!("notice: {notice}"));
         }
         let verb = if self.dry_run { "would be deleted" } else { "deleted" };
-        text.push_str(&format!(
-            "{} with {} {verb}; {} of forgotten points are kept for later points of their chains\n",
+        text.line(format_args!(
+            "{} with {} {verb}; {} of forgotten points are kept for later points of their chains",
             human::count(self.objects_deleted, "object"),
             human::size(self.bytes_deleted),
             human::size(self.bytes_kept_for_chains)

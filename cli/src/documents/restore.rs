@@ -1,6 +1,6 @@
 //! The result of `restore`. In a dry run, what it would do.
 
-use coffer_engine::RestoredVolume;
+use coffer_engine::{LostRange, RestoredVolume};
 use coffer_format::{Id, VolumeName};
 use coffer_store::RequestCounts;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::requests::Requests;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// A restore.
 #[derive(Debug, Serialize)]
@@ -28,7 +29,23 @@ struct RestoredDocument {
     written: u64,
     skipped: u64,
     zeroed: u64,
+    cut: u64,
+    tail: u64,
+    lost_bytes: u64,
+    lost: Vec<LostDocument>,
 }
+
+/// A range that could not be restored.
+#[derive(Debug, Serialize)]
+struct LostDocument {
+    offset: u64,
+    length: u64,
+    key: String,
+    reason: String,
+}
+
+/// Lost ranges of a volume that are printed as text; the JSON has more.
+const LOST_LINES_MAX: usize = 100;
 
 impl RestoreDocument {
     /// What the engine did; `requests` and `duration_ms` are those of the whole command.
@@ -46,18 +63,82 @@ impl RestoreDocument {
 
 impl From<RestoredVolume> for RestoredDocument {
     fn from(volume: RestoredVolume) -> Self {
-        let RestoredVolume { name, target, size, fetched, written, skipped, zeroed } = volume;
-        RestoredDocument { name, target, size, fetched, written, skipped, zeroed }
+        let RestoredVolume {
+            name,
+            target,
+            size,
+            fetched,
+            written,
+            skipped,
+            zeroed,
+            cut,
+            tail,
+            lost,
+            lost_bytes,
+        } = volume;
+        let lost = lost.into_iter().map(LostDocument::from).collect();
+        RestoredDocument {
+            name,
+            target,
+            size,
+            fetched,
+            written,
+            skipped,
+            zeroed,
+            cut,
+            tail,
+            lost_bytes,
+            lost,
+        }
+    }
+}
+
+impl From<LostRange> for LostDocument {
+    fn from(range: LostRange) -> Self {
+        LostDocument { offset: range.offset, length: range.len, key: range.key, reason: range.reason }
+    }
+}
+
+impl RestoredDocument {
+    /// What is to be known of the target beside the figures, a line each.
+    fn remarks(&self) -> Vec<String> {
+        let RestoredDocument { name, target, cut, tail, lost, lost_bytes, .. } = self;
+        let mut lines = Vec::new();
+        if *cut > 0 {
+            lines.push(format!(
+                "volume {name}: {target} was longer: {} ({cut} bytes) behind the volume's end were cut off",
+                human::size(*cut)
+            ));
+        }
+        if *tail > 0 {
+            lines.push(format!("volume {name}: {target} is larger: {} ({tail} bytes) behind the volume's end were left as they were", human::size(*tail)));
+        }
+        let line = |range: &LostDocument| {
+            let LostDocument { offset, length, key, reason } = range;
+            format!("volume {name}: NOT restored: {length} bytes at offset {offset}: object {key}: {reason}")
+        };
+        lines.extend(lost.iter().take(LOST_LINES_MAX).map(line));
+        if *lost_bytes > 0 {
+            let more = match lost.len().saturating_sub(LOST_LINES_MAX) {
+                0 => String::new(),
+                more => format!(", {more} ranges more than are shown; --json lists them"),
+            };
+            lines.push(format!(
+                "volume {name}: {} ({lost_bytes} bytes) NOT restored{more}",
+                human::size(*lost_bytes)
+            ));
+        }
+        lines
     }
 }
 
 impl Document for RestoreDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let done = if self.dry_run { "would be restored" } else { "restored" };
-        let mut text = format!("point {}\n", self.point);
+        let mut text = Text::of(format_args!("point {}", self.point));
         for volume in &self.volumes {
-            text.push_str(&format!(
-                "volume {}: {done} to {}: {}, {} fetched, {} written, {} right already, {} zeroed\n",
+            text.line(format_args!(
+                "volume {}: {done} to {}: {}, {} fetched, {} written, {} right already, {} zeroed",
                 volume.name,
                 volume.target,
                 human::size(volume.size),
@@ -66,8 +147,9 @@ impl Document for RestoreDocument {
                 human::size(volume.skipped),
                 human::size(volume.zeroed)
             ));
+            volume.remarks().iter().for_each(|line| text.line(line));
         }
-        text.push_str(&format!("took {}\n", human::duration(self.duration_ms)));
+        text.line(format_args!("took {}", human::duration(self.duration_ms)));
         text
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// One point.
 #[derive(Debug, Serialize)]
@@ -76,6 +77,7 @@ struct ShowVolume {
     sample_mismatches: u64,
     lineage: Vec<LineageEntry>,
     error: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl ShowDocument {
@@ -132,46 +134,45 @@ impl From<VolumeRecord> for ShowVolume {
             sample_mismatches: record.sample_mismatches,
             lineage: record.lineage,
             error: record.error,
+            warnings: record.warnings,
         }
     }
 }
 
 impl Document for ShowDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let parent = self.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_string());
         let checked = match self.trust {
             Trust::Signature => "signature checked",
             Trust::Digest => "signature not checked, as no key of its team was given",
             Trust::Unencrypted => "not signed, as the repository is not encrypted",
         };
-        let mut text = format!(
-            "point      {}\nplan       {}/{}/{}/{}\nstate      {}\ntype       {}: {}\ntime       {}\n\
-             completed  {}\nparent     {parent}\nchain      {} ({})\nwriter     {} ({checked})\n",
-            self.point,
-            self.team,
-            self.cluster,
-            self.namespace,
-            self.plan,
-            self.state,
-            self.point_type,
-            self.type_reason,
-            self.time,
-            self.completed,
-            self.chain,
-            human::count(self.chain_points.len() as u64, "point"),
-            self.writer,
-        );
+        let plan =
+            [&self.team, &self.cluster, &self.namespace, &self.plan].map(ToString::to_string).join("/");
+        let points = human::count(self.chain_points.len() as u64, "point");
+        let mut text = Text::of(format_args!("point      {}", self.point));
+        text.line(format_args!("plan       {plan}"));
+        text.line(format_args!("state      {}", self.state));
+        text.line(format_args!("type       {}: {}", self.point_type, self.type_reason));
+        text.line(format_args!("time       {}", self.time));
+        text.line(format_args!("completed  {}", self.completed));
+        text.line(format_args!("parent     {parent}"));
+        text.line(format_args!("chain      {} ({points})", self.chain));
+        text.line(format_args!("writer     {} ({checked})", self.writer));
         if !self.description.is_empty() {
-            text.push_str(&format!("about      {}\n", self.description));
+            text.line(format_args!("about      {}", self.description));
         }
         for (key, value) in &self.tags {
-            text.push_str(&format!("tag        {key}={value}\n"));
+            text.line(format_args!("tag        {key}={value}"));
         }
-        text.push('\n');
-        text.push_str(&self.volume_table());
+        text.line("");
+        text.add(self.volume_table());
         for volume in &self.volumes {
             if let Some(error) = &volume.error {
-                text.push_str(&format!("volume {} failed: {error}\n", volume.name));
+                text.line(format_args!("volume {} failed: {error}", volume.name));
+            }
+            for warning in &volume.warnings {
+                text.line(format_args!("volume {}: warning: {warning}", volume.name));
             }
         }
         text
@@ -179,7 +180,7 @@ impl Document for ShowDocument {
 }
 
 impl ShowDocument {
-    fn volume_table(&self) -> String {
+    fn volume_table(&self) -> Text {
         let mut table = Table::new(&[
             "VOLUME", "KIND", "TYPE", ">SIZE", ">BLOCK", ">CHANGED", ">STORED", "CHANGES", "WHY",
         ]);
@@ -196,6 +197,6 @@ impl ShowDocument {
                 volume.type_reason.clone(),
             ]);
         }
-        table.render()
+        table.text()
     }
 }

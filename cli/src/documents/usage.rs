@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// All rows.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Serialize for RowDocument<'_> {
 }
 
 impl Document for UsageDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let mut table = Table::new(&[
             "WHO",
             ">POINTS",
@@ -64,6 +65,6 @@ impl Document for UsageDocument {
                 row.reclaimable_bytes.map_or_else(|| "unknown".into(), human::size),
             ]);
         }
-        table.render()
+        table.text()
     }
 }

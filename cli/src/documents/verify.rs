@@ -10,6 +10,7 @@ use super::requests::Requests;
 use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// What verify found.
 #[derive(Debug, Serialize)]
@@ -77,21 +78,21 @@ impl From<Problem> for ProblemDocument {
 }
 
 impl Document for VerifyDocument {
-    fn text(&self) -> String {
-        let mut text = String::new();
+    fn text(&self) -> Text {
+        let mut text = Text::default();
         for problem in &self.problems {
             let points: Vec<String> = problem.points.iter().map(ToString::to_string).collect();
             let touched = if points.is_empty() { "none known".to_owned() } else { points.join(" ") };
-            text.push_str(&format!(
-                "problem ({}): {}: {}; points: {touched}\n",
+            text.line(format_args!(
+                "problem ({}): {}: {}; points: {touched}",
                 problem.kind, problem.key, problem.detail
             ));
         }
         for notice in &self.notices {
-            text.push_str(&format!("notice: {notice}\n"));
+            text.line(format_args!("notice: {notice}"));
         }
-        text.push_str(&format!(
-            "{} and {} checked, {} of packs read, {} found in {}\n",
+        text.line(format_args!(
+            "{} and {} checked, {} of packs read, {} found in {}",
             human::count(self.points, "point"),
             human::count(self.packs, "pack"),
             human::size(self.bytes_read),

@@ -3,6 +3,7 @@
 mod agents;
 mod host;
 mod lists;
+mod siblings;
 pub(crate) mod sources;
 
 pub(crate) use self::host::cluster as cluster_name;
@@ -199,8 +200,22 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let report = run_backup(&repository, &resources, &request);
     drop(reporter);
     let report = report?;
+    hint_at_siblings(session, arguments, &repository, &report);
     let engines = sources::engines(&request.volumes);
     show(session, report, &engines, repository.store().requests())
+}
+
+/// Says so where this host's name, which nobody chose for the point, seems to be another one with each run.
+fn hint_at_siblings(
+    session: &Session,
+    arguments: &BackupArguments,
+    repository: &Repository,
+    report: &BackupReport,
+) {
+    let hint = || siblings::hint(repository, report);
+    if let Some(hint) = arguments.identity.cluster.is_none().then(hint).flatten() {
+        session.output.remark(&hint);
+    }
 }
 
 /// Prints the result, and says what is missing in a partial point.

@@ -8,7 +8,7 @@ use coffer_format::object_key;
 use coffer_store::{Key, ObjectStore};
 
 use crate::documents::init::InitDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::{CliError, ExitStatus, one_line};
 use crate::key_targets::KeyTargets;
 use crate::options::RepositoryOptions;
 use crate::probe;
@@ -63,6 +63,9 @@ pub(crate) fn run(session: &Session, arguments: &InitArguments) -> Result<ExitSt
             Repository::init(store.as_ref(), &environment, false, &mut |_| Ok(()))?
         }
     };
+    if let Err(error) = store.restore_reserve() {
+        tracing::warn!(error = one_line(&error), "no reserve is kept: a full repository cannot be pruned");
+    }
     let cluster = cluster_name().unwrap_or_else(|_| "unknown".parse().expect("a valid label"));
     probe::record(store.as_ref(), &environment, &cluster, &capabilities)?;
     session.output.show(&InitDocument {

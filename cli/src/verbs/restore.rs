@@ -1,6 +1,7 @@
 //! `coffer restore`: chooses a point, checks every target, and lets the engine write.
 
 mod agents;
+mod from_map;
 mod places;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use clap::{Args, ValueEnum};
 use coffer_engine::backup::Progress;
 use coffer_engine::catalog::{PointEntry, load_manifest};
 use coffer_engine::{
-    EngineError, Intent, Repository, Resources, RestoreRequest, RestoreVolume, RestoredVolume,
-    restore_to_stream, run_restore,
+    Advice, EngineError, Intent, Repository, Resources, RestoreRequest, RestoreVolume, RestoredVolume,
+    restore_to_stream, run_restore, run_salvage,
 };
 use coffer_format::{Id, VolumeName};
 use coffer_store::RepositoryUrl;
@@ -28,7 +29,7 @@ use crate::selection::{point_by_id, point_by_intent};
 use crate::session::Session;
 use crate::targets::{self, Checked, Existing};
 use crate::volume_words::TargetWord;
-use crate::{room, values};
+use crate::{human, room, values};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +44,14 @@ key goes to the agents, unless --agent-key-name names a file of theirs; so do AW
   coffer restore --agent n1=https://10.0.0.1:9443,n2=https://10.0.0.2:9443 --repo s3://bucket/p --key recovery.key --plan shop \\
       --pick latest --volume db=n1:/dev/vdb --volume files=n2:/dev/vdc --in-place
 
-A restore that was interrupted is finished by the same command with --in-place.";
+Before any target is changed, the map, the chain's key and one block of every volume are read. A new file lies beside its name, as
+.NAME.coffer-partial, until it is whole. A restore that was interrupted is finished by the same command with --in-place.
+
+Where something is damaged or missing, --salvage restores all that can be proved, lists the ranges that cannot, and ends with status 5. If the
+manifest is lost too, --map names the map object of a volume (`coffer cat map` and a listing of the bucket help to find it); do not prune before.
+  coffer restore --repo file:///srv/backup --key recovery.key --plan web --pick latest --volume vdb=vdb.img --salvage
+  coffer restore --repo file:///srv/backup --key recovery.key --salvage --volume vdb=vdb.img \\
+      --map t/default/data/host/default/web/01jd3k5x6v8q2m4n7p9r0s1t2w/01jd3k5x6v8q2m4n7p9r0s1t2w/vdb/map";
 
 /// Options of `restore`.
 #[derive(Args, Debug)]
@@ -55,7 +63,7 @@ pub(crate) struct RestoreArguments {
     key: KeyOptions,
 
     /// Id of the point, as `coffer points` shows it
-    #[arg(value_name = "POINT", value_parser = values::format_value::<Id>, required_unless_present = "pick")]
+    #[arg(value_name = "POINT", value_parser = values::format_value::<Id>, required_unless_present_any = ["pick", "map"])]
     point: Option<Id>,
 
     /// Which point of the plan: latest, previous[:N], oldest, oldest-day[:first|last], day=-N[:first|last], as-of=RFC3339
@@ -84,6 +92,15 @@ pub(crate) struct RestoreArguments {
     /// Read targets that exist and write only blocks that differ
     #[arg(long)]
     in_place: bool,
+
+    /// Restore what can be proved, list what is damaged or missing, and end with status 5 if anything is; lost ranges of a target that
+    /// exists stay as they were with --in-place, and are zeroes otherwise
+    #[arg(long, conflicts_with = "dry_run")]
+    salvage: bool,
+
+    /// Key of a volume's map object, for a volume whose manifest is lost
+    #[arg(long, value_name = "KEY", requires = "salvage", conflicts_with_all = ["point", "pick", "to"])]
+    map: Option<String>,
 
     /// Say what would be read and written, and write nothing
     #[arg(long)]
@@ -120,10 +137,13 @@ pub(crate) fn run(session: &Session, arguments: &RestoreArguments) -> Result<Exi
     }
     let places = Places::new(&arguments.volume, arguments.to.as_deref(), arguments.dry_run)?;
     if places.stream().is_some() {
-        refuse_stream(session)?;
+        refuse_stream(session, arguments)?;
     }
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let resources = Session::resources(&arguments.memory)?;
+    if let Some(key) = &arguments.map {
+        return from_map::run(session, arguments, &repository, &resources, &places, key);
+    }
     let point = choose_point(&repository, arguments)?;
     repository.recovery_key(&point.plan.team)?;
     let job = Job { session, arguments, repository: &repository, resources: &resources, point: &point };
@@ -142,7 +162,13 @@ fn choose_point(repository: &Repository, arguments: &RestoreArguments) -> Result
     }
 }
 
-fn refuse_stream(session: &Session) -> Result<(), CliError> {
+fn refuse_stream(session: &Session, arguments: &RestoreArguments) -> Result<(), CliError> {
+    if arguments.salvage {
+        return Err(CliError::Usage(
+            "--salvage leaves out what is lost, which a stream cannot; give a file or a device instead of NAME=-"
+                .into(),
+        ));
+    }
     if session.output.is_json() {
         return Err(CliError::Usage("NAME=- writes the volume to standard output; leave --json out".into()));
     }
@@ -154,14 +180,44 @@ fn refuse_stream(session: &Session) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Says which volumes the point lacks.
-fn close(session: &Session, failed: &[String]) -> Result<ExitStatus, CliError> {
+/// Says which volumes the point lacks, and how much was lost.
+fn close(session: &Session, failed: &[String], lost_bytes: u64) -> Result<ExitStatus, CliError> {
+    if lost_bytes > 0 {
+        let line = format!(
+            "{} ({lost_bytes} bytes) could not be restored: what holds them is damaged or missing; the rest is there, its blocks were checked",
+            human::size(lost_bytes)
+        );
+        return Ok(session.output.close(ExitStatus::Damaged, &line));
+    }
     if failed.is_empty() {
         return Ok(ExitStatus::Done);
     }
     let line =
         format!("partly done, not in the point: {}; choose another point for these", failed.join(", "));
     Ok(session.output.close(ExitStatus::Partly, &line))
+}
+
+/// Says what a failed restore left of its targets, and how to go on.
+fn explain(error: CliError) -> CliError {
+    let CliError::Engine(engine) = &error else { return error };
+    let is_damage = engine.advice() == Advice::Corrupt;
+    let next = match engine {
+        EngineError::Unfinished { half_written: Some(_), .. } if is_damage => {
+            "`restore --salvage --in-place` writes what can be proved, another point may be whole, and `coffer verify` tells which".into()
+        }
+        EngineError::Unfinished { half_written: Some(_), .. } => {
+            "finish it with the same command and --in-place".into()
+        }
+        _ if is_damage => {
+            "no target that existed was changed; `restore --salvage` writes what can be proved, and `coffer verify` tells which points are touched"
+                .into()
+        }
+        _ => match error.next_step() {
+            Some(next) => format!("{next}; no target that existed was changed"),
+            None => "no target that existed was changed".into(),
+        },
+    };
+    CliError::After { source: Box::new(error), next }
 }
 
 struct Job<'a> {
@@ -187,7 +243,9 @@ impl Job<'_> {
         } else {
             self.targets(chosen.wanted)?
         };
-        let restored = self.write(volumes).map_err(|error| self.explain(error))?;
+        let restored = self.write(volumes);
+        let restored = if self.arguments.dry_run { restored? } else { restored.map_err(explain)? };
+        let lost_bytes = restored.iter().map(|volume| volume.lost_bytes).sum();
         let requests = self.repository.store().requests();
         let (dry_run, duration_ms) = (self.arguments.dry_run, self.session.duration_ms());
         self.session.output.show(&RestoreDocument::new(
@@ -197,7 +255,7 @@ impl Job<'_> {
             requests,
             duration_ms,
         ))?;
-        close(self.session, &chosen.failed)
+        close(self.session, &chosen.failed, lost_bytes)
     }
 
     /// Checks all targets; in a dry run they are not opened.
@@ -217,26 +275,22 @@ impl Job<'_> {
         let reporter = Reporter::start(&self.session.output, "restore");
         let progress = reporter.progress();
         let request = RestoreRequest { point: self.point, volumes, progress: progress.as_ref() };
-        let restored = run_restore(self.repository, self.resources, &request);
-        let cancelled = self.repository.environment().cancel.is_cancelled();
-        // Whatever a cancel made fail first, it was the cancel.
-        Ok(restored.map_err(|error| if cancelled { EngineError::Cancelled } else { error })?.volumes)
+        let restored = match self.arguments.salvage {
+            true => run_salvage(self.repository, self.resources, &request),
+            false => run_restore(self.repository, self.resources, &request),
+        };
+        Ok(cancelled_or(self.repository, restored)?.volumes)
     }
 
     /// Bytes of each volume that hold data, from its map.
     fn data_bytes(&self, checked: &[Checked]) -> Result<BTreeMap<VolumeName, u64>, CliError> {
         let volumes = checked.iter().map(|target| target.volume(None, false)).collect();
         let request = RestoreRequest { point: self.point, volumes, progress: &Silent };
-        let report = run_restore(self.repository, self.resources, &request)?;
+        let report = match self.arguments.salvage {
+            true => run_salvage(self.repository, self.resources, &request)?,
+            false => run_restore(self.repository, self.resources, &request)?,
+        };
         Ok(report.volumes.into_iter().map(|volume| (volume.name, volume.written)).collect())
-    }
-
-    fn explain(&self, error: CliError) -> CliError {
-        if self.arguments.dry_run {
-            return error;
-        }
-        let next = "the targets may be written in part; finish them with the same command and --in-place";
-        CliError::After { source: Box::new(error), next: next.into() }
     }
 
     fn stream(&self, volume: &VolumeName) -> Result<ExitStatus, CliError> {
@@ -245,9 +299,19 @@ impl Job<'_> {
         let requests = self.repository.store().requests();
         let document =
             RestoreDocument::new(self.point.id, vec![restored], false, requests, self.session.duration_ms());
-        document.text().lines().for_each(|line| self.session.output.remark(line));
+        document.text().as_str().lines().for_each(|line| self.session.output.remark(line));
         Ok(ExitStatus::Done)
     }
+}
+
+/// Whatever a cancel made fail first, it was the cancel.
+fn cancelled_or<T>(repository: &Repository, result: Result<T, EngineError>) -> Result<T, EngineError> {
+    let is_cancelled = repository.environment().cancel.is_cancelled();
+    result.map_err(
+        |error| {
+            if is_cancelled { error.map_cause(|_noticed| EngineError::Cancelled) } else { error }
+        },
+    )
 }
 
 /// Progress of what nobody watches.

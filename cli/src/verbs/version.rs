@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::error::{CliError, ExitStatus};
 use crate::output::Document;
 use crate::session::Session;
+use crate::text::Text;
 
 /// Options of `version`.
 #[derive(Args, Debug)]
@@ -20,8 +21,8 @@ struct VersionDocument {
 }
 
 impl Document for VersionDocument {
-    fn text(&self) -> String {
-        format!("coffer {}, repository format {}\n", self.version, self.format)
+    fn text(&self) -> Text {
+        Text::of(format_args!("coffer {}, repository format {}", self.version, self.format))
     }
 }
 

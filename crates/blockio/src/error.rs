@@ -216,6 +216,16 @@ pub enum WriteError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A file that is whole could not be given its final name.
+    #[error("rename {} to {}", from.display(), to.display())]
+    Rename {
+        /// Where the file is.
+        from: PathBuf,
+        /// Where it was to be.
+        to: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 impl WriteError {

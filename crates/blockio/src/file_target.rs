@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, fcntl};
@@ -18,9 +18,11 @@ use nix::sys::stat::{fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::describe::directory_of;
+use crate::durable::sync_directory;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::handle::{Access, Handle};
 use crate::open::{self, Purpose};
+use crate::patience::patiently;
 use crate::place::Place;
 use crate::source::SourceKind;
 use crate::target::BlockTarget;
@@ -32,7 +34,7 @@ use crate::{usage, zero};
 #[derive(Debug)]
 pub struct FileTarget {
     handle: Handle,
-    size_bytes: u64,
+    size_bytes: AtomicU64,
     is_fresh: bool,
     /// Where the name of a new file lies, if it was made by handle.
     directory: Option<File>,
@@ -119,11 +121,12 @@ impl FileTarget {
         let handle = Handle::new(path, open::open(place, Purpose::Target)?);
         if let Access::Image { buffered, .. } = &handle.access {
             refuse_used(path, buffered)?;
-            lock(path, buffered)?;
+            try_lock(path, buffered)?;
         }
         let size_bytes =
             handle.size_bytes().map_err(|source| open::io_error("ask for the size of", path, source))?;
         let flush_failed = AtomicBool::new(false);
+        let size_bytes = AtomicU64::new(size_bytes);
         Ok(Self { handle, size_bytes, is_fresh: false, directory: None, flush_failed })
     }
 
@@ -131,14 +134,23 @@ impl FileTarget {
     ///
     /// # Errors
     /// [`WriteError::Resize`], for a device always.
-    pub fn set_image_size(&mut self, size_bytes: u64) -> Result<(), WriteError> {
+    pub fn set_image_size(&self, size_bytes: u64) -> Result<(), WriteError> {
         let result = match &self.handle.access {
             Access::Image { buffered, .. } => buffered.set_len(size_bytes),
             Access::Device(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a device has a fixed size")),
         };
         result.map_err(|source| WriteError::Resize { path: self.handle.path.clone(), size_bytes, source })?;
-        self.size_bytes = size_bytes;
+        self.size_bytes.store(size_bytes, Ordering::Release);
         Ok(())
+    }
+
+    /// Removes the file from its directory, if its name still is its own.
+    pub(crate) fn remove_if_ours(&self) {
+        let Access::Image { buffered, .. } = &self.handle.access else { return };
+        let Some(name) = self.handle.path.file_name() else { return };
+        if let Ok(directory) = File::open(directory_of(&self.handle.path)) {
+            remove_made(buffered, &directory, name);
+        }
     }
 
     /// The path it was opened by.
@@ -163,14 +175,15 @@ impl FileTarget {
         size_bytes: u64,
     ) -> Result<Self, OpenError> {
         let path = place.label();
-        lock(path, &file)?;
+        try_lock(path, &file)?;
         file.set_len(size_bytes).map_err(|source| open::io_error("set the size of", path, source))?;
         let handle = Handle::new(path, open::image(place, Purpose::Target, file)?);
+        let size_bytes = AtomicU64::new(size_bytes);
         Ok(Self { handle, size_bytes, is_fresh: true, directory, flush_failed: AtomicBool::new(false) })
     }
 
     fn check_range(&self, offset: u64, len_bytes: u64) -> Result<(), WriteError> {
-        let size_bytes = self.size_bytes;
+        let size_bytes = self.size_bytes();
         if offset.checked_add(len_bytes).is_some_and(|end| end <= size_bytes) {
             return Ok(());
         }
@@ -189,8 +202,8 @@ impl FileTarget {
                 buffered.sync_all()?;
                 // The name of a new file lives in its directory.
                 match &self.directory {
-                    Some(directory) => directory.sync_all(),
-                    None if self.is_fresh => File::open(directory_of(&self.handle.path))?.sync_all(),
+                    Some(directory) => sync_directory(directory),
+                    None if self.is_fresh => sync_directory(&File::open(directory_of(&self.handle.path))?),
                     None => Ok(()),
                 }
             }
@@ -200,7 +213,7 @@ impl FileTarget {
 
 impl BlockTarget for FileTarget {
     fn size_bytes(&self) -> u64 {
-        self.size_bytes
+        self.size_bytes.load(Ordering::Acquire)
     }
 
     fn write_all_at(&self, offset: u64, buf: &[u8]) -> Result<(), WriteError> {
@@ -267,7 +280,7 @@ fn refuse_used(path: &Path, file: &File) -> Result<(), OpenError> {
 ///
 /// An open-file-description lock, because that is what virtual machine monitors take on their images. File systems
 /// that cannot lock are let through: the lock is a guard, not a promise.
-fn lock(path: &Path, file: &File) -> Result<(), OpenError> {
+pub(crate) fn try_lock(path: &Path, file: &File) -> Result<(), OpenError> {
     let whole_file = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -275,7 +288,8 @@ fn lock(path: &Path, file: &File) -> Result<(), OpenError> {
         l_len: 0,
         l_pid: 0,
     };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+    let take = || fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file));
+    match patiently(take, |errno| matches!(errno, Errno::EAGAIN | Errno::EACCES)) {
         Err(Errno::EAGAIN | Errno::EACCES) => {
             Err(OpenError::Busy { path: path.into(), reason: "another program has locked it".to_owned() })
         }

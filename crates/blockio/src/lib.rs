@@ -11,7 +11,7 @@
 //! - [`BlockTarget`]: the write port. [`FileTarget`]: `pwrite` to an image or a device.
 //! - [`describe_path`]: what is at a path, for the checks before a restore.
 //! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
-//! - [`give_back_memory`]: for a process that will be idle.
+//! - [`give_back_memory`]: for a process that will be idle. [`WipingAllocator`]: for one that handles secrets.
 //! - [`DiskActivity`]: what the disks below a source do for everybody.
 //! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
@@ -34,6 +34,7 @@
 //! # The io_uring engine
 //! keeps these rules in the way that `uring.rs` writes down: the kernel may write to the memory of a read until its last
 //! completion, also when nobody waits for it any more, so the ring owns the [`Buf`] until then.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod alignment;
 mod arena;
@@ -41,7 +42,9 @@ mod bounce;
 mod buf;
 mod describe;
 mod disk;
+mod durable;
 mod error;
+mod file_limit;
 mod file_target;
 mod free_ranges;
 mod handle;
@@ -51,10 +54,12 @@ mod kernel;
 mod mapping;
 mod open;
 mod opener;
+mod patience;
 mod place;
 mod pread;
 mod read_batch;
 mod source;
+mod staged_target;
 mod sync;
 mod target;
 #[cfg(feature = "testing")]
@@ -62,22 +67,27 @@ pub mod testing;
 mod thread_priority;
 mod uring;
 mod usage;
+mod wiping;
 mod zero;
 
 pub use arena::Arena;
 pub use buf::Buf;
 pub use describe::{PathInfo, PathKind, describe_handle, describe_path};
 pub use disk::DiskActivity;
+pub use durable::sync_directory;
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
+pub use file_limit::{file_limit_bytes, is_past_file_limit, outlive_file_limit};
 pub use file_target::{FileTarget, NewFile};
 pub use heap::give_back_memory;
 pub use opener::{EngineWish, SourceOpener};
 pub use pread::PreadSource;
 pub use read_batch::{ReadBatch, StartedRead};
 pub use source::{BlockSource, ReadEngine, SourceKind};
+pub use staged_target::{StagedTarget, leftover_bytes};
 pub use target::BlockTarget;
 pub use thread_priority::{IoClass, lower_this_thread};
 pub use uring::{Ring, RingUse, UringError, UringSource};
+pub use wiping::WipingAllocator;
 
 /// Every [`Buf`] begins at a multiple of this many bytes, which suits direct I/O on every device in use.
 pub const BUFFER_ALIGN_BYTES: usize = 4096;

@@ -18,6 +18,7 @@ use crate::describe::PathKind;
 use crate::error::OpenError;
 use crate::handle::{Access, DirectFile, is_refusal};
 use crate::kernel::{self, DirectSupport};
+use crate::patience::patiently;
 use crate::place::Place;
 use crate::source::SourceKind;
 use crate::usage;
@@ -74,9 +75,10 @@ fn kind_at(place: &Place<'_>) -> Result<SourceKind, OpenError> {
 }
 
 fn open_device(place: &Place<'_>, purpose: Purpose) -> Result<DirectFile, OpenError> {
-    // On a block device O_EXCL without O_CREAT claims it: mounted, or part of another device, means EBUSY.
-    let exclusive = if purpose == Purpose::Target { libc::O_EXCL } else { 0 };
-    let file = open_as(place, purpose, libc::O_DIRECT | exclusive, PathKind::Device)?;
+    let file = match purpose {
+        Purpose::Source => open_as(place, purpose, libc::O_DIRECT, PathKind::Device)?,
+        Purpose::Target => claim_device(place)?,
+    };
     let path = place.label();
     let sector_bytes = kernel::device_sector_bytes(&file)
         .map_err(|source| io_error("ask for the sector size of", path, source))?;
@@ -86,6 +88,13 @@ fn open_device(place: &Place<'_>, purpose: Purpose) -> Result<DirectFile, OpenEr
     let direct = DirectFile { file, alignment };
     probe(&direct).map_err(|source| OpenError::NotDirect { path: path.into(), source })?;
     Ok(direct)
+}
+
+/// On a block device O_EXCL without O_CREAT claims it: mounted, or part of another device, means EBUSY.
+fn claim_device(place: &Place<'_>) -> Result<File, OpenError> {
+    let claim = || open_as(place, Purpose::Target, libc::O_DIRECT | libc::O_EXCL, PathKind::Device);
+    let passes = |error: &OpenError| matches!(error, OpenError::Busy { .. }) && known_use(place).is_none();
+    patiently(claim, passes)
 }
 
 fn open_as(place: &Place<'_>, purpose: Purpose, flags: i32, expected: PathKind) -> Result<File, OpenError> {
@@ -117,9 +126,13 @@ fn open_error(place: &Place<'_>, source: io::Error, expected: PathKind) -> OpenE
     }
 }
 
+fn known_use(place: &Place<'_>) -> Option<String> {
+    place.metadata().ok().and_then(|found| usage::mounted_or_held(&found))
+}
+
 fn busy_reason(place: &Place<'_>) -> String {
-    let known = place.metadata().ok().and_then(|found| usage::mounted_or_held(&found));
-    known.unwrap_or_else(|| "another program, or a mount that cannot be seen from here, holds it".to_owned())
+    known_use(place)
+        .unwrap_or_else(|| "another program, or a mount that cannot be seen from here, holds it".to_owned())
 }
 
 /// Opens close-on-exec. Sources are opened without updating their access time, where they belong to this user.

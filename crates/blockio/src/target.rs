@@ -40,4 +40,30 @@ pub trait BlockTarget: Send + Sync {
 
     /// Whether this process created the target empty, so that what was never written reads as zeroes.
     fn is_fresh(&self) -> bool;
+
+    /// Called once before the first write: what is replaced is emptied now. Until then the target is as it was.
+    ///
+    /// # Errors
+    /// [`WriteError::Resize`].
+    fn begin(&self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// Called once after the last write: returns once everything is on stable storage, and the target has its final name and size.
+    ///
+    /// # Errors
+    /// As [`BlockTarget::flush`]; [`WriteError::Rename`], [`WriteError::Resize`].
+    fn finish(&self) -> Result<(), WriteError> {
+        self.flush()
+    }
+
+    /// Whether what was written stays where people find it if there is no [`BlockTarget::finish`]; otherwise it is removed when this is dropped.
+    fn stays_unfinished(&self) -> bool {
+        true
+    }
+
+    /// Bytes behind the volume's end that [`BlockTarget::finish`] cuts off.
+    fn cut_bytes(&self) -> u64 {
+        0
+    }
 }

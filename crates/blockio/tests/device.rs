@@ -114,7 +114,7 @@ fn threads_that_share_sectors_do_not_undo_each_other() {
 #[test]
 fn a_device_has_a_fixed_size_and_nothing_is_written_past_it() {
     let Some(device) = LoopDevice::try_new("device size", SIZE as u64, 512) else { return };
-    let mut target = FileTarget::open_existing(&device.path).unwrap();
+    let target = FileTarget::open_existing(&device.path).unwrap();
     assert_eq!(target.size_bytes(), SIZE as u64);
     assert!(matches!(target.set_image_size(512), Err(WriteError::Resize { .. })));
     assert!(matches!(target.write_all_at(SIZE as u64 - 1, b"ab"), Err(WriteError::OutOfRange { .. })));

@@ -174,7 +174,7 @@ fn an_image_can_be_cut_and_grown() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("image");
     std::fs::write(&path, vec![1; 5000]).unwrap();
-    let mut target = FileTarget::open_existing(&path).unwrap();
+    let target = FileTarget::open_existing(&path).unwrap();
     target.set_image_size(100).unwrap();
     target.set_image_size(6000).unwrap();
     assert_eq!(target.size_bytes(), 6000);

@@ -268,8 +268,7 @@ pub(crate) fn decode_manifest(
     bytes: &[u8],
 ) -> Result<Signed<Manifest>, EngineError> {
     let wrong = || EngineError::object(key);
-    let manifest = Signed::<Manifest>::decode(bytes).map_err(wrong())?;
-    manifest.payload.check_key(key).map_err(wrong())?;
+    let manifest = Signed::<Manifest>::decode_at(key, bytes).map_err(wrong())?;
     // Another team's points can be listed with this team's key, but only their digests can be checked.
     let foreign = repository.team().is_some_and(|team| *team != manifest.payload.team);
     let digest_only = coffer_format::Verifier::digest_only();

@@ -103,6 +103,20 @@ pub enum EngineError {
         #[source]
         source: WriteError,
     },
+    /// Writing a volume to a stream failed: a reader that went away, a full disk.
+    #[error("write the volume to the stream")]
+    Stream(#[source] std::io::Error),
+    /// A restore ended after it had begun to write.
+    #[error("{source}{}{}", half_written_text(half_written.as_deref()), restored_text(restored))]
+    Unfinished {
+        /// What ended it.
+        #[source]
+        source: Box<EngineError>,
+        /// The target that was being written, unless it was a new file, which is removed.
+        half_written: Option<Box<HalfWritten>>,
+        /// Volumes that were restored before.
+        restored: Vec<String>,
+    },
     /// What was asked for is not in the repository.
     #[error("{0}")]
     NotFound(String),
@@ -143,10 +157,54 @@ pub enum EngineError {
     Bug(String),
 }
 
+/// A target that holds a part of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HalfWritten {
+    /// The volume.
+    pub volume: String,
+    /// The target, as the caller calls it.
+    pub target: String,
+}
+
+fn half_written_text(half_written: Option<&HalfWritten>) -> String {
+    let Some(HalfWritten { volume, target }) = half_written else { return String::new() };
+    format!(
+        "; {target} is half-written: a part of volume {volume}, and a part of what was there before or zeroes"
+    )
+}
+
+fn restored_text(restored: &[String]) -> String {
+    if restored.is_empty() {
+        return String::new();
+    }
+    format!("; restored before that: {}", restored.join(", "))
+}
+
 impl EngineError {
+    /// What went wrong, without what it left behind.
+    pub fn cause(&self) -> &EngineError {
+        match self {
+            EngineError::Unfinished { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+
+    /// The same with another cause.
+    #[must_use]
+    pub fn map_cause(self, change: impl FnOnce(EngineError) -> EngineError) -> EngineError {
+        match self {
+            EngineError::Unfinished { source, half_written, restored } => {
+                EngineError::Unfinished { source: Box::new(change(*source)), half_written, restored }
+            }
+            other => change(other),
+        }
+    }
+
     /// What the caller should do.
     pub fn advice(&self) -> Advice {
         match self {
+            EngineError::Unfinished { source, .. } => source.advice(),
+            EngineError::Stream(_) => Advice::Retry,
             EngineError::Store(error) => store_advice(error),
             EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Record { .. } => {
                 Advice::Corrupt
@@ -170,6 +228,8 @@ impl EngineError {
     /// A short closed-set name of the error, the same in JSON, gRPC and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
+            EngineError::Unfinished { source, .. } => source.kind(),
+            EngineError::Stream(_) => "stream",
             EngineError::Store(_) => "store",
             EngineError::Object { .. } => "object-invalid",
             EngineError::Damaged { .. } => "damaged",
@@ -208,6 +268,16 @@ impl EngineError {
             EngineError::Fenced { run, .. } => vec![("run", text(run))],
             EngineError::Forgotten(point) => vec![("point", text(point))],
             EngineError::AllVolumesFailed(first) => first.context(),
+            EngineError::Unfinished { source, half_written, restored } => {
+                let mut context = source.context();
+                if let Some(half_written) = half_written {
+                    context.push(("half_written", text(&half_written.target)));
+                }
+                if !restored.is_empty() {
+                    context.push(("restored", Fact::Text(restored.join(", "))));
+                }
+                context
+            }
             _ => Vec::new(),
         }
     }
@@ -215,7 +285,7 @@ impl EngineError {
     /// Whether the operation was asked to stop, whoever noticed it and whatever the reason.
     pub fn is_cancellation(&self) -> bool {
         matches!(
-            self,
+            self.cause(),
             EngineError::Cancelled
                 | EngineError::DeadlinePassed
                 | EngineError::ShuttingDown

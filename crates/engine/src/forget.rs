@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 
 use crate::catalog::{Filter, PointEntry, list_points};
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, store_key};
+use crate::reserve::with_reserve;
 use crate::retention::{KeepRules, Verdict, decide};
+use crate::shrunk::keep_from_before;
 use crate::{EngineError, Repository};
 
 /// Our clock and the store's may differ by this much.
@@ -32,6 +34,11 @@ pub struct ForgetRequest<'a> {
 
 /// Forgets the points of a plan that no rule keeps.
 pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> Result<Verdict, EngineError> {
+    let forget = || forget_once(repository, request);
+    if request.dry_run { forget() } else { with_reserve(repository, forget) }
+}
+
+fn forget_once(repository: &Repository, request: &ForgetRequest<'_>) -> Result<Verdict, EngineError> {
     request.rules.check()?;
     let now = match request.as_of {
         Some(time) => time,
@@ -43,7 +50,8 @@ pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> 
         return Err(EngineError::NotFound(format!("plan {} has no points", request.plan)));
     }
     let pinned = pinned_points(repository, &request.plan.team)?;
-    let verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    let mut verdict = decide(&points, &pinned, request.rules, now, request.zone);
+    keep_from_before(repository, &points, &mut verdict)?;
     if request.dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
 }
 
@@ -81,7 +89,10 @@ pub fn forget_points(
     let forgotten: BTreeSet<Id> = verdict.forgotten.iter().copied().collect();
     let kept = points.iter().filter(|point| !forgotten.contains(&point.id));
     verdict.kept = kept.map(|point| (point.id, "not named".to_owned())).collect();
-    if dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
+    if dry_run {
+        return Ok(verdict);
+    }
+    with_reserve(repository, || delete_points(repository, &points, verdict.clone()))
 }
 
 /// Exempts a point from forget.

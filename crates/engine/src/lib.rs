@@ -3,6 +3,7 @@
 //! It sees disks and object stores only through the port traits of `coffer-blockio` and `coffer-store`, reads time and chance
 //! only through [`Environment`], and knows no adapter, no Kubernetes and no network. It must never report success for a point that could not be read
 //! back, and never delete what a standing manifest names.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod backup;
 pub mod catalog;
@@ -17,17 +18,19 @@ mod ports;
 mod prune;
 mod read;
 mod repository;
+mod reserve;
 mod resources;
 mod restore;
 mod retention;
 mod rotate;
+mod shrunk;
 mod survey;
 mod usage;
 mod verify;
 mod write;
 
 pub use courtesy::Courtesy;
-pub use error::{Advice, EngineError, Fact, one_line};
+pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use limiter::RateLimiter;
 pub use node::{NodeResources, shares_for};
@@ -37,7 +40,8 @@ pub use prune::{PruneReport, PruneRequest, run_prune};
 pub use repository::{Access, Repository, SaveKey};
 pub use resources::{MEMORY_BYTES_MIN, Resources};
 pub use restore::{
-    RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume, restore_to_stream, run_restore,
+    LostRange, MapVolume, RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume,
+    check_restore, map_volume, restore_to_stream, run_restore, run_salvage, salvage_from_map,
 };
 pub use retention::{KeepRules, Verdict, decide};
 pub use rotate::{RotateReport, finish_rotation, rotate};

@@ -16,8 +16,12 @@ use coffer_blockio::Arena;
 use crate::resources::PROCESS_BYTES;
 use crate::{EngineError, MEMORY_BYTES_MIN, Resources};
 
+/// Least memory of what callers make the process hold beside the data of operations.
+const REQUEST_BYTES_MIN: u64 = 3 << 20;
+/// Most of it.
+const REQUEST_BYTES_MAX: u64 = 64 << 20;
 /// Least memory of one operation: an arena that each kind of operation fits in, caches, stacks and small structures.
-const SHARE_BYTES_MIN: u64 = MEMORY_BYTES_MIN - PROCESS_BYTES;
+const SHARE_BYTES_MIN: u64 = MEMORY_BYTES_MIN - PROCESS_BYTES - REQUEST_BYTES_MIN;
 /// More operations at once win nothing on one node.
 const SHARES_MAX: u64 = 16;
 
@@ -26,6 +30,7 @@ const SHARES_MAX: u64 = 16;
 pub struct NodeResources(Arc<Node>);
 
 struct Node {
+    request_bytes: u64,
     share_bytes: u64,
     shares: usize,
     cpus: usize,
@@ -39,11 +44,17 @@ struct Taken {
     arenas: Vec<Weak<Arena>>,
 }
 
+/// What of `memory_bytes` is set aside for requests, answers and the history of operations. Pure.
+fn request_bytes(memory_bytes: u64) -> u64 {
+    let more = memory_bytes.saturating_sub(MEMORY_BYTES_MIN) / 16;
+    (REQUEST_BYTES_MIN + more).min(REQUEST_BYTES_MAX)
+}
+
 /// How `memory_bytes` are shared out: how many shares there are, and the bytes of each. Pure.
 ///
 /// Twice as many as processors, since an operation waits for disks and networks too, but each large enough for any operation.
 fn plan_shares(memory_bytes: u64, cpus: usize) -> (usize, u64) {
-    let bytes = memory_bytes.saturating_sub(PROCESS_BYTES);
+    let bytes = memory_bytes.saturating_sub(PROCESS_BYTES + request_bytes(memory_bytes));
     let wanted = (cpus as u64 * 2).clamp(2, SHARES_MAX);
     let shares = wanted.min(bytes / SHARE_BYTES_MIN).max(1);
     (usize::try_from(shares).expect("at most 16"), bytes / shares)
@@ -76,7 +87,13 @@ impl NodeResources {
         }
         let (shares, share_bytes) = plan_shares(memory_bytes, cpus);
         let (taken, returned) = (Mutex::default(), OnceLock::new());
-        Ok(NodeResources(Arc::new(Node { share_bytes, shares, cpus, taken, returned })))
+        let request_bytes = request_bytes(memory_bytes);
+        Ok(NodeResources(Arc::new(Node { request_bytes, share_bytes, shares, cpus, taken, returned })))
+    }
+
+    /// Bytes that are set aside for requests that wait, answers and the history of operations.
+    pub fn request_bytes(&self) -> u64 {
+        self.0.request_bytes
     }
 
     /// Shares in all: as many operations run at once at most.
@@ -185,7 +202,7 @@ mod tests {
                         leased.push(resources);
                     }
                     assert_eq!(node.free_shares(), 0, "{context}");
-                    assert!(PROCESS_BYTES + held(&leased) <= memory, "{context}");
+                    assert!(PROCESS_BYTES + node.request_bytes() + held(&leased) <= memory, "{context}");
                     assert!(node.arena_bytes().1 >= held(&leased), "{context}");
                 }
             }

@@ -149,7 +149,9 @@ impl CancelToken {
     /// The result of an operation; where it was cancelled, with the reason why. Stores and threads know only that it was.
     pub(crate) fn explain<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         match result {
-            Err(error) if error.is_cancellation() && self.is_cancelled() => Err(self.error()),
+            Err(error) if error.is_cancellation() && self.is_cancelled() => {
+                Err(error.map_cause(|_noticed| self.error()))
+            }
             result => result,
         }
     }

@@ -11,6 +11,7 @@ use crate::catalog::{Filter, PointEntry, list_points};
 use crate::forget::{delete_all, is_stale, put_ending};
 use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
+use crate::reserve::with_reserve;
 use crate::survey::Survey;
 use crate::{EngineError, Repository};
 
@@ -55,7 +56,9 @@ type FreeByOwner = BTreeMap<(Id, Id), Free>;
 ///
 /// Stopped in the middle it leaves what any other death of a prune leaves: the next one goes on.
 pub fn run_prune(repository: &Repository, request: &PruneRequest) -> Result<PruneReport, EngineError> {
-    repository.environment().cancel.explain(prune_teams(repository, request))
+    let prune = || prune_teams(repository, request);
+    let pruned = if request.dry_run { prune() } else { with_reserve(repository, prune) };
+    repository.environment().cancel.explain(pruned)
 }
 
 fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneReport, EngineError> {

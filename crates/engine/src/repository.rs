@@ -222,8 +222,8 @@ impl Repository {
             let (looks, store, verifier) = (&self.looks, self.store.as_ref(), &mut self.verifier);
             let learnt = looks.twice(|| {
                 let Some(bytes) = find_object(store, &object, DOCUMENT_BYTES_MAX)? else { return Ok(None) };
-                let statement =
-                    Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&object))?;
+                let statement = Signed::<TeamStatement>::decode_at(&object, &bytes)
+                    .map_err(EngineError::object(&object))?;
                 verifier.learn(&statement).map_err(EngineError::object(&object))?;
                 Ok(Some(statement))
             });

@@ -70,7 +70,7 @@ fn check_published(repository: &Repository, new: &KeyFile) -> Result<(), EngineE
     let key = object_key::team(&new.team, new.generation);
     let published = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? {
         Some(bytes) => {
-            Some(Signed::<TeamStatement>::decode(&bytes).map_err(EngineError::object(&key))?.payload)
+            Some(Signed::<TeamStatement>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?.payload)
         }
         None => None,
     };

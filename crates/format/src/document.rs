@@ -1,6 +1,7 @@
 //! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records with a line that holds their digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
+mod attributes;
 mod config;
 mod manifest;
 mod manifest_check;
@@ -13,6 +14,7 @@ mod team;
 mod verifier;
 mod volume;
 
+pub use attributes::Attributes;
 pub use config::Config;
 pub use manifest::{Manifest, ReasonRecord};
 pub use names::{NamedObjects, Names, VolumeNames};
@@ -23,7 +25,9 @@ pub use seal::{Certificate, Seal, Signer};
 pub use signed::Signed;
 pub use team::{ChainKeyDocument, Recipient, TeamStatement};
 pub use verifier::Verifier;
-pub use volume::{ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState};
+pub use volume::{
+    ChangeSource, LineageEntry, RootRef, VolumeKind, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
+};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -64,6 +68,11 @@ pub trait Document: Serialize + DeserializeOwned + Clone {
     fn issuer(&self) -> Issuer {
         Issuer::Writer
     }
+
+    /// An error unless the document belongs under `key`: what the key says of it and what it says itself must be the same.
+    ///
+    /// A document without a key of its own belongs under none.
+    fn check_key(&self, key: &str) -> Result<(), FormatError>;
 
     /// Signed volume records inside it, each with a seal of its own.
     fn records(&self) -> &[Signed<VolumeRecord>] {

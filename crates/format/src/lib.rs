@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no unsafe, no clock, no randomness of its own (entropy is an argument). A decoder never
 //! panics, never allocates by an unchecked length and accepts exactly what the encoder writes. Nothing here may know
 //! devices, object stores or the engine.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
 pub mod block;
@@ -35,18 +36,18 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document, Ended,
-    EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
+    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document,
+    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
     PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
-    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState,
+    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
 pub use key_file::{KeyFile, KeyKind, PinnedKey, RecoverySecrets};
 pub use map::{
-    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapHeader, NODE_LEAVES, Node,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef, Place, Root,
-    RootLineage, TakenPacksPage, push_extent,
+    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter, MapHeader,
+    NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef,
+    Place, Root, RootLineage, TakenPacksPage, push_extent,
 };
 pub use name::{Label, PlanId, VolumeName};
 pub use object_key::{DataObject, VolumePath};

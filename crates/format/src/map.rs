@@ -2,6 +2,7 @@
 //! nothing is ever stored that the decoder refuses. Pages are payloads here; sealing is `MetadataCipher`'s.
 
 mod extent;
+mod footer;
 mod header;
 mod leaf;
 mod node;
@@ -10,6 +11,7 @@ mod page;
 mod root;
 
 pub use extent::{EXTENT_BYTES_MAX, Extent, Place, push_extent};
+pub use footer::{MAP_FOOTER_LEN, MapFooter};
 pub use header::{MAP_HEADER_LEN, MapHeader};
 pub use leaf::Leaf;
 pub use node::Node;

@@ -106,6 +106,7 @@ struct NameOnPanic {
 }
 
 impl Drop for NameOnPanic {
+    #[allow(clippy::print_stderr, reason = "a test's own words")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{} breaks the rule: {}", self.store, self.name);

@@ -221,6 +221,14 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
         self.run(Operation::Now, "", |_| self.inner.now())
     }
 
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        self.inner.give_up_reserve()
+    }
+
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        self.inner.restore_reserve()
+    }
+
     fn requests(&self) -> RequestCounts {
         self.counters.read()
     }

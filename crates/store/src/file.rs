@@ -19,6 +19,8 @@ mod lru;
 mod multipart;
 mod objects;
 mod publish;
+mod reserve;
+mod sharing;
 mod sidecar;
 mod temp;
 mod uploads;
@@ -34,6 +36,7 @@ use bytes::Bytes;
 use self::dirs::DurableDirs;
 use self::fs::{Fs, WriteMode};
 use self::lru::Lru;
+use self::publish::NoWayToName;
 use self::real::RealFs;
 use self::temp::{TEMP_DIR, TempKind};
 use self::uploads::Uploads;
@@ -215,6 +218,14 @@ impl<F: Fs> ObjectStore for FileStore<F> {
         self.clock().map_err(|error| failed(Operation::Now, &self.address, error))
     }
 
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        self.free_reserve().map_err(|error| failed(Operation::Delete, reserve::RESERVE, error))
+    }
+
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        self.make_reserve().map_err(|error| failed(Operation::Put, reserve::RESERVE, error))
+    }
+
     fn requests(&self) -> RequestCounts {
         self.counters.read()
     }
@@ -228,7 +239,7 @@ impl<F: Fs> ObjectStore for FileStore<F> {
 fn make_root(root: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(parent) = root.parent() else { return Ok(()) };
-    let sync_parent = || std::fs::File::open(parent).and_then(|dir| dir.sync_all());
+    let sync_parent = || std::fs::File::open(parent).and_then(real::sync_dir);
     if root.is_dir() {
         // Whoever made it may have crashed before this. Not every parent may be read, so this is best effort.
         let _ = sync_parent();
@@ -244,7 +255,7 @@ fn make_root(root: &Path) -> io::Result<()> {
 /// Refuses keys that this store keeps for itself.
 fn refuse_reserved(key: &Key) -> Result<(), StoreError> {
     if walk::is_reserved(key.as_str().split('/').next().unwrap_or("")) {
-        let reason = "a directory store keeps `.tmp` and `lost+found` for itself";
+        let reason = "a directory store keeps `.tmp`, `.reserve` and `lost+found` for itself";
         return Err(StoreError::InvalidKey { key: key.to_string(), reason });
     }
     Ok(())
@@ -252,6 +263,9 @@ fn refuse_reserved(key: &Key) -> Result<(), StoreError> {
 
 /// The error of a file system call during a request.
 fn failed(operation: Operation, key: &str, error: io::Error) -> StoreError {
+    if let Some(no_way) = error.get_ref().and_then(|inner| inner.downcast_ref::<NoWayToName>()) {
+        return StoreError::Setup { detail: no_way.to_string(), source: None };
+    }
     match rustix::io::Errno::from_io_error(&error) {
         Some(rustix::io::Errno::LOOP) => StoreError::Foreign { key: key.to_owned(), what: "a symbolic link" },
         _ => StoreError::from_io(operation, key, error),

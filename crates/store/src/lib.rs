@@ -3,7 +3,7 @@
 //!
 //! Callers are plain threads: every call blocks until the store has answered. This crate moves bytes under names; it
 //! must never know what they mean, and it must never know the engine or block devices.
-
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(
     not(all(feature = "file", feature = "s3")),
     allow(dead_code, reason = "what adapters share has no user without one")
@@ -36,8 +36,8 @@ pub use credentials::StaticCredentials;
 pub use error::{Advice, StoreError};
 pub use key::Key;
 pub use port::{
-    ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
-    list_all,
+    ListPage, ObjectInfo, ObjectStore, Operation, PART_NUMBER_MAX, PartTag, PutOutcome, RequestShape,
+    UploadId, UploadInfo, list_all,
 };
 pub use reach::Reach;
 pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};

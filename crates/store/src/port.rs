@@ -88,6 +88,16 @@ pub trait ObjectStore: Send + Sync {
     /// The store's own clock, which is not ours.
     fn now(&self) -> Result<SystemTime, StoreError>;
 
+    /// Frees a little space that the store keeps so that a full one can be pruned. Whether there was any.
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Keeps that space free again, or as much of it as there is. Nothing to do for a store that keeps none.
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The requests made through this value so far.
     fn requests(&self) -> RequestCounts;
 
@@ -324,6 +334,14 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn now(&self) -> Result<SystemTime, StoreError> {
         (**self).now()
+    }
+
+    fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        (**self).give_up_reserve()
+    }
+
+    fn restore_reserve(&self) -> Result<(), StoreError> {
+        (**self).restore_reserve()
     }
 
     fn requests(&self) -> RequestCounts {

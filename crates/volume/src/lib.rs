@@ -11,6 +11,7 @@
 //!
 //! This crate knows no other of this project, starts no thread, waits for no network file system, and changes nothing
 //! on the node but for the files that [`Gate::create_file`] makes.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod abilities;
 mod device;

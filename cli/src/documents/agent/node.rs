@@ -7,6 +7,7 @@ use super::plain_all;
 use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
+use crate::text::Text;
 
 /// What agents say about themselves.
 #[derive(Debug, Serialize)]
@@ -63,20 +64,27 @@ impl From<&v1::InfoResponse> for NodeDocument {
 }
 
 impl Document for NodesDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let rate =
             |bytes: u64| if bytes == 0 { "unlimited".into() } else { format!("{}/s", human::size(bytes)) };
-        let mut text = String::new();
+        let mut text = Text::default();
         for node in &self.0 {
             let limits = &node.limits;
             let drains = if node.draining { ", takes no more work" } else { "" };
-            text.push_str(&format!(
-                "node {}: version {}, {} running, {} waiting{drains}\n\
-                 limits: {} of memory, {} operations at once, {} threads, reading {}, uploading {}; reads with {}\n",
-                node.node, node.version, node.running, node.queued, human::size(limits.memory), limits.operations_max,
-                limits.threads, rate(limits.read_rate), rate(limits.upload_rate), node.read_engine
+            text.line(format_args!(
+                "node {}: version {}, {} running, {} waiting{drains}",
+                node.node, node.version, node.running, node.queued
             ));
-            node.missing.iter().for_each(|what| text.push_str(&format!("missing: {what}\n")));
+            text.line(format_args!(
+                "limits: {} of memory, {} operations at once, {} threads, reading {}, uploading {}; reads with {}",
+                human::size(limits.memory),
+                limits.operations_max,
+                limits.threads,
+                rate(limits.read_rate),
+                rate(limits.upload_rate),
+                node.read_engine
+            ));
+            node.missing.iter().for_each(|what| text.line(format_args!("missing: {what}")));
         }
         text
     }

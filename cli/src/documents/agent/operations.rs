@@ -12,6 +12,7 @@ use crate::documents::requests::Requests;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// Operations of all agents.
 #[derive(Debug, Serialize)]
@@ -147,18 +148,19 @@ impl OperationDocument {
 const HEADINGS: [&str; 8] = ["NODE", "ID", "KIND", "STATE", ">DONE", "CREATED", "VOLUMES", "NOTE"];
 
 impl Document for OperationsDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let mut table = Table::new(&HEADINGS);
         self.0.iter().for_each(|operation| table.row(operation.row()));
-        table.render()
+        table.text()
     }
 }
 
 impl Document for OperationDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let times = [("created", self.created), ("started", self.started), ("ended", self.ended)];
         let times = times.into_iter().filter_map(|(what, time)| Some(format!("{what} {}", time?)));
-        let mut text = format!("operation {} on {}: {} {}\n", self.id, self.node, self.kind, self.state);
+        let mut text =
+            Text::of(format_args!("operation {} on {}: {} {}", self.id, self.node, self.kind, self.state));
         let ProgressDocument { done_bytes, total_bytes, moved_bytes, .. } = self.progress;
         let lines = [
             ("volumes", self.volumes.join(" ")),
@@ -181,7 +183,7 @@ impl Document for OperationDocument {
             ("verified", self.verified.as_ref().map(VerifiedDocument::summary).unwrap_or_default()),
         ];
         for (what, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
-            text.push_str(&format!("{what}: {value}\n"));
+            text.line(format_args!("{what}: {value}"));
         }
         self.verified.iter().for_each(|verified| verified.list(&mut text));
         text

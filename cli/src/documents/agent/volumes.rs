@@ -9,6 +9,7 @@ use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
+use crate::text::Text;
 
 /// What can be protected, of all agents.
 #[derive(Debug, Serialize)]
@@ -106,7 +107,7 @@ fn kind(kind: VolumeKind) -> &'static str {
 }
 
 impl Document for VolumesDocument {
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let mut table =
             Table::new(&["NODE", "ID", "KIND", ">SIZE", "FS", "ENGINE", "CHANGES", "PV", "USED BY", "NOTE"]);
         for row in &self.0 {
@@ -125,6 +126,6 @@ impl Document for VolumesDocument {
                     .map_or_else(String::new, |reason| format!("cannot be backed up: {reason}")),
             ]);
         }
-        table.render()
+        table.text()
     }
 }

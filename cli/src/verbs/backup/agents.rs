@@ -8,7 +8,7 @@ use coffer_engine::backup::{ChangeSource, PointRequest};
 use coffer_format::{BlockSize, Compression, KeyFile, Label, VolumeName};
 use coffer_proto::agent::v1;
 
-use super::{BackupArguments, lists, plan, show, tags};
+use super::{BackupArguments, hint_at_siblings, lists, plan, show, tags};
 use crate::agent::{Access, Agents, Part, Placed, Wanted, placed, run_backup, total};
 use crate::error::{CliError, ExitStatus};
 use crate::key_targets::make_writer_key;
@@ -60,6 +60,7 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         read_engine: arguments.reading.io.to_string(),
     };
     let made = run_backup(session, &agents, &repository, &wanted)?;
+    hint_at_siblings(session, arguments, &repository, &made.report);
     let requests = total(repository.store().requests(), made.requests);
     show(session, made.report, &BTreeMap::<VolumeName, ReadEngine>::new(), requests)
 }

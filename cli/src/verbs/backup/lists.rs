@@ -11,7 +11,7 @@ use coffer_format::{Id, VolumeName};
 use crate::change_list;
 use crate::error::CliError;
 use crate::values;
-use crate::volume_words::{ChangesWord, SourceWord};
+use crate::volume_words::{ChangesWord, SourceWord, split_among};
 
 /// Where changes come from.
 #[derive(Args, Debug)]
@@ -58,9 +58,15 @@ pub(super) fn check(options: &ChangesOptions, volumes: &[SourceWord]) -> Result<
     for word in &options.changes {
         match word {
             ChangesWord::Source(source) => sources.push(*source),
-            ChangesWord::List { volume, file } => {
-                let name = volume_of(volume.as_ref(), file, volumes)?;
-                if files.insert(name.clone(), file.clone()).is_some() {
+            ChangesWord::List { volume, file, text } => {
+                // A name may have a `=` itself: what is backed up tells where it ends.
+                let known = split_among(text, volumes.iter().map(|volume| &volume.name));
+                let (volume, file) = match known {
+                    Some((name, file)) => (Some(name), PathBuf::from(file)),
+                    None => (volume.clone(), file.clone()),
+                };
+                let name = volume_of(volume.as_ref(), &file, volumes)?;
+                if files.insert(name.clone(), file).is_some() {
                     return usage(format!(
                         "--changes: volume {name} has two lists; give one with all ranges"
                     ));

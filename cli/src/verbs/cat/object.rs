@@ -38,8 +38,7 @@ pub(super) fn read_manifest(
 ) -> Result<(Signed<Manifest>, bool), EngineError> {
     let bytes = read_object(repository, key, MANIFEST_LEN_MAX)?;
     let wrong = |source| damaged(key, source);
-    let manifest = Signed::<Manifest>::decode(&bytes).map_err(wrong)?;
-    manifest.payload.check_key(key).map_err(wrong)?;
+    let manifest = Signed::<Manifest>::decode_at(key, &bytes).map_err(wrong)?;
     let own_team = repository.team() == Some(&manifest.payload.team);
     let digest_only = Verifier::digest_only();
     let verifier =

@@ -87,8 +87,7 @@ fn open_chain(repository: &Repository, key: &KeyFile, plan: &PlanId, chain: Id) 
         let name = object.key.as_str();
         let wrong = |source| EngineError::Object { key: name.to_owned(), source };
         let bytes = read_object(repository, name, DOCUMENT_LEN_MAX)?;
-        let signed = Signed::<ChainKeyDocument>::decode(&bytes).map_err(wrong)?;
-        signed.payload.check_key(name).map_err(wrong)?;
+        let signed = Signed::<ChainKeyDocument>::decode_at(name, &bytes).map_err(wrong)?;
         repository.verifier().verify(&signed).map_err(wrong)?;
         let document = signed.payload;
         let mut ours = document.recipients.iter().filter(|recipient| recipient.generation == key.generation);

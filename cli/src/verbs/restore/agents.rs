@@ -18,6 +18,11 @@ use crate::session::Session;
 const UNFINISHED: &str = "targets may be written in part; finish them with the same command and --in-place";
 
 pub(super) fn run(session: &Session, arguments: &RestoreArguments) -> Result<ExitStatus, CliError> {
+    if arguments.salvage {
+        return Err(CliError::Usage(
+            "--salvage does not go through an agent; run it on the node itself, without --agent".into(),
+        ));
+    }
     let places = Places::new(&arguments.volume, arguments.to.as_deref(), false)?;
     if places.stream().is_some() {
         return Err(CliError::Usage(
@@ -105,7 +110,7 @@ fn finish(
         return Err(EngineError::Bug(format!("an agent says nothing of volume {}", missing.name)).into());
     }
     session.output.show(&RestoreDocument::new(point.id, restored, false, requests, session.duration_ms()))?;
-    super::close(session, &chosen.failed)
+    super::close(session, &chosen.failed, 0)
 }
 
 /// Says how to go on, unless nothing was written at all.
@@ -117,13 +122,10 @@ fn explain(error: AgentError) -> CliError {
 }
 
 fn volume(volume: &v1::RestoredVolume) -> Option<RestoredVolume> {
-    Some(RestoredVolume {
-        name: volume.name.parse().ok()?,
-        target: plain(&volume.target),
-        size: volume.size,
-        fetched: volume.fetched,
-        written: volume.written,
-        skipped: volume.skipped,
-        zeroed: volume.zeroed,
-    })
+    let mut restored = RestoredVolume::new(volume.name.parse().ok()?, plain(&volume.target), volume.size);
+    restored.fetched = volume.fetched;
+    restored.written = volume.written;
+    restored.skipped = volume.skipped;
+    restored.zeroed = volume.zeroed;
+    Some(restored)
 }

@@ -8,7 +8,7 @@ use coffer_format::{Manifest, VolumeName, VolumeRecord};
 use crate::error::CliError;
 use crate::paths::directory_of;
 use crate::targets::Wanted;
-use crate::volume_words::{TargetPlace, TargetWord};
+use crate::volume_words::{TargetPlace, TargetWord, reread};
 
 /// The caller's words about targets, free of contradictions.
 #[derive(Debug)]
@@ -46,8 +46,11 @@ impl Places {
         let mut paths = BTreeSet::new();
         let mut named = Vec::new();
         for word in words {
-            if !names.insert(&word.name) {
-                return usage(format!("--volume {} is given twice; a volume has one target", word.name));
+            // Where a `=` is left, the name may be longer: the point's volumes tell.
+            let is_whole =
+                !matches!(&word.place, TargetPlace::Path(path) if path.to_string_lossy().contains('='));
+            if !names.insert(&word.name) && is_whole {
+                return usage(given_twice(&word.name));
             }
             match &word.place {
                 TargetPlace::Stream if words.len() > 1 => {
@@ -92,6 +95,17 @@ impl Places {
         }
     }
 
+    /// The one path of a request that names one volume.
+    pub(super) fn only(&self) -> Option<(&VolumeName, &Path)> {
+        match self {
+            Places::Named(named) => match named.as_slice() {
+                [(name, path)] => Some((name, path)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Makes the directory of `--to`, but not the directories on the way to it.
     pub(super) fn make_directory(&self) -> Result<(), CliError> {
         let Places::Directory(directory) = self else { return Ok(()) };
@@ -109,7 +123,13 @@ impl Places {
     /// Matches the words with what the point has.
     pub(super) fn choose(&self, manifest: &Manifest) -> Result<Chosen, CliError> {
         match self {
-            Places::Named(named) => {
+            Places::Named(given) => {
+                let known = || manifest.volume_records().map(|record| &record.name);
+                let named: Vec<_> = given.iter().map(|(name, path)| reread(name, path, known())).collect();
+                let mut names = BTreeSet::new();
+                if let Some((name, _)) = named.iter().find(|(name, _)| !names.insert(name)) {
+                    return Err(CliError::Usage(given_twice(name)));
+                }
                 let wanted = named.iter().map(|(name, path)| wanted(find(manifest, name)?, path.clone()));
                 Ok(Chosen { wanted: wanted.collect::<Result<_, _>>()?, failed: Vec::new() })
             }
@@ -117,6 +137,10 @@ impl Places {
             Places::Nowhere | Places::Stream(_) => all(manifest, |_| PathBuf::from("nowhere")),
         }
     }
+}
+
+fn given_twice(name: &VolumeName) -> String {
+    format!("--volume {name} is given twice; a volume has one target")
 }
 
 /// All volumes; those that failed are left out, unless nothing is left.

@@ -64,8 +64,9 @@ impl Mount {
 }
 
 impl Drop for Mount {
+    /// Out of the way at once: a child that another test is just starting may still hold a copy of a descriptor below it.
     fn drop(&mut self) {
-        if let Err(reason) = run(Command::new("umount").arg(self.directory.path())) {
+        if let Err(reason) = run(Command::new("umount").arg("--lazy").arg(self.directory.path())) {
             eprintln!("left behind {}: {reason}", self.directory.path().display());
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState, PointType,
-    Recipient, Signed, VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
+    Attributes, ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState,
+    PointType, Recipient, Signed, VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
 };
 
 use super::point::{OpenPoint, PointRequest, PointTicket};
@@ -91,8 +91,7 @@ fn read_chain_key_once(
     };
     let bytes = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)?;
     let bytes = bytes.ok_or_else(|| damaged("the chain key is missing"))?;
-    let signed =
-        coffer_format::Signed::<ChainKeyDocument>::decode(&bytes).map_err(EngineError::object(&key))?;
+    let signed = Signed::<ChainKeyDocument>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?;
     repository.verifier().verify(&signed).map_err(EngineError::object(&key))?;
     let document = signed.payload;
     let belongs = document.repository == repository.id()
@@ -205,6 +204,7 @@ fn build_manifest(
         description: request.description.clone(),
         tags: request.tags.clone(),
         writer: request.writer.clone(),
+        attributes: Attributes::default(),
         volumes: records,
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{
-    BlockSize, FormatError, Id, LineageEntry, Manifest, PlanId, PointType, Signed, VolumeName, VolumeRecord,
-    VolumeState,
+    Attributes, BlockSize, FormatError, Id, LineageEntry, Manifest, PlanId, PointType, Signed, VolumeName,
+    VolumeRecord, VolumeState,
 };
 
 use super::point::PointTicket;
@@ -182,5 +182,7 @@ pub(super) fn failed_record(
         sampled_blocks: 0,
         sample_mismatches: 0,
         error: Some(error),
+        warnings: Vec::new(),
+        attributes: Attributes::default(),
     }
 }

@@ -50,5 +50,6 @@ fn volume_report(record: &VolumeRecord) -> VolumeReport {
         sampled_blocks: record.sampled_blocks,
         sample_mismatches: record.sample_mismatches,
         error: record.error.clone(),
+        warnings: record.warnings.clone(),
     }
 }

@@ -148,4 +148,6 @@ pub struct VolumeReport {
     pub sample_mismatches: u64,
     /// Why the volume is not in the point.
     pub error: Option<String>,
+    /// What was odd about it.
+    pub warnings: Vec<String>,
 }

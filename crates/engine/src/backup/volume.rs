@@ -19,7 +19,7 @@ use super::segments::{Known, Piece, Segments, segment_blocks};
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
 use crate::resources::{READ_BUFFERS_MAX, READ_BYTES_MAX};
-use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap};
+use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap, fits_in_parts};
 use crate::write::object_writer::ObjectSink;
 use crate::write::pack_writer::{PackContext, PackWriter};
 use crate::write::taken_table::TakenPacks;
@@ -70,6 +70,7 @@ impl VolumeRun<'_> {
     pub(crate) fn run(&self) -> Result<VolumeDone, EngineError> {
         let size = self.source.size_bytes();
         let block_count = self.block_size.block_count(size).map_err(EngineError::Limit)?;
+        self.check_map_fits(block_count)?;
         let group = Arc::new(UploadGroup::default());
         let secrets = self.repository.secrets(&self.path.plan.team)?;
         let base_lineage = self.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
@@ -154,6 +155,19 @@ impl VolumeRun<'_> {
             point_type: if self.base.is_some() { PointType::Incremental } else { PointType::Full },
             map: written,
         })
+    }
+
+    fn check_map_fits(&self, block_count: u32) -> Result<(), EngineError> {
+        let part_len = self.sinks.map.part_len;
+        if fits_in_parts(block_count, part_len as u64) {
+            return Ok(());
+        }
+        Err(EngineError::Usage(format!(
+            "volume {} has {block_count} blocks of {} bytes: the map of so many can be longer than an upload in parts of {part_len} bytes may \
+             be; give a larger --block-size, with --type full",
+            self.path.volume,
+            self.block_size.bytes()
+        )))
     }
 
     fn pass(

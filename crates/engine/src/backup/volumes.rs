@@ -18,7 +18,9 @@ use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
+use crate::catalog::Filter;
 use crate::read::volume_map::VolumeMap;
+use crate::shrunk;
 use crate::write::object_writer::ObjectSink;
 use crate::write::uploader::Uploader;
 use crate::{EngineError, Repository, Resources};
@@ -142,8 +144,9 @@ impl Run<'_> {
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,
+            self.resources.workers,
             self.resources.upload_limit.as_ref(),
-            &environment.cancel,
+            environment,
         )?;
         let uploader = Arc::new(uploader);
         let sink = |arena: &Arc<Arena>, part_len: u64| -> Result<_, EngineError> {
@@ -160,11 +163,20 @@ impl Run<'_> {
         };
         let signer = self.repository.signer(&self.ticket.plan.team)?;
         let mut all = VolumesDone::default();
+        let newest = match &self.basis.parent {
+            Some(_) => None,
+            None => shrunk::newest_complete(self.repository, &Filter::plan(&self.ticket.plan)),
+        };
+        let previous = self.basis.parent.as_ref().or(newest.as_ref());
         for volume in self.request.volumes {
             environment.cancel.check()?;
             let record = match self.volume(volume, &sinks) {
-                Ok((record, done)) => {
+                Ok((mut record, done)) => {
                     all.add(&done);
+                    record.warnings.extend(shrunk::warning(previous, &record.name, record.size));
+                    for warning in &record.warnings {
+                        tracing::warn!(volume = %record.name, warning, "volume is not as it was");
+                    }
                     record
                 }
                 Err(error) if fails_only_the_volume(&error) => {
@@ -194,6 +206,7 @@ impl Run<'_> {
                 });
             }
         };
+        refuse_empty_device(volume, source)?;
         let (base, type_reason) = self.base(volume)?;
         let block_size = match &base {
             Some(base) => base.block_size(),
@@ -378,6 +391,20 @@ impl VolumesDone {
 
 fn fails_only_the_volume(error: &EngineError) -> bool {
     matches!(error, EngineError::Source { .. } | EngineError::SourceChanged { .. })
+}
+
+/// A device without a byte is one that nothing is attached to; an empty image is a file like any other.
+fn refuse_empty_device(
+    volume: &VolumeSource,
+    source: &dyn coffer_blockio::BlockSource,
+) -> Result<(), EngineError> {
+    if source.kind() == coffer_blockio::SourceKind::Device && source.size_bytes() == 0 {
+        return Err(EngineError::SourceChanged {
+            volume: volume.name.to_string(),
+            detail: "the device has 0 bytes: nothing is attached to it".into(),
+        });
+    }
+    Ok(())
 }
 
 /// The whole chain of causes in one line.

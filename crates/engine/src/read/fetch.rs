@@ -74,7 +74,7 @@ pub(crate) fn plan_ranges(mut runs: Vec<FrameRun>, range_bytes: u64) -> Vec<Fetc
 pub(crate) struct PackReader<'a> {
     pub(crate) map: &'a VolumeMap,
     store: Arc<dyn ObjectStore>,
-    chain_key: Option<ChainPrivateKey>,
+    chain_key: Arc<Option<ChainPrivateKey>>,
     openers: Cache<(u16, u32), Arc<FrameOpener>>,
 }
 
@@ -86,12 +86,41 @@ impl<'a> PackReader<'a> {
         plan: &PlanId,
         chain: Id,
     ) -> Result<Self, EngineError> {
-        Ok(PackReader {
-            map,
-            store: repository.store().clone(),
-            chain_key: open_chain_key(repository, plan, chain)?,
-            openers: Cache::new(OPENERS_MAX),
+        Ok(PackReader::new(repository, map, Arc::new(open_chain_key(repository, plan, chain)?)))
+    }
+
+    /// With the chain's key as it was opened before.
+    pub(crate) fn new(
+        repository: &Repository,
+        map: &'a VolumeMap,
+        chain_key: Arc<Option<ChainPrivateKey>>,
+    ) -> Self {
+        let store = repository.store().clone();
+        PackReader { map, store, chain_key, openers: Cache::new(OPENERS_MAX) }
+    }
+
+    /// Opens the first frame of a run, with one read of at most a block and its frame, and drops what it holds.
+    pub(crate) fn check_first_frame(&self, run: &FrameRun) -> Result<(), EngineError> {
+        let FramePlace { lineage, pack, offset, len, .. } = run.place;
+        let key = self.map.pack_key(lineage, pack)?;
+        let opener = self.opener(lineage, pack)?;
+        let longest = self.map.block_size().bytes() as usize + coffer_format::FRAME_OVERHEAD;
+        let mut bytes = vec![0; longest.min(len as usize)];
+        let mut sink = Nowhere(vec![0; self.map.block_size().bytes() as usize]);
+        self.map.looks.twice(|| {
+            get_range(self.store.as_ref(), &self.map.volume, &key, offset, &mut bytes)?;
+            self.open_frame(&opener, run, 0, (&key, offset), &mut bytes, &mut sink).map(drop)
         })
+    }
+
+    /// The length of the frame at `offset` of a pack, by its header alone; the frame itself is still to be checked.
+    pub(crate) fn frame_len(&self, run: &FrameRun, offset: u64) -> Result<u32, EngineError> {
+        let key = self.map.pack_key(run.place.lineage, run.place.pack)?;
+        let opener = self.opener(run.place.lineage, run.place.pack)?;
+        let mut header = [0; coffer_format::FRAME_HEADER_LEN];
+        get_range(self.store.as_ref(), &self.map.volume, &key, offset, &mut header)?;
+        let header = opener.peek(&header).map_err(EngineError::object(&key))?;
+        u32::try_from(header.frame_len()).map_err(|_| EngineError::Bug("a frame of 4 GiB".into()))
     }
 
     /// Fetches a range into `buffer` and hands each wanted block, in order, to `sink`.
@@ -188,7 +217,7 @@ impl<'a> PackReader<'a> {
         self.openers.get_or_insert_with(&(lineage, pack), || {
             let key = self.map.pack_key(lineage, pack)?;
             let context = ObjectContext::new(&self.map.repository(), &key);
-            let pack_key = match (self.map.suite(), &self.chain_key) {
+            let pack_key = match (self.map.suite(), self.chain_key.as_ref()) {
                 (Suite::None, _) => PackKey::unencrypted(&context).into(),
                 (Suite::Aes256Gcm, Some(chain_key)) => {
                     let info = self.map.pack(lineage, pack)?;
@@ -212,6 +241,19 @@ pub(crate) trait BlockSink {
     fn place(&mut self, block: u32, len: usize) -> Result<&mut [u8], EngineError>;
     /// The block is there and was checked.
     fn filled(&mut self, block: u32, len: usize) -> Result<(), EngineError>;
+}
+
+/// Drops blocks that were only to be checked.
+struct Nowhere(Vec<u8>);
+
+impl BlockSink for Nowhere {
+    fn place(&mut self, _block: u32, len: usize) -> Result<&mut [u8], EngineError> {
+        self.0.get_mut(..len).ok_or_else(|| EngineError::Bug("a block is longer than blocks are".into()))
+    }
+
+    fn filled(&mut self, _block: u32, _len: usize) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// Checks, decrypts and decompresses one frame into `out`, which has the block's length.

@@ -152,6 +152,9 @@ impl PageReader<'_> {
     }
 }
 
+/// What is said of an object that is not there.
+pub(crate) const MISSING: &str = "the object is missing";
+
 /// Reads a range of an object that a signed object says exists: absence and shortness are damage.
 pub(crate) fn get_range(
     store: &dyn ObjectStore,
@@ -168,7 +171,7 @@ pub(crate) fn get_range(
     };
     match store.get_range(&store_key(key)?, offset, out) {
         Ok(()) => Ok(()),
-        Err(StoreError::NotFound { .. }) => Err(damaged("the object is missing")),
+        Err(StoreError::NotFound { .. }) => Err(damaged(MISSING)),
         Err(StoreError::Short { .. }) => Err(damaged("the object is shorter than what is said of it")),
         Err(error) => Err(error.into()),
     }

@@ -6,16 +6,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, PlanId,
-    RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
-    object_key,
+    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter,
+    MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges,
+    PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef, Suite,
+    TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
-use super::map_page::{LineageObjects, MapTail, Page, PageReader, PageWeight, Want};
+use super::map_page::{LineageObjects, MapTail, Page, PageReader, PageWeight, Want, get_range};
 use super::second_look::SecondLooks;
+use crate::repository::store_key;
 use crate::{CancelToken, EngineError, Repository};
 
 /// A volume at one point, as its map describes it.
@@ -38,6 +39,22 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
+/// Attributes of volume records that this program knows and whose name begins with `must.`.
+const MUSTS_KNOWN: &[&str] = &[];
+
+fn refuse_unknown_musts(record: &VolumeRecord) -> Result<(), EngineError> {
+    let unknown: Vec<&str> = record.attributes.unknown_musts(MUSTS_KNOWN).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "volume {} of point {} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
+        record.name,
+        record.point,
+        unknown.join(", ")
+    )))
+}
+
 impl VolumeMap {
     /// Opens the map that a checked volume record names. `cache_bytes` bounds the pages kept.
     pub(crate) fn open(
@@ -45,66 +62,46 @@ impl VolumeMap {
         record: &VolumeRecord,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
-        let plan = PlanId {
-            team: record.team.clone(),
-            cluster: record.cluster.clone(),
-            namespace: record.namespace.clone(),
-            plan: record.plan.clone(),
-        };
-        let secrets = repository.secrets(&plan.team)?;
-        let suite = repository.suite();
-        let origin = record.repository;
+        refuse_unknown_musts(record)?;
         let root_ref = record.root.as_ref().ok_or_else(|| {
             EngineError::NotFound(format!(
                 "volume {} failed at this point, there is nothing to read",
                 record.name
             ))
         })?;
-        let objects: Vec<LineageObjects> = record
-            .lineage
-            .iter()
-            .map(|entry| {
-                let path = VolumePath {
-                    plan: plan.clone(),
-                    chain: record.chain,
-                    point: entry.point,
-                    volume: record.name.clone(),
-                };
-                let map_key = object_key::map(&path);
-                let map_cipher = MetadataCipher::new(suite, &secrets, &ObjectContext::new(&origin, &map_key));
-                LineageObjects { path, map_key, map_cipher, taken: entry.taken.clone() }
-            })
-            .collect();
-        let own = objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
-        let volume = record.name.to_string();
-        let store = repository.store().as_ref();
-        let end = root_ref.offset.saturating_add(root_ref.length.into());
-        let tail = match MapTail::read(store, &volume, &own.map_key, end) {
-            Ok(tail) => Some(tail),
-            // Read page by page, it may be whole where it matters; what is said of it then names the page.
-            Err(error) if error.is_damage() => None,
-            Err(error) => return Err(error),
-        };
-        let (looks, tail_read) = (repository.looks(), tail.as_ref());
-        let reader = PageReader { store, looks, volume: &volume, object: own, tail: tail_read };
-        let payload = reader.read(PageKind::Root, root_ref.offset, root_ref.length, &root_ref.digest)?;
-        let root = Root::decode(&payload).map_err(EngineError::object(&own.map_key))?;
+        let secrets = repository.secrets(&record.team)?;
+        let opening = Opening { repository, origin: record.repository, secrets, cache_bytes };
+        let own = opening.objects(record.path_of(record.point), None);
+        let (root, tail) = opening.root(&own, root_ref)?;
         check_root(&root, record, &own.map_key)?;
-        Ok(VolumeMap {
-            store: repository.store().clone(),
-            looks: repository.looks().clone(),
-            cancel: repository.environment().cancel.clone(),
-            block_count: root.block_size.block_count(root.volume_size).map_err(EngineError::Limit)?,
-            volume,
-            root,
-            suite,
-            repository: origin,
-            secrets,
-            objects,
-            tail,
-            pages: Cache::with_weighter(1024, cache_bytes, PageWeight),
-            damaged: BTreeSet::new(),
-        })
+        let of_entry =
+            |entry: &LineageEntry| opening.objects(record.path_of(entry.point), entry.taken.clone());
+        let objects = record.lineage.iter().map(of_entry).collect();
+        opening.map(objects, root, tail)
+    }
+
+    /// Opens a map object without a record: its footer finds the root, which names the lineage.
+    pub(crate) fn open_by_footer(
+        repository: &Repository,
+        path: &VolumePath,
+        cache_bytes: u64,
+    ) -> Result<VolumeMap, EngineError> {
+        let secrets = repository.secrets(&path.plan.team)?;
+        let mut opening = Opening { repository, origin: repository.id(), secrets, cache_bytes };
+        let header = read_header(repository, path)?;
+        opening.origin = header.0.origin;
+        let own = opening.objects(path.clone(), None);
+        let footer = opening.footer(&own, &header.1)?;
+        let root_ref =
+            RootRef { offset: footer.root_offset, length: footer.root_len, digest: footer.root_digest };
+        let (root, tail) = opening.root(&own, &root_ref)?;
+        let of_lineage = |(index, entry): (usize, &RootLineage)| {
+            // Which packs were taken over is told by the table itself.
+            let taken = entry.is_taken_over(index).then(|| PackRanges::first(entry.packs));
+            opening.objects(VolumePath { point: entry.point, ..path.clone() }, taken)
+        };
+        let objects = root.lineage.iter().enumerate().map(of_lineage).collect();
+        opening.map(objects, root, tail)
     }
 
     /// Treats all blocks of these packs (point that wrote it, number) as unknown.
@@ -153,8 +150,19 @@ impl VolumeMap {
         self.suite
     }
 
+    /// The secrets that its pages are sealed and its blocks are hashed with.
+    pub(crate) fn secrets(&self) -> &TeamSecrets {
+        &self.secrets
+    }
+
     pub(crate) fn repository(&self) -> RepositoryId {
         self.repository
+    }
+
+    /// The cipher of the own map object.
+    pub(crate) fn own_cipher(&self) -> Result<&MetadataCipher, EngineError> {
+        let own = self.objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
+        Ok(&own.map_cipher)
     }
 
     /// The cipher of a pack's trailer.
@@ -314,6 +322,90 @@ impl VolumeMap {
             detail: "the pack table does not describe this pack".into(),
         }
     }
+}
+
+/// What every way to open a map has.
+struct Opening<'a> {
+    repository: &'a Repository,
+    origin: RepositoryId,
+    secrets: TeamSecrets,
+    cache_bytes: u64,
+}
+
+impl Opening<'_> {
+    fn objects(&self, path: VolumePath, taken: Option<PackRanges>) -> LineageObjects {
+        let map_key = object_key::map(&path);
+        let context = ObjectContext::new(&self.origin, &map_key);
+        let map_cipher = MetadataCipher::new(self.repository.suite(), &self.secrets, &context);
+        LineageObjects { path, map_key, map_cipher, taken }
+    }
+
+    /// Finds the root by the object's end.
+    fn footer(&self, own: &LineageObjects, header: &[u8; MAP_HEADER_LEN]) -> Result<MapFooter, EngineError> {
+        let (store, key) = (self.repository.store(), &own.map_key);
+        let volume = own.path.volume.to_string();
+        let len = store.head(&store_key(key)?)?.len;
+        let offset = len.saturating_sub(MAP_FOOTER_LEN as u64);
+        let mut footer = [0; MAP_FOOTER_LEN];
+        self.repository.looks().twice(|| {
+            get_range(store.as_ref(), &volume, key, offset, &mut footer)?;
+            MapFooter::decode(&own.map_cipher, len, header, &footer).map_err(EngineError::object(key))
+        })
+    }
+
+    fn root(&self, own: &LineageObjects, root_ref: &RootRef) -> Result<(Root, Option<MapTail>), EngineError> {
+        let (store, volume) = (self.repository.store().as_ref(), own.path.volume.to_string());
+        let end = root_ref.offset.saturating_add(root_ref.length.into());
+        let tail = match MapTail::read(store, &volume, &own.map_key, end) {
+            Ok(tail) => Some(tail),
+            // Read page by page, it may be whole where it matters; what is said of it then names the page.
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        let looks = self.repository.looks();
+        let reader = PageReader { store, looks, volume: &volume, object: own, tail: tail.as_ref() };
+        let payload = reader.read(PageKind::Root, root_ref.offset, root_ref.length, &root_ref.digest)?;
+        Ok((Root::decode(&payload).map_err(EngineError::object(&own.map_key))?, tail))
+    }
+
+    fn map(
+        self,
+        objects: Vec<LineageObjects>,
+        root: Root,
+        tail: Option<MapTail>,
+    ) -> Result<VolumeMap, EngineError> {
+        let own = objects.last().ok_or_else(|| EngineError::Bug("a lineage is never empty".into()))?;
+        let repository = self.repository;
+        Ok(VolumeMap {
+            store: repository.store().clone(),
+            looks: repository.looks().clone(),
+            cancel: repository.environment().cancel.clone(),
+            block_count: root.block_size.block_count(root.volume_size).map_err(EngineError::Limit)?,
+            volume: own.path.volume.to_string(),
+            root,
+            suite: repository.suite(),
+            repository: self.origin,
+            secrets: self.secrets,
+            objects,
+            tail,
+            pages: Cache::with_weighter(1024, self.cache_bytes, PageWeight),
+            damaged: BTreeSet::new(),
+        })
+    }
+}
+
+/// The header of a map object, and its bytes.
+fn read_header(
+    repository: &Repository,
+    path: &VolumePath,
+) -> Result<(MapHeader, [u8; MAP_HEADER_LEN]), EngineError> {
+    let key = object_key::map(path);
+    let mut bytes = [0; MAP_HEADER_LEN];
+    repository.looks().twice(|| {
+        get_range(repository.store().as_ref(), &path.volume.to_string(), &key, 0, &mut bytes)?;
+        let header = MapHeader::decode(&bytes).map_err(EngineError::object(&key))?;
+        Ok((header, bytes))
+    })
 }
 
 /// The child at a position, where zero runs count for many; `None` where it is zero or beyond the end.

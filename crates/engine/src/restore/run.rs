@@ -1,16 +1,23 @@
-//! One restore: pins the point, reads its manifest, restores volume after volume.
+//! One restore: pins the point, reads its manifest, looks whether all volumes can be restored, restores volume after volume.
+//!
+//! No target is touched before all volumes were looked at, and none before its turn.
 
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use coffer_blockio::BlockTarget;
-use coffer_format::{BlockHasher, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
+use coffer_format::{
+    BlockHasher, ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key,
+};
 use coffer_store::RequestCounts;
 
+use super::lost::{Lost, LostRange};
+use super::preflight;
 use super::volume::VolumeRestore;
 use super::writer::RestoreCounts;
 use crate::backup::Progress;
 use crate::catalog::{PointEntry, load_manifest};
+use crate::error::HalfWritten;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::volume_map::VolumeMap;
@@ -80,39 +87,136 @@ pub struct RestoredVolume {
     pub skipped: u64,
     /// Bytes made zero.
     pub zeroed: u64,
+    /// Bytes behind the volume's end that an image had and that were cut off.
+    pub cut: u64,
+    /// Bytes behind the volume's end that a device has and that stay as they were.
+    pub tail: u64,
+    /// Ranges that a salvage could not restore, ascending.
+    pub lost: Vec<LostRange>,
+    /// Bytes of all such ranges, listed or not.
+    pub lost_bytes: u64,
 }
 
-/// Restores volumes of a point. What was written before an error stays and is finished by a run in place.
+impl RestoredVolume {
+    /// A volume of which nothing was done yet.
+    pub fn new(name: VolumeName, target: String, size: u64) -> RestoredVolume {
+        RestoredVolume {
+            name,
+            target,
+            size,
+            fetched: 0,
+            written: 0,
+            skipped: 0,
+            zeroed: 0,
+            cut: 0,
+            tail: 0,
+            lost: Vec::new(),
+            lost_bytes: 0,
+        }
+    }
+}
+
+/// Restores volumes of a point. Before any target is touched, all that every volume needs is opened: its map's root, the chain's key, and one
+/// frame of its data. An error after that says what is half-written; a run in place finishes it.
 pub fn run_restore(
     repository: &Repository,
     resources: &Resources,
     request: &RestoreRequest<'_>,
 ) -> Result<RestoreReport, EngineError> {
+    run(repository, resources, request, Goal::Whole)
+}
+
+/// Restores what can be proved of volumes whose objects are damaged or missing, and lists the rest in the report.
+pub fn run_salvage(
+    repository: &Repository,
+    resources: &Resources,
+    request: &RestoreRequest<'_>,
+) -> Result<RestoreReport, EngineError> {
+    run(repository, resources, request, Goal::Salvage)
+}
+
+/// What a restore is content with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Nothing less than all.
+    Whole,
+    /// What can be proved.
+    Salvage,
+}
+
+fn run(
+    repository: &Repository,
+    resources: &Resources,
+    request: &RestoreRequest<'_>,
+    goal: Goal,
+) -> Result<RestoreReport, EngineError> {
     let cancel = &repository.environment().cancel;
     resources.begin(cancel);
-    cancel.check()?;
-    let pin = put_pin(repository, request.point)?;
+    let result = with_pin(repository, request.point, || restore_all(repository, resources, request, goal));
+    explain(repository, request.point, result)
+}
+
+/// Does `work` while the point is pinned.
+pub(super) fn with_pin<T>(
+    repository: &Repository,
+    point: &PointEntry,
+    work: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    repository.environment().cancel.check()?;
+    let pin = put_pin(repository, point)?;
     // The manifest is read after the pin was put: forget either sees the pin, or the manifest is gone now (`pin_then_read`).
-    let result = restore_all(repository, resources, request);
+    let result = work();
     if let Some(pin) = pin
         && let Err(error) = repository.store().delete(&[store_key(&pin)?])
     {
         tracing::warn!(pin, %error, "remove pin; prune removes it later");
     }
-    cancel.explain(result.map_err(|error| explain_missing(repository, request.point, error)))
+    result
+}
+
+/// Says what was behind an error: a forget, or a wish to stop.
+pub(super) fn explain<T>(
+    repository: &Repository,
+    point: &PointEntry,
+    result: Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let explained = |error| explain_missing(repository, point, error);
+    let result = result.map_err(|error| error.map_cause(explained));
+    repository.environment().cancel.explain(result)
 }
 
 fn restore_all(
     repository: &Repository,
     resources: &Resources,
     request: &RestoreRequest<'_>,
+    goal: Goal,
 ) -> Result<RestoreReport, EngineError> {
     let looks_before = repository.second_looks();
     let manifest = load_manifest(repository, request.point)?.payload;
-    let mut volumes = Vec::new();
+    let names: Vec<&VolumeName> = request.volumes.iter().map(|volume| &volume.name).collect();
+    let mut ready = preflight::check(repository, resources, &manifest, &names, goal)?;
+    let mut volumes: Vec<RestoredVolume> = Vec::new();
     for volume in &request.volumes {
         let record = find_volume(&manifest, &volume.name)?;
-        volumes.push(restore_volume(repository, resources, &manifest, record, volume, request.progress)?);
+        let map = match ready.map.take() {
+            Some(map) => Ok(map),
+            None => VolumeMap::open(repository, record, resources.cache_bytes / 2),
+        };
+        let mut is_begun = false;
+        let restored = match map {
+            Err(error) if goal == Goal::Salvage && error.is_damage() => {
+                Ok(all_lost(volume, record.size, &error))
+            }
+            Err(error) => Err(error),
+            Ok(map) => {
+                let job = Job { repository, resources, volume, progress: request.progress, goal };
+                job.restore(&map, ready.chain_key.clone(), &mut is_begun)
+            }
+        };
+        match restored {
+            Ok(restored) => volumes.push(restored),
+            Err(error) => return Err(unfinished(error, volume, is_begun, &volumes)),
+        }
     }
     Ok(RestoreReport {
         point: manifest.point,
@@ -120,6 +224,35 @@ fn restore_all(
         second_looks: repository.second_looks() - looks_before,
         requests: repository.store().requests(),
     })
+}
+
+/// A volume whose map cannot be read; its target was not touched.
+fn all_lost(volume: &RestoreVolume, size: u64, error: &EngineError) -> RestoredVolume {
+    let lost = Lost::default();
+    lost.add(0, size, error);
+    let mut restored = RestoredVolume::new(volume.name.clone(), volume.label.clone(), size);
+    (restored.lost, restored.lost_bytes) = lost.into_ranges();
+    restored
+}
+
+/// Says what an error leaves behind, where anything was begun.
+pub(super) fn unfinished(
+    error: EngineError,
+    volume: &RestoreVolume,
+    is_begun: bool,
+    done: &[RestoredVolume],
+) -> EngineError {
+    let stays = volume.target.as_ref().is_some_and(|target| is_begun && target.stays_unfinished());
+    let half_written =
+        stays.then(|| HalfWritten { volume: volume.name.to_string(), target: volume.label.clone() });
+    let restored: Vec<String> = match &volume.target {
+        Some(_) => done.iter().map(|volume| volume.name.to_string()).collect(),
+        None => Vec::new(),
+    };
+    if half_written.is_none() && restored.is_empty() {
+        return error;
+    }
+    EngineError::Unfinished { source: Box::new(error), half_written: half_written.map(Box::new), restored }
 }
 
 /// The record of a volume that can be read at this point.
@@ -197,44 +330,60 @@ fn put_pin(repository: &Repository, point: &PointEntry) -> Result<Option<String>
     }
 }
 
-fn restore_volume(
-    repository: &Repository,
-    resources: &Resources,
-    manifest: &Manifest,
-    record: &VolumeRecord,
-    volume: &RestoreVolume,
-    progress: &dyn Progress,
-) -> Result<RestoredVolume, EngineError> {
-    let map = VolumeMap::open(repository, record, resources.cache_bytes / 2)?;
-    let reader = PackReader::open(repository, &map, &manifest.plan_id(), manifest.chain)?;
-    let secrets = repository.secrets(&record.team)?;
-    let counts = RestoreCounts::default();
-    let name = record.name.to_string();
-    progress.volume(&name, record.size);
-    let job = VolumeRestore {
-        map: &map,
-        reader: &reader,
-        trailers: Trailers::new(resources.cache_bytes / 2),
-        hasher: BlockHasher::new(&secrets, &map.repository()),
-        counts: &counts,
-        volume,
-        name: &name,
-        resources,
-        repository,
-        progress,
-        failure: Mutex::default(),
-    };
-    job.run()?;
-    if let Some(target) = &volume.target {
-        target.flush().map_err(|source| EngineError::Target { volume: name.clone(), source })?;
+/// One volume's restore.
+pub(super) struct Job<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) resources: &'a Resources,
+    pub(super) volume: &'a RestoreVolume,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) goal: Goal,
+}
+
+impl Job<'_> {
+    /// Restores the volume of `map`. `is_begun` is set before the target is touched.
+    pub(super) fn restore(
+        &self,
+        map: &VolumeMap,
+        chain_key: Arc<Option<ChainPrivateKey>>,
+        is_begun: &mut bool,
+    ) -> Result<RestoredVolume, EngineError> {
+        let (size, volume) = (map.root.volume_size, self.volume);
+        let reader = PackReader::new(self.repository, map, chain_key);
+        let counts = RestoreCounts::default();
+        let lost = Lost::default();
+        let name = map.volume.clone();
+        self.progress.volume(&name, size);
+        let target_failed = |source| EngineError::Target { volume: name.clone(), source };
+        if let Some(target) = &volume.target {
+            *is_begun = true;
+            target.begin().map_err(target_failed)?;
+        }
+        let job = VolumeRestore {
+            map,
+            reader: &reader,
+            trailers: Trailers::new(self.resources.cache_bytes / 2),
+            hasher: BlockHasher::new(map.secrets(), &map.repository()),
+            counts: &counts,
+            volume,
+            name: &name,
+            resources: self.resources,
+            repository: self.repository,
+            progress: self.progress,
+            lost: (self.goal == Goal::Salvage).then_some(&lost),
+            failure: Mutex::default(),
+        };
+        job.run()?;
+        let mut restored = RestoredVolume::new(volume.name.clone(), volume.label.clone(), size);
+        if let Some(target) = &volume.target {
+            restored.cut = target.cut_bytes();
+            restored.tail = target.size_bytes().saturating_sub(size + restored.cut);
+            target.finish().map_err(target_failed)?;
+        }
+        restored.fetched = counts.fetched.load(Ordering::Relaxed);
+        restored.written = counts.written.load(Ordering::Relaxed);
+        restored.skipped = counts.skipped.load(Ordering::Relaxed);
+        restored.zeroed = counts.zeroed.load(Ordering::Relaxed);
+        (restored.lost, restored.lost_bytes) = lost.into_ranges();
+        Ok(restored)
     }
-    Ok(RestoredVolume {
-        name: record.name.clone(),
-        target: volume.label.clone(),
-        size: record.size,
-        fetched: counts.fetched.load(Ordering::Relaxed),
-        written: counts.written.load(Ordering::Relaxed),
-        skipped: counts.skipped.load(Ordering::Relaxed),
-        zeroed: counts.zeroed.load(Ordering::Relaxed),
-    })
 }

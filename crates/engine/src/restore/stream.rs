@@ -4,7 +4,7 @@ use std::io::Write;
 
 use coffer_format::{LEAF_BLOCKS, VolumeName};
 
-use super::run::{RestoredVolume, explain_missing, find_volume};
+use super::run::{RestoredVolume, explain, find_volume, with_pin};
 use crate::catalog::{PointEntry, load_manifest};
 use crate::read::fetch::{BlockSink, FrameRun, PackReader, frame_run, plan_ranges};
 use crate::read::volume_map::VolumeMap;
@@ -22,10 +22,9 @@ pub fn restore_to_stream(
     volume: &VolumeName,
     out: &mut dyn Write,
 ) -> Result<RestoredVolume, EngineError> {
-    let cancel = &repository.environment().cancel;
-    resources.begin(cancel);
-    let streamed = stream(repository, resources, point, volume, out);
-    cancel.explain(streamed.map_err(|error| explain_missing(repository, point, error)))
+    resources.begin(&repository.environment().cancel);
+    let streamed = with_pin(repository, point, || stream(repository, resources, point, volume, out));
+    explain(repository, point, streamed)
 }
 
 fn stream(
@@ -35,7 +34,6 @@ fn stream(
     volume: &VolumeName,
     out: &mut dyn Write,
 ) -> Result<RestoredVolume, EngineError> {
-    repository.environment().cancel.check()?;
     let manifest = load_manifest(repository, point)?.payload;
     let record = find_volume(&manifest, volume)?;
     let map = VolumeMap::open(repository, record, resources.cache_bytes / 2)?;
@@ -46,15 +44,7 @@ fn stream(
     let mut range_buffer = alloc(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX))?;
     let block_bytes = map.block_size().bytes();
     let stride_blocks = (STRIDE_BYTES / block_bytes).min(LEAF_BLOCKS);
-    let mut report = RestoredVolume {
-        name: volume.clone(),
-        target: "-".into(),
-        size: record.size,
-        fetched: 0,
-        written: 0,
-        skipped: 0,
-        zeroed: 0,
-    };
+    let mut report = RestoredVolume::new(volume.clone(), "-".into(), record.size);
     let mut first = 0;
     while first < map.block_count {
         cancel.check()?;
@@ -75,12 +65,11 @@ fn stream(
             reader.fetch(&range, &mut range_buffer, &mut sink)?;
             report.fetched += range.end - range.start;
         }
-        out.write_all(&stride[..len])
-            .map_err(|error| EngineError::Refused(format!("writing to the stream: {error}")))?;
+        out.write_all(&stride[..len]).map_err(EngineError::Stream)?;
         report.written += len as u64;
         first += count;
     }
-    out.flush().map_err(|error| EngineError::Refused(format!("writing to the stream: {error}")))?;
+    out.flush().map_err(EngineError::Stream)?;
     Ok(report)
 }
 

@@ -9,6 +9,7 @@ use coffer_format::{BlockHasher, LEAF_BLOCKS, Place};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::in_place::compare;
+use super::lost::Lost;
 use super::run::{RestoreMode, RestoreVolume};
 use super::writer::{RestoreCounts, TargetWriter};
 use crate::backup::Progress;
@@ -43,6 +44,8 @@ pub(super) struct VolumeRestore<'a> {
     pub(super) resources: &'a Resources,
     pub(super) repository: &'a Repository,
     pub(super) progress: &'a dyn Progress,
+    /// Where a salvage notes what cannot be restored; `None`: such a thing ends the restore.
+    pub(super) lost: Option<&'a Lost>,
     pub(super) failure: Mutex<Option<EngineError>>,
 }
 
@@ -83,8 +86,9 @@ impl VolumeRestore<'_> {
 
     fn plan(&self, give: &mut dyn FnMut(Work) -> Result<(), EngineError>) -> Result<(), EngineError> {
         match self.volume.mode {
-            RestoreMode::Write => self.plan_writes(give),
-            RestoreMode::InPlace => self.plan_compares(give),
+            // To compare, hashes are needed; a salvage writes all that it can, whether it differs or not.
+            RestoreMode::InPlace if self.lost.is_none() => self.plan_compares(give),
+            RestoreMode::InPlace | RestoreMode::Write => self.plan_writes(give),
         }
     }
 
@@ -103,15 +107,20 @@ impl VolumeRestore<'_> {
 
     fn plan_writes(&self, give: &mut dyn FnMut(Work) -> Result<(), EngineError>) -> Result<(), EngineError> {
         let leaves = self.map.block_count.div_ceil(LEAF_BLOCKS);
-        let fresh = self.volume.target.as_ref().is_none_or(|target| target.is_fresh());
-        let skip_zeroes = fresh && !self.volume.write_all_zeroes;
+        let skip_zeroes = self.skips_zeroes();
         let mut window = Window::default();
         for index in 0..leaves {
             self.repository.environment().cancel.check()?;
-            match self.map.leaf(index)? {
+            let leaf = match self.map.leaf(index) {
+                Err(error) if self.may_lose(&error) => {
+                    self.lose_leaf(index, &error, &mut window);
+                    continue;
+                }
+                leaf => leaf?,
+            };
+            match leaf {
                 None => {
-                    let first = index * LEAF_BLOCKS;
-                    window.zero(first..first.saturating_add(LEAF_BLOCKS).min(self.map.block_count));
+                    window.zero(self.leaf_blocks(index));
                 }
                 Some(leaf) => {
                     for extent in &leaf.extents {
@@ -128,6 +137,18 @@ impl VolumeRestore<'_> {
             }
         }
         self.give_window(window, skip_zeroes, give)
+    }
+
+    /// Whether zeroes need not be written.
+    pub(super) fn skips_zeroes(&self) -> bool {
+        let fresh = self.volume.target.as_ref().is_none_or(|target| target.is_fresh());
+        fresh && !self.volume.write_all_zeroes
+    }
+
+    /// The blocks that a leaf covers.
+    pub(super) fn leaf_blocks(&self, index: u32) -> Range<u32> {
+        let first = index * LEAF_BLOCKS;
+        first..first.saturating_add(LEAF_BLOCKS).min(self.map.block_count)
     }
 
     fn give_window(
@@ -195,7 +216,12 @@ impl VolumeRestore<'_> {
                         none.insert(alloc(usize::try_from(self.reading().range_bytes).unwrap_or(usize::MAX))?)
                     }
                 };
-                self.reader.fetch(range, buffer, &mut writer)?;
+                match self.reader.fetch(range, buffer, &mut writer) {
+                    Err(error) if self.may_lose(&error) => {
+                        self.salvage_range(range, &error, buffer, &mut writer, target)?;
+                    }
+                    fetched => fetched?,
+                }
                 writer.flush()?;
                 self.fetched(range);
             }
@@ -211,7 +237,7 @@ impl VolumeRestore<'_> {
         self.progress.advance(blocks, len);
     }
 
-    fn zero(&self, target: &dyn BlockTarget, range: &Range<u32>) -> Result<(), EngineError> {
+    pub(super) fn zero(&self, target: &dyn BlockTarget, range: &Range<u32>) -> Result<(), EngineError> {
         let offset = u64::from(range.start) * u64::from(self.map.block_size().bytes());
         let len = self.bytes_of(range);
         let zeroed = target.write_zeroes(offset, len);
@@ -237,7 +263,7 @@ impl VolumeRestore<'_> {
         Ok(())
     }
 
-    fn bytes_of(&self, blocks: &Range<u32>) -> u64 {
+    pub(super) fn bytes_of(&self, blocks: &Range<u32>) -> u64 {
         let block = u64::from(self.map.block_size().bytes());
         let size = self.map.root.volume_size;
         (u64::from(blocks.end) * block).min(size) - (u64::from(blocks.start) * block).min(size)
@@ -258,15 +284,16 @@ impl VolumeRestore<'_> {
     }
 }
 
+/// What was planned of some leaves.
 #[derive(Default)]
-struct Window {
+pub(super) struct Window {
     runs: Vec<FrameRun>,
     zeroes: Vec<Range<u32>>,
     leaves: u32,
 }
 
 impl Window {
-    fn zero(&mut self, range: Range<u32>) {
+    pub(super) fn zero(&mut self, range: Range<u32>) {
         match self.zeroes.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             _ => self.zeroes.push(range),

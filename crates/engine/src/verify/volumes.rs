@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use coffer_format::{
-    BlockHasher, Id, LEAF_BLOCKS, Label, MAP_HEADER_LEN, Manifest, MapHeader, ObjectContext, Place, PlanId,
-    VolumeRecord, VolumeState,
+    BlockHasher, Id, LEAF_BLOCKS, Label, MAP_FOOTER_LEN, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader,
+    ObjectContext, Place, PlanId, VolumeRecord, VolumeState, object_key,
 };
 
 use super::packs::{PackCheck, PackTask};
@@ -111,6 +111,10 @@ impl VolumeCheck<'_> {
                 keep_damage(report, "map", key, error, &self.points)?;
             }
         }
+        if let Err(error) = map.looks.twice(|| self.check_map_footer(&map)) {
+            let key = error_key(&error, self.manifest);
+            keep_damage(report, "map", key, error, &self.points)?;
+        }
         self.check_leaves(&map, visited, report)?;
         self.check_tables(&map, visited, report)?;
         self.check_packs(&map, visited, report)
@@ -125,6 +129,27 @@ impl VolumeCheck<'_> {
             && header.origin == map.repository()
             && header.context == ObjectContext::new(&map.repository(), key);
         if fits { Ok(()) } else { Err(self.damaged(key, 0, "the header belongs to another object")) }
+    }
+
+    /// The own map's footer says what the record says: by it a lost manifest's volume is found.
+    fn check_map_footer(&self, map: &VolumeMap) -> Result<(), EngineError> {
+        let Some(root) = &self.record.root else { return Ok(()) };
+        let key = object_key::map(&self.record.path_of(self.record.point));
+        let store = self.repository.store().as_ref();
+        let (mut header, mut footer) = ([0; MAP_HEADER_LEN], [0; MAP_FOOTER_LEN]);
+        let offset = root.offset.saturating_add(root.length.into());
+        get_range(store, &map.volume, &key, 0, &mut header)?;
+        get_range(store, &map.volume, &key, offset, &mut footer)?;
+        let cipher = map.own_cipher()?;
+        let object_len = offset.saturating_add(MAP_FOOTER_LEN as u64);
+        let footer =
+            MapFooter::decode(cipher, object_len, &header, &footer).map_err(EngineError::object(&key))?;
+        let expected =
+            MapFooter { root_offset: root.offset, root_len: root.length, root_digest: root.digest };
+        if footer == expected {
+            return Ok(());
+        }
+        Err(self.damaged(&key, offset, "the footer names another root than the volume record"))
     }
 
     fn check_leaves(

@@ -1,4 +1,4 @@
-//! Writes a volume's map object: leaves, nodes and pack table pages as they become known, the root last.
+//! Writes a volume's map object: leaves, nodes and pack table pages as they become known, the root and its footer last.
 //!
 //! Pages that did not change since the base are referred to, not written. Memory is one leaf, one node and the root's references.
 
@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MapHeader, MetadataCipher, NODE_LEAVES, Node,
-    ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageKind,
-    PageRef, Place, RepositoryId, Root, RootLineage, Suite, TakenPacksPage, TeamSecrets,
+    BlockSize, Child, Digest, Extent, Id, LEAF_BLOCKS, Leaf, MAP_HEADER_LEN, MapFooter, MapHeader,
+    MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex,
+    PackTablePage, PackTableRef, PageKind, PageRef, Place, RepositoryId, Root, RootLineage, Suite,
+    TakenPacksPage, TeamSecrets,
 };
-use coffer_store::Key;
+use coffer_store::{Key, PART_NUMBER_MAX};
 
 use super::object_writer::{ObjectSink, ObjectWriter};
 use super::taken_table::{TakenPacks, TakenPage, TakenTable};
@@ -43,9 +44,25 @@ pub(crate) struct MapTarget {
     pub(crate) point: Id,
 }
 
+/// What a block can take of a map, bytes: an extent of its own in a pack of its own.
+const BLOCK_BYTES_MAX: u64 = 20;
+/// What the description of a pack can take of its table, bytes.
+const PACK_BYTES_MAX: u64 = 180;
+/// Most packs of a volume at one point.
+const PACKS_MAX: u64 = 1 << 24;
+
+/// Whether the map of so many blocks fits into an upload in parts of `part_len`, whatever its blocks hold. Told before the volume is read:
+/// otherwise it would show at the end of the run.
+pub(crate) fn fits_in_parts(block_count: u32, part_len: u64) -> bool {
+    let blocks = u64::from(block_count);
+    let longest = blocks * BLOCK_BYTES_MAX + blocks.min(PACKS_MAX) * PACK_BYTES_MAX;
+    longest <= u64::from(PART_NUMBER_MAX) * part_len
+}
+
 /// A map object being written.
 pub(crate) struct MapWriter {
     object: ObjectWriter,
+    header: [u8; MAP_HEADER_LEN],
     cipher: MetadataCipher,
     target: MapTarget,
     base: Option<Arc<VolumeMap>>,
@@ -76,9 +93,11 @@ impl MapWriter {
             origin: target.repository,
             context,
         };
-        object.write_all(&header.encode())?;
+        let header = header.encode();
+        object.write_all(&header)?;
         Ok(MapWriter {
             object,
+            header,
             cipher: MetadataCipher::new(target.suite, secrets, &context),
             block_count: target.block_size.block_count(target.volume_size).map_err(EngineError::Limit)?,
             taken: target.taken.iter().map(|run| TakenTable::new(*run)).collect(),
@@ -169,6 +188,8 @@ impl MapWriter {
         };
         let payload = root.encode().map_err(EngineError::Limit)?;
         let page = self.page(PageKind::Root, &payload)?;
+        let footer = MapFooter { root_offset: page.offset, root_len: page.len, root_digest: page.digest };
+        self.object.write_all(&footer.encode(&self.cipher, &self.header))?;
         Ok(WrittenMap {
             root_offset: page.offset,
             root_len: page.len,

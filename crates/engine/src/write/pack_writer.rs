@@ -1,4 +1,5 @@
-//! Puts encoded blocks into packs: one open pack per thread, its blocks in volume order, closed at its limits.
+//! Puts encoded blocks into packs: one open pack per thread, its blocks in volume order, closed at its limits, of which
+//! one is what can be sent in about a minute.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,7 +110,8 @@ impl<'a> PackWriter<'a> {
     fn close_if_full(&mut self, next_len: usize) -> Result<(), EngineError> {
         let full = self.open.as_ref().is_some_and(|pack| {
             let worst = (next_len + FRAME_OVERHEAD) as u64;
-            pack.frames >= PACK_BLOCKS_MAX || pack.object.offset() + worst > self.context.pack_bytes_max
+            let most = self.context.pack_bytes_max.min(self.context.sink.uploader.pack_bytes_max());
+            pack.frames >= PACK_BLOCKS_MAX || pack.object.offset() + worst > most
         });
         if full { self.close() } else { Ok(()) }
     }

@@ -3,6 +3,7 @@
 //! A part holds its arena buffer until the store has it. An object that failed is never completed; its upload is aborted.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,13 +12,15 @@ use bytes::Bytes;
 use coffer_store::{Key, ObjectStore, PartTag, UploadId};
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::{CancelToken, EngineError, RateLimiter};
+use super::line_speed::LineSpeed;
+use crate::{Clock, EngineError, Environment, RateLimiter};
 
 /// A pool of sending threads.
 pub(crate) struct Uploader {
     store: Arc<dyn ObjectStore>,
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    speed: Arc<LineSpeed>,
 }
 
 struct Job {
@@ -59,25 +62,37 @@ struct GroupState {
 }
 
 impl Uploader {
-    /// Starts `threads` threads that send to `store`, together no faster than `limit`.
+    /// Starts `threads` threads that send to `store`, together no faster than `limit`, while `packs` packs are open.
     pub(crate) fn new(
         store: &Arc<dyn ObjectStore>,
         threads: usize,
+        packs: usize,
         limit: Option<&Arc<RateLimiter>>,
-        cancel: &CancelToken,
+        environment: &Environment,
     ) -> Result<Uploader, EngineError> {
         let (sender, receiver) = crossbeam_channel::unbounded::<Job>();
+        let speed = Arc::new(LineSpeed::new(threads, packs));
         let spawn = |index| {
-            let (store, receiver, cancel) = (store.clone(), receiver.clone(), cancel.clone());
-            let limit = limit.cloned();
+            let receiver = receiver.clone();
+            let sending = Sending {
+                store: store.clone(),
+                limit: limit.cloned(),
+                environment: environment.clone(),
+                speed: speed.clone(),
+            };
             std::thread::Builder::new()
                 .name(format!("upload-{index}"))
                 .stack_size(512 << 10)
-                .spawn(move || send_all(store.as_ref(), &receiver, limit.as_deref(), &cancel))
+                .spawn(move || sending.all(&receiver))
                 .map_err(|error| EngineError::Usage(format!("cannot start a thread: {error}")))
         };
         let threads = (0..threads.max(1)).map(spawn).collect::<Result<_, _>>()?;
-        Ok(Uploader { store: store.clone(), jobs: Some(sender), threads })
+        Ok(Uploader { store: store.clone(), jobs: Some(sender), threads, speed })
+    }
+
+    /// Bytes that a pack may hold on this line; the format's limit holds too.
+    pub(crate) fn pack_bytes_max(&self) -> u64 {
+        self.speed.pack_bytes_max()
     }
 
     /// Opens an object; nothing is sent yet. `part_len` is the length of all parts but the last.
@@ -108,7 +123,7 @@ impl Drop for Uploader {
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // A panic of a thread was reported by its panic message and shows as an object that never completes.
+            // A panic of a thread was reported by its panic message, and to whoever waits for the object.
             let _ = thread.join();
         }
     }
@@ -234,27 +249,49 @@ impl Drop for ObjectUpload {
     }
 }
 
-fn send_all(
-    store: &dyn ObjectStore,
-    jobs: &Receiver<Job>,
-    limit: Option<&RateLimiter>,
-    cancel: &CancelToken,
-) {
-    for job in jobs {
-        let group = &job.object.group;
-        let result = if cancel.is_cancelled() {
-            Err(cancel.error())
-        } else if group.has_failed() {
-            job.object.abort();
-            continue;
-        } else {
-            let may_move = limit.map_or(Ok(()), |limit| limit.pass(job.body.len() as u64, cancel));
-            may_move.and_then(|()| job.object.send(store, job.number, job.body))
-        };
-        if let Err(error) = result {
-            job.object.abort();
-            group.fail(error);
+/// What a sending thread has.
+struct Sending {
+    store: Arc<dyn ObjectStore>,
+    limit: Option<Arc<RateLimiter>>,
+    environment: Environment,
+    speed: Arc<LineSpeed>,
+}
+
+impl Sending {
+    /// Sends until nobody makes parts any more.
+    fn all(&self, jobs: &Receiver<Job>) {
+        for job in jobs {
+            let object = job.object.clone();
+            // Whoever waits for the object would wait for ever: a panic is an error like any other, and the thread goes on with the next part.
+            let sent = std::panic::catch_unwind(AssertUnwindSafe(|| self.job(job)));
+            let panicked = || Err(EngineError::Bug(format!("a sending thread panicked at {}", object.key)));
+            if let Err(error) = sent.unwrap_or_else(|_panic| panicked()) {
+                object.abort();
+                object.group.fail(error);
+            }
         }
+    }
+
+    fn job(&self, job: Job) -> Result<(), EngineError> {
+        let cancel = &self.environment.cancel;
+        cancel.check()?;
+        if job.object.group.has_failed() {
+            job.object.abort();
+            return Ok(());
+        }
+        let (len, started) = (job.body.len() as u64, self.now_ms());
+        if let Some(limit) = &self.limit {
+            limit.pass(len, cancel)?;
+        }
+        job.object.send(self.store.as_ref(), job.number, job.body)?;
+        self.speed.sent(len, self.now_ms().saturating_sub(started));
+        Ok(())
+    }
+
+    /// A clock that is set back in between measures nothing.
+    fn now_ms(&self) -> u64 {
+        let clock: &dyn Clock = self.environment.clock.as_ref();
+        u64::try_from(clock.now().unix_ms()).unwrap_or(0)
     }
 }
 

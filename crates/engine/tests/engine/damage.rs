@@ -157,7 +157,7 @@ fn foreign_objects(
 
 /// An error that tells a person which object is damaged or gone.
 fn is_clear(error: &EngineError) -> bool {
-    match error {
+    match error.cause() {
         EngineError::Damaged { volume, key, detail, .. } => {
             let text = error.to_string();
             !volume.is_empty()
@@ -293,10 +293,10 @@ fn pages_that_no_standing_point_uses_are_the_only_exception() {
         let offsets = by_key.remove(&key).unwrap_or_default();
         let (root_start, end) = (
             usize::try_from(root.offset).unwrap(),
-            usize::try_from(root.offset).unwrap() + root.length as usize,
+            usize::try_from(root.offset).unwrap() + root.length as usize + coffer_format::MAP_FOOTER_LEN,
         );
         let pages_end = *offsets.iter().rev().find(|at| **at < root_start).unwrap() + 1;
-        // The header and the pack table, between the leaf and node pages and the root, are still used.
+        // The header and the pack table, between the leaf and node pages and the root with its footer, are still used.
         assert!(pages_end < root_start, "the pack table lies between {pages_end} and {root_start}");
         let unused: Vec<usize> = (coffer_format::MAP_HEADER_LEN..pages_end).chain(root_start..end).collect();
         assert_eq!(offsets, unused, "{key}");

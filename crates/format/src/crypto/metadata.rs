@@ -1,4 +1,4 @@
-//! Sealing of the pages of one metadata object: maps, pack tables, trailers and the footer's tag.
+//! Sealing of the pages of one metadata object: maps, pack tables, trailers and the tags of footers.
 //!
 //! One cipher is for one write-once object and the nonce is the page's offset in it. It must never seal two pages at
 //! one offset: sealed offsets only ascend, and a violation panics, since the alternative is a broken cipher.
@@ -16,6 +16,9 @@ const FOOTER_KIND: u8 = b'F';
 const HEADER_LEN: usize = 192;
 const FOOTER_BODY_LEN: usize = 48;
 const FOOTER_AAD_LEN: usize = AAD_LEN + HEADER_LEN + FOOTER_BODY_LEN;
+const MAP_FOOTER_KIND: u8 = b'M';
+const MAP_HEADER_LEN: usize = 64;
+const MAP_FOOTER_BODY_LEN: usize = 56;
 
 /// What a sealed page is; part of what its tag covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +120,30 @@ impl MetadataCipher {
             .map_err(|_| FormatError::Authentication { what: "pack footer", position: offset })
     }
 
+    /// The tag of a map's footer at `offset` whose first 56 bytes are `body`, and of the map's `header`.
+    pub(crate) fn seal_map_footer(
+        &self,
+        offset: u64,
+        header: &[u8; MAP_HEADER_LEN],
+        body: &[u8; MAP_FOOTER_BODY_LEN],
+    ) -> [u8; TAG_LEN] {
+        self.reserve(offset, 1);
+        self.aead.seal(page_nonce(offset), &self.map_footer_aad(header, body), &mut [])
+    }
+
+    /// Checks the tag of a map's footer, which covers its `header`.
+    pub(crate) fn open_map_footer(
+        &self,
+        offset: u64,
+        header: &[u8; MAP_HEADER_LEN],
+        body: &[u8; MAP_FOOTER_BODY_LEN],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), FormatError> {
+        self.aead
+            .open(page_nonce(offset), &self.map_footer_aad(header, body), &mut [], tag)
+            .map_err(|_| FormatError::Authentication { what: "map footer", position: offset })
+    }
+
     fn reserve(&self, offset: u64, len: u64) {
         let end = offset.checked_add(len).expect("an object is shorter than 2^64 bytes");
         let before = self.unsealed_from.fetch_max(end, Ordering::Relaxed);
@@ -138,6 +165,10 @@ impl MetadataCipher {
         head.copy_from_slice(header);
         tail.copy_from_slice(body);
         aad
+    }
+
+    fn map_footer_aad(&self, header: &[u8; MAP_HEADER_LEN], body: &[u8; MAP_FOOTER_BODY_LEN]) -> Vec<u8> {
+        [self.aad(MAP_FOOTER_KIND).as_slice(), header, body].concat()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
+use super::{Attributes, Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -95,6 +95,8 @@ pub struct Manifest {
     pub tags: BTreeMap<String, String>,
     /// Program and version.
     pub writer: String,
+    /// What later programs add.
+    pub attributes: Attributes,
     /// The volumes with the seals of who wrote them.
     pub volumes: Vec<Signed<VolumeRecord>>,
 }
@@ -151,11 +153,6 @@ impl Manifest {
     pub fn check(&self) -> Result<(), FormatError> {
         super::manifest_check::check_manifest(self)
     }
-
-    /// An error unless `key` is the one it belongs under: same plan and point.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        crate::error::check(key == self.key(), Self::KIND, "its key says otherwise than it does")
-    }
 }
 
 impl Document for Manifest {
@@ -168,6 +165,10 @@ impl Document for Manifest {
 
     fn team(&self) -> &Label {
         &self.team
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        crate::error::check(key == self.key(), Self::KIND, "belongs under another key")
     }
 
     fn records(&self) -> &[Signed<VolumeRecord>] {

@@ -25,7 +25,17 @@ impl<T: Document> Signed<T> {
         bytes
     }
 
-    /// The document that the object `bytes` holds; its digests and its own consistency are checked.
+    /// The document that the object `bytes` under `key` holds: the one way to read a stored document.
+    ///
+    /// A name is a hint, never a proof: a genuine document copied to another key is refused.
+    pub fn decode_at(key: &str, bytes: &[u8]) -> Result<Self, FormatError> {
+        let signed = Self::decode(bytes)?;
+        signed.payload.check_key(key)?;
+        Ok(signed)
+    }
+
+    /// The document that `bytes` hold; its digests and its own consistency are checked. For what comes over a wire; what is stored is read
+    /// by [`Signed::decode_at`].
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let what = T::KIND;
         let lines = one_line(what, bytes, T::LEN_MAX)?;

@@ -42,6 +42,11 @@ impl Document for TeamStatement {
         Issuer::Recovery(self.generation.saturating_sub(1).max(1))
     }
 
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let own = object_key::team(&self.team, self.generation);
+        check(key == own, Self::KIND, "belongs under another key")
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
         check_range(Self::KIND, "generation", self.generation.into(), 1, u32::MAX.into())?;
@@ -96,17 +101,6 @@ impl ChainKeyDocument {
             plan: self.plan.clone(),
         }
     }
-
-    /// An error unless the document belongs under `key`.
-    pub fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        let (plan, chain, object) = object_key::parse_data(key)?;
-        let own = plan == self.plan_id() && chain == self.chain;
-        check(
-            own && matches!(object, object_key::DataObject::ChainKey(_)),
-            Self::KIND,
-            "belongs under another key",
-        )
-    }
 }
 
 impl Document for ChainKeyDocument {
@@ -118,6 +112,16 @@ impl Document for ChainKeyDocument {
 
     fn team(&self) -> &Label {
         &self.team
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        let (plan, chain, object) = object_key::parse_data(key)?;
+        let own = plan == self.plan_id() && chain == self.chain;
+        check(
+            own && matches!(object, object_key::DataObject::ChainKey(_)),
+            Self::KIND,
+            "belongs under another key",
+        )
     }
 
     fn check(&self) -> Result<(), FormatError> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, PackRanges, check_format};
+use super::{Attributes, Document, PackRanges, check_format};
 use crate::crypto::PAGE_LEN_MAX;
 use crate::error::{check, check_range};
 use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
@@ -15,6 +15,11 @@ use crate::{
     BlockSize, Digest, FormatError, Id, Label, PageRef, PlanId, PointType, RepositoryId, VolumeName,
     VolumePath,
 };
+
+/// Most warnings of a volume in one point.
+pub const WARNINGS_MAX: usize = 16;
+/// Most bytes of a warning.
+pub const WARNING_LEN_MAX: usize = 512;
 
 /// What a volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -207,6 +212,10 @@ pub struct VolumeRecord {
     pub sample_mismatches: u64,
     /// What went wrong, if it failed.
     pub error: Option<String>,
+    /// What a person should look at though the volume is there: at most 16, of at most 512 bytes each.
+    pub warnings: Vec<String>,
+    /// What later programs add.
+    pub attributes: Attributes,
 }
 
 impl VolumeRecord {
@@ -263,8 +272,17 @@ impl Document for VolumeRecord {
         &self.team
     }
 
+    /// It lies within a manifest and is no object of its own.
+    fn check_key(&self, _key: &str) -> Result<(), FormatError> {
+        check(false, Self::KIND, "is no object of its own")
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
+        check_range(Self::KIND, "warnings", self.warnings.len() as u64, 0, WARNINGS_MAX as u64)?;
+        for warning in &self.warnings {
+            check_range(Self::KIND, "bytes of a warning", warning.len() as u64, 1, WARNING_LEN_MAX as u64)?;
+        }
         self.block_size.block_count(self.size)?;
         match self.state {
             VolumeState::Available => self.check_available(),

@@ -7,10 +7,10 @@
 use coffer_format::map::{leaf_count, node_count};
 use coffer_format::{
     ChainKeyDocument, Codec, Config, Damaged, Digest, Document, Ended, Ending, Footer, FrameHeader,
-    FrameOpener, KeyFile, Leaf, Manifest, MapHeader, MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN,
-    PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin, RepositoryId, Root, Signed, Suite,
-    Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier, VolumeName, VolumeRecord,
-    decode_trailer_page, decompress, object_key,
+    FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher, Node,
+    ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin,
+    RepositoryId, Root, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier,
+    VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
 };
 
 /// A body and the name of its target.
@@ -95,6 +95,7 @@ pub(crate) fn trailer(data: &[u8]) -> bool {
         assert!(decode_trailer_page(&cipher(suite), 1_000, data).is_err());
         let (len, rest) = number(data);
         assert!(Footer::decode(&cipher(suite), len.into(), &[0; PACK_HEADER_LEN], rest).is_err());
+        assert!(MapFooter::decode(&cipher(suite), len.into(), &[0; MAP_HEADER_LEN], rest).is_err());
     }
     any
 }

@@ -50,7 +50,10 @@ fn trailer() -> Vec<Vec<u8>> {
     let pack = samples::pack(coffer_format::Suite::None, 1);
     let (entries, footer) = pack.trailer.bytes.split_at(3 * 56);
     let len = u32::try_from(pack.bytes.len()).unwrap();
-    vec![entries.to_vec(), with(len, &footer[16..])]
+    let (map, _) = samples::map_object(coffer_format::Suite::None);
+    let map_footer = &map[map.len() - coffer_format::MAP_FOOTER_LEN..];
+    let map_len = u32::try_from(map.len()).unwrap();
+    vec![entries.to_vec(), with(len, &footer[16..]), with(map_len, map_footer)]
 }
 
 fn pack_table() -> Vec<Vec<u8>> {

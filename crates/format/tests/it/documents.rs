@@ -430,3 +430,41 @@ fn a_later_generation_is_believed_if_the_one_before_signed_it() {
     assert_eq!(other.generation, 2);
     assert!(Signed::<TeamStatement>::decode(&statement3.encode()).is_ok());
 }
+
+#[test]
+fn a_genuine_document_copied_to_another_key_is_refused() {
+    let team = samples::plan().team;
+    let (_, statement) = samples::recovery_key().rotate(&mut samples::entropy(3)).unwrap();
+    let bytes = statement.encode();
+    Signed::<TeamStatement>::decode_at(&object_key::team(&team, 2), &bytes).unwrap();
+    for other in
+        [object_key::team(&team, 3), object_key::team(&team, 1), object_key::team(&"b".parse().unwrap(), 2)]
+    {
+        assert!(Signed::<TeamStatement>::decode_at(&other, &bytes).is_err(), "{other}");
+    }
+    let manifest = samples::manifest(coffer_format::Suite::Aes256Gcm);
+    let other = object_key::manifest(&samples::plan(), &samples::id(3));
+    Signed::<Manifest>::decode_at(&manifest.payload.key(), &manifest.encode()).unwrap();
+    assert!(Signed::<Manifest>::decode_at(&other, &manifest.encode()).is_err());
+    let record = Signer::None.sign(&samples::record());
+    assert!(Signed::<VolumeRecord>::decode_at("record", &record.encode()).is_err(), "no object of its own");
+}
+
+#[test]
+fn attributes_and_warnings_keep_their_limits() {
+    let attributes = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        coffer_format::Attributes::try_from(pairs.collect::<std::collections::BTreeMap<_, _>>())
+    };
+    let known = attributes(&[("must.read", "x"), ("must.skip", ""), ("site", "b")]).unwrap();
+    assert_eq!(known.unknown_musts(&["must.read"]).collect::<Vec<_>>(), ["must.skip"]);
+    for bad in ["", "A", "a b", "ä", &"a".repeat(65)] {
+        assert!(attributes(&[(bad, "x")]).is_err(), "{bad}");
+    }
+    assert!(attributes(&[("a", &"x".repeat((64 << 10) - 1))]).is_ok());
+    assert!(attributes(&[("a", &"x".repeat(64 << 10))]).is_err());
+    record_with(|record| record.warnings = vec!["w".repeat(512); 16]).unwrap();
+    assert!(record_with(|record| record.warnings = vec!["w".to_owned(); 17]).is_err());
+    assert!(record_with(|record| record.warnings = vec!["w".repeat(513)]).is_err());
+    assert!(record_with(|record| record.warnings = vec![String::new()]).is_err());
+}

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapHeader,
-    MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage, PackTableRef,
-    PageKind, PageRef, Place, PlanId, PointState, PointType, Reason, RepositoryId, Root, RootLineage,
-    Secret32, Suite, Summary, TeamSecrets, Timestamp, TrailerBuilder, TrailerEntry, VolumeName, VolumePath,
-    generate_chain_pair, object_key, seal_pack_key,
+    BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapFooter,
+    MapHeader, MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage,
+    PackTableRef, PageKind, PageRef, Place, PlanId, PointState, PointType, Reason, RepositoryId, Root,
+    RootLineage, Secret32, Suite, Summary, TeamSecrets, Timestamp, TrailerBuilder, TrailerEntry, VolumeName,
+    VolumePath, generate_chain_pair, object_key, seal_pack_key,
 };
 
 const TITLE: &str = "## 10. A worked example\n";
@@ -72,7 +72,8 @@ fn map(out: &mut String) -> Vec<u8> {
     let context = ObjectContext::new(&repository(), &key);
     let cipher = MetadataCipher::new(SUITE, &secrets(), &context);
     let block_size = BlockSize::new(16_384).unwrap();
-    let mut bytes = MapHeader { suite: SUITE, block_size, origin: repository(), context }.encode().to_vec();
+    let header = MapHeader { suite: SUITE, block_size, origin: repository(), context }.encode();
+    let mut bytes = header.to_vec();
     let mut pages = String::new();
     let mut add = |kind: PageKind, payload: &[u8]| {
         let offset = bytes.len() as u64;
@@ -90,7 +91,10 @@ fn map(out: &mut String) -> Vec<u8> {
     let table = add(PageKind::PackTable, &PackTablePage(vec![info]).encode(SUITE).unwrap());
     let lineage = vec![RootLineage { point: point(), packs: 1, table: Some(PackTableRef::new(1, table)) }];
     let root = Root { volume_size: 16_387, block_size, lineage, nodes: vec![Child::Page(node)] };
-    add(PageKind::Root, &root.encode().unwrap());
+    let root = add(PageKind::Root, &root.encode().unwrap());
+    let footer = MapFooter { root_offset: root.offset, root_len: root.len, root_digest: root.digest };
+    let _ = writeln!(pages, "  footer at {}\n", bytes.len());
+    bytes.extend_from_slice(&footer.encode(&cipher, &header));
     let _ = writeln!(out, "map\n  key       {key}\n  C(key)    {context}");
     out.push_str(&pages);
     let _ = writeln!(out, "  object:\n");

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use coffer_format::{
-    Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, Manifest, MapHeader, Node, PackHeader,
-    PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary, TakenPacksPage, TeamStatement,
+    Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, MAP_FOOTER_LEN, Manifest, MapFooter,
+    MapHeader, Node, PackHeader, PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary,
+    TakenPacksPage, TeamStatement,
 };
 
 use crate::samples;
@@ -56,6 +57,13 @@ fn maps_are_what_they_were() {
         assert_eq!(PackTablePage::decode(table, suite, 2).unwrap(), samples::pack_table(suite));
         assert_eq!(PackTableIndex::decode(index, 600, 1).unwrap(), samples::pack_table_index());
         assert_eq!(Root::decode(root).unwrap(), samples::root());
+        let footer = MapFooter::decode(
+            &samples::map_cipher(suite),
+            golden.len() as u64,
+            golden.first_chunk().unwrap(),
+            golden.get(golden.len() - MAP_FOOTER_LEN..).unwrap(),
+        );
+        assert_eq!(footer.unwrap(), samples::map_footer(&golden, &pages));
         let page = samples::taken_packs(suite);
         let golden = check(&format!("{dir}/taken_packs.bin"), &page.encode(suite).unwrap());
         assert_eq!(TakenPacksPage::decode(&golden, suite, 4).unwrap(), page);

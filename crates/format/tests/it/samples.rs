@@ -7,12 +7,13 @@ use coffer_format::object_key;
 use coffer_format::{
     BlockHasher, BlockSize, ChainKeyDocument, ChainPrivateKey, ChainPublicKey, ChangeSource, Child, Codec,
     Damaged, DamagedOrdinals, Digest, Ended, EndedObjects, EndedVolume, Ending, Extent, FRAME_OVERHEAD,
-    FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapHeader, MetadataCipher, Node,
-    ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges, PackTableIndex, PackTablePage,
-    PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState, PointType, Reason, Recipient,
-    RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer, Suite, Summary, TakenPacksPage,
-    TeamSecrets, TeamStatement, Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName,
-    VolumePath, VolumeRecord, VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
+    FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapFooter, MapHeader,
+    MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges,
+    PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState,
+    PointType, Reason, Recipient, RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer,
+    Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Timestamp, Trailer, TrailerBuilder,
+    TrailerEntry, VolumeKind, VolumeName, VolumePath, VolumeRecord, VolumeState, generate_chain_pair,
+    seal_chain_key, seal_pack_key,
 };
 
 pub(crate) const SUITES: [Suite; 2] = [Suite::None, Suite::Aes256Gcm];
@@ -267,7 +268,7 @@ pub(crate) fn root_payload() -> Vec<u8> {
     root().encode().unwrap()
 }
 
-/// A whole map object: leaf, node, pack table, index and root pages of the samples, sealed one after the other.
+/// A whole map object: leaf, node, pack table, index and root pages of the samples, sealed one after the other, and the footer.
 pub(crate) fn map_object(suite: Suite) -> (Vec<u8>, Vec<(PageKind, u64, usize)>) {
     let cipher = map_cipher(suite);
     let mut bytes = map_header(suite).encode().to_vec();
@@ -284,7 +285,16 @@ pub(crate) fn map_object(suite: Suite) -> (Vec<u8>, Vec<(PageKind, u64, usize)>)
         pages.push((kind, bytes.len() as u64, page.len()));
         bytes.extend_from_slice(&page);
     }
+    bytes.extend_from_slice(&map_footer(&bytes, &pages).encode(&cipher, &map_header(suite).encode()));
     (bytes, pages)
+}
+
+/// What the footer says of a map whose last page is the root.
+pub(crate) fn map_footer(bytes: &[u8], pages: &[(PageKind, u64, usize)]) -> MapFooter {
+    let (_, root_offset, len) = *pages.last().unwrap();
+    let start = usize::try_from(root_offset).unwrap();
+    let root_len = u32::try_from(len).unwrap();
+    MapFooter { root_offset, root_len, root_digest: Digest::of(&bytes[start..start + len]) }
 }
 
 pub(crate) fn summary() -> Summary {
@@ -336,6 +346,8 @@ pub(crate) fn record() -> VolumeRecord {
         sampled_blocks: 0,
         sample_mismatches: 0,
         error: None,
+        warnings: vec!["it shrank from 80 to 32 MiB".to_owned()],
+        attributes: BTreeMap::from([("base.token".to_owned(), "b-17".to_owned())]).try_into().unwrap(),
     }
 }
 
@@ -380,6 +392,7 @@ pub(crate) fn manifest(suite: Suite) -> Signed<Manifest> {
         description: "before the upgrade".to_owned(),
         tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("tier".to_owned(), "gold".to_owned())]),
         writer: "coffer 0.1.0".to_owned(),
+        attributes: BTreeMap::from([("site".to_owned(), "berlin".to_owned())]).try_into().unwrap(),
         volumes: vec![signer.sign(&record()), signer.sign(&failed_record())],
     };
     payload.check().unwrap();

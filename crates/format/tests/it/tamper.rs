@@ -1,8 +1,9 @@
 //! Every flipped bit of every sealed structure is noticed, in both suites.
 
 use coffer_format::{
-    Config, Damaged, DamagedOrdinals, Ended, Ending, FOOTER_LEN, Footer, FrameOpener, Manifest,
-    PACK_HEADER_LEN, PackHeader, PageKind, Pin, Signed, Suite, decode_trailer_page, trailer_page_range,
+    Config, Damaged, DamagedOrdinals, Ended, Ending, FOOTER_LEN, Footer, FrameOpener, MAP_FOOTER_LEN,
+    Manifest, MapFooter, PACK_HEADER_LEN, PackHeader, PageKind, Pin, Signed, Suite, decode_trailer_page,
+    trailer_page_range,
 };
 
 use crate::samples::{self, SUITES};
@@ -84,6 +85,23 @@ fn trailers_and_footers() {
         );
         assert!(decode_trailer_page(&cipher, offset + 1, page).is_err(), "the page at another offset");
         assert!(Footer::decode(&cipher, object_len + 1, &header, footer).is_err(), "a longer object");
+    }
+}
+
+#[test]
+fn map_footers() {
+    for suite in SUITES {
+        let (bytes, _) = samples::map_object(suite);
+        let (cipher, len) = (samples::map_cipher(suite), bytes.len() as u64);
+        let header = samples::map_header(suite).encode();
+        let footer = &bytes[bytes.len() - MAP_FOOTER_LEN..];
+        check("map footer", footer, |bytes| MapFooter::decode(&cipher, len, &header, bytes).is_ok());
+        check("header under the map footer's tag", &header, |bytes| {
+            bytes.try_into().is_ok_and(|header| MapFooter::decode(&cipher, len, header, footer).is_ok())
+        });
+        let other = samples::pack_cipher(suite, 1);
+        assert!(MapFooter::decode(&other, len, &header, footer).is_err(), "of another object");
+        assert!(MapFooter::decode(&cipher, len + 1, &header, footer).is_err(), "of a longer object");
     }
 }
 

@@ -67,7 +67,7 @@ pub trait Fs: Send + Sync {
     fn root(&self) -> io::Result<Self::Dir>;
     /// Opens the directory `name` in `dir`; a link is `ENOTDIR`.
     fn open_dir(&self, dir: &Self::Dir, name: &str) -> io::Result<Self::Dir>;
-    /// Makes the directory `name` in `dir` for its owner only.
+    /// Makes the directory `name` in `dir` for its owner only, and for the group that may write the root.
     fn mkdir(&self, dir: &Self::Dir, name: &str) -> io::Result<()>;
     /// Removes the empty directory `name` from `dir`.
     fn rmdir(&self, dir: &Self::Dir, name: &str) -> io::Result<()>;
@@ -76,7 +76,7 @@ pub trait Fs: Send + Sync {
     /// All names in `dir`, in any order.
     fn read_dir(&self, dir: &Self::Dir) -> io::Result<Vec<Entry>>;
 
-    /// Makes the file `name` for its owner only and opens it for reading and writing; it must not exist.
+    /// Makes the file `name` for its owner only, and for the group that may write the root, and opens it for reading and writing; it must not exist.
     fn create(&self, dir: &Self::Dir, name: &str, mode: WriteMode) -> io::Result<Self::File>;
     /// Opens the regular file `name` for reading; a link is `ELOOP`, another thing `InvalidInput`.
     fn open(&self, dir: &Self::Dir, name: &str) -> io::Result<Self::File>;

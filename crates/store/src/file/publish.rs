@@ -66,15 +66,32 @@ fn retrying<D, T>(dirs: &DurableDirs<D>, key: &Key, work: impl Fn() -> io::Resul
 }
 
 /// A move that fails if the name is taken, also where the file system has no such call.
-fn move_noreplace<F: Fs>(fs: &F, from: (&F::Dir, &str), to: (&F::Dir, &str)) -> io::Result<()> {
-    match fs.rename_noreplace(from.0, from.1, to.0, to.1) {
-        Err(error) if lacks_support(&error) => {}
+pub(super) fn move_noreplace<F: Fs>(fs: &F, from: (&F::Dir, &str), to: (&F::Dir, &str)) -> io::Result<()> {
+    let rename = match fs.rename_noreplace(from.0, from.1, to.0, to.1) {
+        Err(error) if lacks_support(&error) => error,
         done => return done,
+    };
+    match fs.link(from.0, from.1, to.0, to.1) {
+        // What may not be linked for want of rights is a regular file of ours: it is the file system that has no links.
+        Err(link) if lacks_support(&link) || link.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, NoWayToName { rename, link }));
+        }
+        done => done?,
     }
-    fs.link(from.0, from.1, to.0, to.1)?;
     // The object stands; a scratch name that stays is swept later.
     let _ = fs.unlink(from.0, from.1);
     Ok(())
+}
+
+/// The file system can give a file its name only by replacing what may have it, or not at all.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the file system can neither move a file without replacing another (renameat2: {rename}) nor link one (linkat: {link}), so that \
+     two programs could overwrite each other's objects; choose a directory on another one, such as ext4, XFS, btrfs, ZFS or NFS"
+)]
+pub(super) struct NoWayToName {
+    rename: io::Error,
+    link: io::Error,
 }
 
 fn lacks_support(error: &io::Error) -> bool {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::direct::{self, DirectFile};
 use super::fs::{Entry, EntryKind, Fs, Stat, WriteMode};
+use super::sharing::Sharing;
 
 const DIR_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -31,6 +32,8 @@ const RESOLVE_ATTEMPTS_MAX: u32 = 16;
 #[derive(Debug)]
 pub struct RealFs {
     root: File,
+    /// Who else may write, where the root says so.
+    sharing: Option<Sharing>,
     /// Cleared when the file system turns out to refuse `O_DIRECT`.
     direct: AtomicBool,
 }
@@ -49,8 +52,12 @@ impl RealFs {
     /// The operating system's.
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = File::from(fs::open(root, flags, Mode::empty())?);
-        Ok(Self { root, direct: AtomicBool::new(true) })
+        Self::below(File::from(fs::open(root, flags, Mode::empty())?))
+    }
+
+    fn below(root: File) -> io::Result<Self> {
+        let sharing = Sharing::of(&root)?;
+        Ok(Self { root, sharing, direct: AtomicBool::new(true) })
     }
 
     /// Takes `root`, which is `allowed` or lies below it, as the root. Links in the path to `allowed` are followed, none below it.
@@ -64,7 +71,7 @@ impl RealFs {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let allowed = fs::open(allowed, flags, Mode::empty())?;
         if inner.as_os_str().is_empty() {
-            return Ok(Self { root: File::from(allowed), direct: AtomicBool::new(true) });
+            return Self::below(File::from(allowed));
         }
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let mut opened = Err(Errno::AGAIN);
@@ -79,7 +86,7 @@ impl RealFs {
             Errno::LOOP | Errno::XDEV => io::Error::new(io::ErrorKind::InvalidInput, link),
             errno => errno.into(),
         })?;
-        Ok(Self { root: File::from(root), direct: AtomicBool::new(true) })
+        Self::below(File::from(root))
     }
 
     fn open_direct(&self, dir: &OwnedFd, name: &str) -> Option<DirectFile> {
@@ -112,7 +119,11 @@ impl Fs for RealFs {
     }
 
     fn mkdir(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
-        Ok(fs::mkdirat(dir, name, Mode::RWXU)?)
+        fs::mkdirat(dir, name, Mode::RWXU)?;
+        if let Some(sharing) = self.sharing {
+            sharing.dir(&self.open_dir(dir, name)?);
+        }
+        Ok(())
     }
 
     fn rmdir(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
@@ -120,7 +131,7 @@ impl Fs for RealFs {
     }
 
     fn sync_dir(&self, dir: &OwnedFd) -> io::Result<()> {
-        Ok(fs::fsync(dir)?)
+        sync_dir(dir)
     }
 
     fn read_dir(&self, dir: &OwnedFd) -> io::Result<Vec<Entry>> {
@@ -138,6 +149,9 @@ impl Fs for RealFs {
 
     fn create(&self, dir: &OwnedFd, name: &str, mode: WriteMode) -> io::Result<RealFile> {
         let file = File::from(fs::openat(dir, name, CREATE_FLAGS, Mode::RUSR | Mode::WUSR)?);
+        if let Some(sharing) = self.sharing {
+            sharing.file(&file);
+        }
         let direct = match mode {
             WriteMode::Buffered => None,
             WriteMode::Direct => self.open_direct(dir, name),
@@ -196,6 +210,15 @@ impl Fs for RealFs {
 
     fn unlink(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
         Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
+    }
+}
+
+/// Makes the names in a directory durable. Some file systems on networks and in user space sync no single directory: there, all that the
+/// file system holds.
+pub(super) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+    match fs::fsync(&dir) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(fs::syncfs(&dir)?),
+        done => Ok(done?),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 
 use super::dirs::{self, is_absent};
 use super::fs::{Entry, EntryKind, Fs};
+use super::reserve::RESERVE;
 use super::temp::TEMP_DIR;
 use crate::key::{KEY_LEN_MAX, Key, is_component};
 use crate::port::ObjectInfo;
@@ -15,7 +16,7 @@ const FOREIGN_DIR: &str = "lost+found";
 
 /// The first component of a key that this store keeps for itself.
 pub(super) fn is_reserved(component: &str) -> bool {
-    component == TEMP_DIR || component == FOREIGN_DIR
+    matches!(component, TEMP_DIR | RESERVE | FOREIGN_DIR)
 }
 
 /// The first `len_max` objects after `start_after` whose key starts with `prefix`.
