@@ -42,11 +42,11 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
 /// # Errors
 /// As of [`check`].
 pub fn make(config: &Config) -> Result<(), ConfigError> {
+    check(config)?;
     let state = &config.state_dir;
     let failed = |error: io::Error| cannot_make("state_dir", state, &error);
     DirBuilder::new().recursive(true).mode(STATE_MODE).create(state).map_err(failed)?;
     let found = fs::metadata(state).map_err(failed)?;
-    check_state(state, &found)?;
     if is_open(&found) {
         fs::set_permissions(state, Permissions::from_mode(STATE_MODE)).map_err(failed)?;
     }

@@ -132,7 +132,7 @@ fn check_apart(root: &Path, spot: &Spot, guarded: &Guarded) -> Result<(), Config
         );
         return Err(value("roots", root, &problem));
     }
-    if other.own.is_some() && other.holds(spot) {
+    if other.holds(spot) {
         let problem = format!(
             "it lies in {what} ({}); name directories that hold volumes and nothing else",
             path.display()

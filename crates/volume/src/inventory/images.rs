@@ -27,22 +27,21 @@ impl<'a> Choice<'a> {
             self.chosen.insert(id, path);
             return;
         };
-        if id.as_str() <= after || self.is_beyond(&id, max) || !fits(&id, &path) {
+        let is_beyond =
+            self.chosen.len() >= max && self.chosen.last_key_value().is_none_or(|(last, _)| id > *last);
+        // That one more fits is known at the first of them; the others need not be asked.
+        if id.as_str() <= after || (is_beyond && self.is_cut) || !fits(&id, &path) {
             return;
         }
-        self.chosen.insert(id, path);
-        if self.chosen.len() > max {
-            self.chosen.pop_last();
+        if !is_beyond {
+            self.chosen.insert(id, path);
+        }
+        if is_beyond || self.chosen.len() > max {
             self.is_cut = true;
         }
-    }
-
-    /// Whether there are enough before it already; asking whether it fits is then spared, and it counts as left out.
-    fn is_beyond(&mut self, id: &VolumeId, max: usize) -> bool {
-        let is_beyond =
-            self.chosen.len() >= max && self.chosen.last_key_value().is_none_or(|(last, _)| id > last);
-        self.is_cut |= is_beyond;
-        is_beyond
+        if self.chosen.len() > max {
+            self.chosen.pop_last();
+        }
     }
 
     /// The paths, and the last id if any were left out after it.
