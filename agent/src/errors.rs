@@ -258,7 +258,7 @@ pub fn in_fields(text: &str) -> String {
 }
 
 fn engine_code(error: &EngineError) -> Code {
-    match error {
+    match error.cause() {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => Code::Cancelled,
         EngineError::DeadlinePassed => Code::DeadlineExceeded,
         EngineError::Usage(_) | EngineError::Limit(_) | EngineError::Store(StoreError::Url(_)) => {

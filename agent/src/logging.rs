@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use coffer_store::s3::QUIET_LIBRARIES;
 use coffer_terminal::{CleanFields, LogWriter, clean};
 use tracing_subscriber::EnvFilter;
 
@@ -29,14 +30,16 @@ pub fn start(format: LogFormat, level: LogLevel) {
     drop(started);
 }
 
-/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for.
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. Those under S3 call every
+/// failed request an error, which is tried again, and told once by the store itself.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "error,coffer=warn",
-        LogLevel::Info => "error,coffer=info",
-        LogLevel::Debug => "error,coffer=debug",
-    })
+    let ours = match level {
+        LogLevel::Error => "",
+        LogLevel::Warn => ",coffer=warn",
+        LogLevel::Info => ",coffer=info",
+        LogLevel::Debug => ",coffer=debug",
+    };
+    EnvFilter::new(format!("error,{QUIET_LIBRARIES}{ours}"))
 }
 
 /// Writes events in JSON, each of which comes whole and ends with a line break. JSON itself only escapes characters below U+0020.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coffer_blockio::{
-    BlockSource, BlockTarget, FileTarget, NewFile, OpenError, PathInfo, SourceOpener, describe_handle,
+    BlockSource, BlockTarget, FileTarget, NewFile, OpenError, PathInfo, SourceOpener, StagedTarget,
+    describe_handle,
 };
 use coffer_engine::{CancelToken, EngineError, RestoreMode};
 use coffer_format::Label;
@@ -335,9 +336,11 @@ impl PreparedTarget for Prepared {
             return Ok((Box::new(target), RestoreMode::Write));
         };
         if how == How::Empty {
+            // At once: a later attempt goes on in it, and needs its size.
             let sized = target.set_image_size(0).and_then(|()| target.set_image_size(size_bytes));
             sized.map_err(|source| EngineError::Target { volume, source })?;
         }
+        let target = StagedTarget::keep(target, size_bytes);
         let mode = if how == How::Compare { RestoreMode::InPlace } else { RestoreMode::Write };
         Ok((Box::new(target), mode))
     }

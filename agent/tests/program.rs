@@ -13,9 +13,10 @@ mod client;
 mod process;
 
 use std::fs::{self, Permissions};
+use std::io::BufReader;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStderr, Command, Stdio};
 
 use coffer_proto::agent::v1::InfoRequest;
 use coffer_proto::agent::v1::node_client::NodeClient;
@@ -223,6 +224,46 @@ fn settings_with(directory: &TempDir, more: &str) -> PathBuf {
     let kept: Vec<&str> = text.lines().filter(|line| !given(line)).collect();
     fs::write(&path, format!("{}\n{more}\n", kept.join("\n"))).unwrap();
     path
+}
+
+#[test]
+fn what_cannot_be_told_ends_nothing_and_keeps_its_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = settings(&directory, "");
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let status = |words: &[&str], stdout: Stdio, stderr: Stdio| {
+        let mut agent = Command::new(env!("CARGO_BIN_EXE_coffer-agent"));
+        agent.args(words).stdin(Stdio::null()).stdout(stdout).stderr(stderr).status().unwrap().code()
+    };
+    let good = good.to_str().unwrap();
+    for words in [&["--bogus"][..], &[], &["--config", "/no/such"]] {
+        assert_eq!(status(words, full(), full()), Some(2), "{words:?}");
+        let dead_pipe = std::io::pipe().unwrap().1;
+        assert_eq!(status(words, Stdio::null(), dead_pipe.into()), Some(2), "{words:?}");
+    }
+    assert_eq!(status(&["--check", "--config", good], full(), full()), Some(1));
+    let dead_pipe = std::io::pipe().unwrap().1;
+    assert_eq!(status(&["--check", "--config", good], dead_pipe.into(), Stdio::null()), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_log_cannot_be_written_works_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = settings(&directory, "");
+    let mut program = Program::start(&path);
+    program.until("listening");
+    // Nobody reads the log from here on.
+    let (reader, _writer) = std::io::pipe().unwrap();
+    drop(std::mem::replace(
+        &mut program.log,
+        BufReader::new(ChildStderr::from(std::os::fd::OwnedFd::from(reader))),
+    ));
+    let channel = client::unix_channel(directory.path().join("agent.sock")).await;
+    for _ in 0..3 {
+        assert_eq!(read_limit(&channel).await, 0);
+    }
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

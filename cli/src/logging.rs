@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use coffer_store::s3::QUIET_LIBRARIES;
 use coffer_terminal::{CleanFields, LogWriter};
 use tracing_subscriber::EnvFilter;
 
@@ -25,15 +26,16 @@ pub(crate) fn start(options: &OutputOptions) {
     drop(started);
 }
 
-/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. kube calls every failed
-/// request an error, which we tell once ourselves.
+/// Our own crates at `level`. Libraries speak up only for a person to act: their details are not ours to vouch for. kube and the libraries
+/// under S3 call every failed request an error, which we try again, and tell once ourselves.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(match level {
-        LogLevel::Error => "error,kube_client=off",
-        LogLevel::Warn => "error,kube_client=off,coffer=warn",
-        LogLevel::Info => "error,kube_client=off,coffer=info",
-        LogLevel::Debug => "error,kube_client=off,coffer=debug",
-    })
+    let ours = match level {
+        LogLevel::Error => "",
+        LogLevel::Warn => ",coffer=warn",
+        LogLevel::Info => ",coffer=info",
+        LogLevel::Debug => ",coffer=debug",
+    };
+    EnvFilter::new(format!("error,kube_client=off,{QUIET_LIBRARIES}{ours}"))
 }
 
 /// Standard error, around a progress bar; each write is one whole event.

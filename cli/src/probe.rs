@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coffer_engine::{EngineError, Environment};
 use coffer_format::{Label, object_key};
-use coffer_store::{Key, ObjectStore, StoreError};
+use coffer_store::{Key, ObjectStore, PAGE_LEN_MAX, StoreError, list_all};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -21,9 +21,16 @@ pub(crate) struct Capabilities {
     range_get: bool,
     /// The store's clock minus ours, milliseconds.
     clock_difference_ms: i64,
+    /// What the store lacks and is made allowance for, one sentence each, with the switch that says so from the start.
+    findings: Vec<String>,
 }
 
 impl Capabilities {
+    /// What the store lacks and is made allowance for, with the switch that says so from the start.
+    pub(crate) fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
     /// The store's clock minus ours, milliseconds.
     pub(crate) fn clock_difference_ms(&self) -> i64 {
         self.clock_difference_ms
@@ -49,27 +56,49 @@ struct Record<'a> {
     capabilities: &'a Capabilities,
 }
 
-/// Length of the probe's parts, were there more than one: the least of S3.
-const PART_BYTES: u64 = 5 << 20;
+/// Names of one probe, never used before: a bucket that keeps versions may not take a name twice.
+struct Names {
+    prefix: String,
+    first: Key,
+    second: Key,
+    parts: Key,
+}
 
-/// Writes, reads, lists and removes a small object below `capabilities/`.
-pub(crate) fn probe(store: &dyn ObjectStore, environment: &Environment) -> Result<Capabilities, CliError> {
-    let key = Key::new(format!("capabilities/probe-{}", environment.new_id()?))?;
-    let found = try_object(store, environment, &key);
-    let removed = store.delete(std::slice::from_ref(&key));
-    let found = found?;
-    removed?;
-    if store.exists(&key)? {
-        return Err(wrong(store, "an object that was deleted is still there"));
+impl Names {
+    fn draw(environment: &Environment) -> Result<Self, CliError> {
+        let prefix = format!("capabilities/probe-{}.", environment.new_id()?);
+        let name = |end: &str| Key::new(format!("{prefix}{end}"));
+        let (first, second, parts) = (name("1")?, name("2")?, name("parts")?);
+        Ok(Names { prefix, first, second, parts })
     }
+
+    fn all(&self) -> [Key; 3] {
+        [self.first.clone(), self.second.clone(), self.parts.clone()]
+    }
+}
+
+/// Writes, reads, lists and removes objects below `capabilities/`.
+pub(crate) fn probe(store: &dyn ObjectStore, environment: &Environment) -> Result<Capabilities, CliError> {
+    let names = Names::draw(environment)?;
+    let found = try_objects(store, environment, &names);
+    let removed = store.delete(&names.all());
+    let mut found = found?;
+    removed?;
+    for key in names.all() {
+        if store.exists(&key)? {
+            return Err(wrong(store, "an object that was deleted is still there"));
+        }
+    }
+    found.findings = store.findings();
     Ok(found)
 }
 
-fn try_object(
+fn try_objects(
     store: &dyn ObjectStore,
     environment: &Environment,
-    key: &Key,
+    names: &Names,
 ) -> Result<Capabilities, CliError> {
+    let key = &names.first;
     let content = Bytes::from_static(b"coffer probe: may be removed");
     store.put(key, content.clone())?;
     let conditional_put = match store.put(key, Bytes::from_static(b"coffer probe: another content")) {
@@ -82,33 +111,53 @@ fn try_object(
     }
     let mut part = [0; 5];
     store.get_range(key, 7, &mut part)?;
-    let listed = store.list(key.as_str(), None, 1)?;
-    if listed.objects.first().is_none_or(|object| object.key != *key) {
-        return Err(wrong(store, "an object that was written is not listed"));
-    }
+    lists(store, names, content)?;
     let checksum = store.checksum_kept(key)?.unwrap_or("none");
-    store.delete(std::slice::from_ref(key))?;
-    upload_in_parts(store, key, content)?;
+    upload_in_parts(store, &names.parts)?;
     Ok(Capabilities {
         conditional_put,
         checksum,
         multipart: true,
         range_get: part == *b"probe",
         clock_difference_ms: clock_difference(store, environment)?,
+        findings: Vec::new(),
     })
 }
 
-/// Large packs come in parts; a store that cannot take them fails here and not in the first backup.
-fn upload_in_parts(store: &dyn ObjectStore, key: &Key, content: Bytes) -> Result<(), CliError> {
-    let upload = store.start_upload(key, PART_BYTES)?;
-    let joined =
-        store.put_part(&upload, 1, content.clone()).and_then(|part| store.complete_upload(&upload, &[part]));
+/// Lists tell what was written, and go on where they are told to.
+fn lists(store: &dyn ObjectStore, names: &Names, content: Bytes) -> Result<(), CliError> {
+    store.put(&names.second, content)?;
+    let listed = |after: Option<&str>| -> Result<Vec<Key>, CliError> {
+        let page = store.list(&names.prefix, after, 10)?;
+        Ok(page.objects.into_iter().map(|object| object.key).collect())
+    };
+    if listed(None)? != [names.first.clone(), names.second.clone()] {
+        return Err(wrong(store, "objects that were written are not listed"));
+    }
+    if listed(Some(names.first.as_str()))? != [names.second.clone()] {
+        return Err(wrong(store, "a list does not go on where it is told to"));
+    }
+    Ok(())
+}
+
+/// Large packs come in parts; a store that cannot take them, or not as long as backups send them, fails here and not in the first backup.
+fn upload_in_parts(store: &dyn ObjectStore, key: &Key) -> Result<(), CliError> {
+    let end = Bytes::from_static(b"coffer probe: may be removed");
+    let part_bytes = store.shape().part_bytes;
+    let first = vec![0; usize::try_from(part_bytes).unwrap_or(0)];
+    let upload = store.start_upload(key, part_bytes)?;
+    let joined = store
+        .put_part(&upload, 1, first.into())
+        .and_then(|first| Ok([first, store.put_part(&upload, 2, end.clone())?]))
+        .and_then(|parts| store.complete_upload(&upload, &parts));
     if let Err(error) = joined {
         // What matters is why it failed; what is left of it is prune's.
         let _left_to_prune = store.abort_upload(&upload);
         return Err(error.into());
     }
-    if store.get(key, 1024)? != content {
+    let mut read = vec![0; end.len()];
+    store.get_range(key, part_bytes, &mut read)?;
+    if read != end {
         return Err(wrong(store, "an object that was uploaded in parts reads differently"));
     }
     Ok(())
@@ -121,16 +170,29 @@ pub(crate) fn record(
     cluster: &Label,
     found: &Capabilities,
 ) -> Result<(), CliError> {
-    let key = Key::new(object_key::capabilities(cluster))?;
+    let name = object_key::capabilities(cluster);
     let record = Record {
         cluster,
         address: store.describe(),
         probed: environment.clock.now().to_string(),
         capabilities: found,
     };
-    let body = serde_json::to_vec(&record).map_err(|error| EngineError::Bug(error.to_string()))?;
-    store.delete(std::slice::from_ref(&key))?;
-    store.put(&key, body.into())?;
+    let body = Bytes::from(serde_json::to_vec(&record).map_err(|error| EngineError::Bug(error.to_string()))?);
+    let others = format!("{name}.");
+    let before = list_all(store, &others)?.into_iter().map(|object| object.key);
+    let mut before: Vec<Key> = before.take(PAGE_LEN_MAX - 1).collect();
+    let key = Key::new(name)?;
+    before.push(key.clone());
+    store.delete(&before)?;
+    match store.put(&key, body.clone()) {
+        // The store takes no name twice, also when it was deleted.
+        Err(StoreError::Exists { .. }) => {
+            store.put(&Key::new(format!("{others}{}", environment.new_id()?))?, body)?;
+        }
+        put => {
+            put?;
+        }
+    }
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use coffer_engine::catalog::{Filter, PointEntry, find_point, list_points};
-use coffer_engine::{Intent, Repository, pick};
+use coffer_engine::catalog::{Filter, PointEntry, list_points};
+use coffer_engine::{Intent, Repository, find_point, pick_proven};
 use coffer_format::{Id, PlanId};
 use jiff::tz::TimeZone;
 
@@ -46,7 +46,7 @@ pub(crate) fn point_by_intent(
     zone: &TimeZone,
 ) -> Result<PointEntry, CliError> {
     let (_, points) = one_plan(repository, filter)?;
-    Ok(pick(&points, intent, zone)?.clone())
+    Ok(pick_proven(repository, &points, intent, zone)?)
 }
 
 fn ambiguous(plans: Vec<String>, filter: &Filter) -> String {

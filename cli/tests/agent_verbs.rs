@@ -35,6 +35,8 @@ fn restored(target: &str) -> v1::RestoreResult {
         written: 20,
         skipped: 30,
         zeroed: 40,
+        cut: 0,
+        tail: 50,
     };
     v1::RestoreResult {
         volumes: vec![volume],

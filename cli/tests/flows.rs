@@ -179,7 +179,7 @@ fn verify_finds_a_flipped_byte_and_the_next_backup_mends_it() {
     let report = sandbox.run(&verify).ends(5).says("verify found").json();
     assert_eq!(report["problems"][0]["points"][0], point["point"]);
     let restore = ["restore", "--repo", "REPO", "--key", "recovery.key", "--plan", "web", "--pick", "latest"];
-    sandbox.run(&[&restore[..], &["--to", "out"]].concat()).ends(5).says("--in-place");
+    sandbox.run(&[&restore[..], &["--to", "out"]].concat()).ends(5).says("--salvage");
     sandbox.backup(&["disk.img"]);
     sandbox.done(&[&restore[..], &["--to", "out", "--in-place"]].concat());
     assert_eq!(sandbox.read("out/disk.img"), sandbox.read("disk.img"));
@@ -222,7 +222,7 @@ fn teams_do_not_read_each_other() {
 }
 
 #[test]
-fn after_a_rotation_the_new_key_reads_old_points_and_old_writer_keys_go_on() {
+fn after_a_rotation_the_new_key_reads_old_points_and_old_writer_keys_are_refused() {
     let sandbox = Sandbox::new();
     sandbox.init();
     sandbox.image("disk.img", 100_000, 11);
@@ -234,12 +234,20 @@ fn after_a_rotation_the_new_key_reads_old_points_and_old_writer_keys_go_on() {
     sandbox.done(&[&rotate[..], &["--finish", "second.key"]].concat());
     sandbox.run(&[&rotate[..], &["--key-out", "third.key"]].concat()).ends(6).says("rotated already");
     assert!(!sandbox.path("third.key").exists());
-    let newer = sandbox.backup(&["disk.img", "--type", "full"]);
+    let backup = |key: &'static str| {
+        ["backup", "--repo", "REPO", "--key", key, "--plan", "web", "--cluster", "host", "disk.img"]
+    };
+    let refused = sandbox.run(&backup("writer.key")).ends(6);
+    refused.says("generation 1, which generation 2 replaced").says("coffer key writer --key RECOVERY-KEY");
+    sandbox.run(&["key", "check", "--repo", "REPO", "--key", "writer.key"]).ends(6).says("replaced");
+    let newer = sandbox.json(&[&backup("second-writer.key")[..], &["--type", "full"]].concat());
     let check = sandbox.json(&["key", "check", "--repo", "REPO", "--key", "second.key"]);
     assert_eq!(check["chains_opened"], 2, "{check}");
     let check =
         sandbox.run(&["key", "check", "--repo", "REPO", "--key", "recovery.key", "--json"]).ends(5).json();
     assert_eq!(check["problems"][0]["chain"], newer["chain"]);
+    let shown = sandbox.json(&["key", "show", "--key", "second.key"]);
+    assert_eq!(shown["secrets"], serde_json::json!([1]));
     sandbox.done(&[
         "restore",
         "--repo",
@@ -254,18 +262,53 @@ fn after_a_rotation_the_new_key_reads_old_points_and_old_writer_keys_go_on() {
         "out",
     ]);
     assert_eq!(sandbox.read("out/disk.img"), sandbox.read("disk.img"));
+    let next = sandbox.json(&backup("second-writer.key"));
+    assert_eq!(next["chain"], newer["chain"]);
+}
+
+#[test]
+fn a_rotation_for_a_leaked_writer_key_brings_new_metadata_secrets_for_new_chains() {
+    let sandbox = Sandbox::new();
+    sandbox.init();
+    sandbox.image("disk.img", 100_000, 13);
+    let before = sandbox.backup(&["disk.img"]);
     sandbox.done(&[
-        "backup",
+        "key",
+        "rotate",
         "--repo",
         "REPO",
         "--key",
-        "second-writer.key",
-        "--plan",
-        "web",
-        "--cluster",
-        "host",
-        "disk.img",
+        "recovery.key",
+        "--writers",
+        "--key-out",
+        "2.key",
+        "--writer-key-out",
+        "2w.key",
     ]);
+    assert_eq!(sandbox.json(&["key", "show", "--key", "2w.key"])["secrets"], serde_json::json!([1, 2]));
+    let backup =
+        ["backup", "--repo", "REPO", "--key", "2w.key", "--plan", "web", "--cluster", "host", "disk.img"];
+    let after = sandbox.json(&backup);
+    assert_eq!(
+        (&after["kind"], after["chain"] == after["point"]),
+        (&serde_json::json!("full"), true),
+        "{after}"
+    );
+    let map = |point: &serde_json::Value| {
+        let (chain, id) = (text(point, "chain"), text(point, "point"));
+        format!("t/default/data/host/default/web/{chain}/{id}/disk.img/map")
+    };
+    let cat = |key: &str, object: &str| sandbox.run(&["cat", "map", "--repo", "REPO", "--key", key, object]);
+    cat("writer.key", &map(&before)).ends(0);
+    cat("writer.key", &map(&after)).ends(2).says("give a key of generation 2 or later");
+    cat("2w.key", &map(&before)).ends(0);
+    cat("2w.key", &map(&after)).ends(0);
+    let check = sandbox.json(&["key", "check", "--repo", "REPO", "--key", "2.key"]);
+    assert_eq!(
+        (&check["chains_opened"], &check["secrets_generation"]),
+        (&serde_json::json!(2), &serde_json::json!(2))
+    );
+    sandbox.done(&["verify", "--repo", "REPO", "--key", "2.key", "--read-data"]);
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn documents_of_other_verbs_have_the_fields_of_the_reference() {
     let rotate =
         sandbox.json(&["key", "rotate", "--repo", "REPO", "--key", "recovery.key", "--key-out", "2.key"]);
     reference.check("key team, key writer, key rotate", &rotate, &[]);
-    sandbox.backup(&["disk.img", "--type", "full"]);
+    sandbox
+        .json(&["backup", "--repo", "REPO", "--key", "2.key", "--plan", "web", "disk.img", "--type", "full"]);
     let check =
         sandbox.run(&["key", "check", "--repo", "REPO", "--key", "recovery.key", "--json"]).ends(5).json();
     reference.check("key check", &check, &[]);

@@ -290,8 +290,12 @@ fn a_server_that_is_away_or_is_another_is_told_apart() {
     kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"] = json!(base64(&other.authority));
     stage.sandbox.write("kubeconfig", &kubeconfig.to_string());
     stage.fails(2, "kubernetes-certificate", "check the certificates of the kubeconfig's cluster");
-    // A port that is nobody's any more.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that is ours, and on which nobody listens.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = held.local_addr().unwrap();
     let mut kubeconfig = stage.api.kubeconfig("lab");
     kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://user:canary@{free}"));
     stage.sandbox.write("kubeconfig", &kubeconfig.to_string());

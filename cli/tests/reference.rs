@@ -19,6 +19,9 @@ verb is in `docs/json.md`.
 
 - Results go to standard output, everything else to standard error. With `--json` standard output carries exactly one document.
 - The last line on standard error of a command that fails says what was wrong, with which value, and what to do next.
+- What is for people shows control characters, line breaks and marks of direction in names and texts, such as `\\u{1b}`; JSON has them as they are.
+- A reader that goes away ends nothing; a result that a full disk does not take is a failure (1). What standard error does not take is left out.
+- Where a volume's name has a `=` itself, the longest name that is there counts: `--volume a=b=/dev/vdb` is volume `a=b`, if the point has one.
 - Progress is a bar on a terminal, otherwise one line every 10 s, and nothing with `--quiet`.
 - Sizes are bytes, or numbers with `KiB`, `MiB`, `GiB`, `TiB`. Times are RFC 3339 with an offset.
 - SIGINT and SIGTERM end a command soon; the second one at once. Nothing that was not finished is reported done.

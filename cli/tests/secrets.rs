@@ -13,9 +13,11 @@ const LEAK_LEN: usize = 12;
 /// All runs of hexadecimal digits of a key file's secret fields.
 fn secrets(sandbox: &Sandbox, name: &str) -> Vec<String> {
     let key: serde_json::Value = serde_json::from_slice(&sandbox.read(name)).unwrap();
-    let fields = ["metadata_key", "hash_secret", "writer_private", "x25519_private", "ed25519_private"];
-    let found: Vec<String> =
-        fields.iter().filter_map(|field| key[field].as_str()).map(str::to_owned).collect();
+    let fields = ["writer_private", "x25519_private", "ed25519_private"];
+    let metadata = key["secrets"].as_array().unwrap().iter();
+    let metadata = metadata.flat_map(|secrets| [&secrets["metadata_key"], &secrets["hash_secret"]]);
+    let found = fields.iter().map(|field| &key[field]).chain(metadata);
+    let found: Vec<String> = found.filter_map(|secret| secret.as_str()).map(str::to_owned).collect();
     assert!(found.len() >= 3 && found.iter().all(|secret| secret.len() == 64), "{name} has no secrets");
     found
 }
@@ -51,7 +53,7 @@ fn no_verb_prints_a_secret() {
         &["doctor", "disk.img"],
         &["key", "check"],
         &["cat", "manifest", point],
-        &["key", "rotate", "--key-out", "new.key", "--writer-key-out", "new-writer.key"],
+        &["key", "rotate", "--writers", "--key-out", "new.key", "--writer-key-out", "new-writer.key"],
     ];
     for words in with_key {
         for format in [&[][..], &["--json"][..], &["--log-level", "debug", "--log-format", "json"][..]] {

@@ -18,7 +18,7 @@ const SCRATCH_AGE: Duration = Duration::from_secs(25 * 3_600);
 pub fn objects(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(root, root, &mut found);
-    found.retain(|name| !name.starts_with(".tmp/") && !name.ends_with('/'));
+    found.retain(|name| name != ".reserve" && !name.starts_with(".tmp/") && !name.ends_with('/'));
     found
 }
 

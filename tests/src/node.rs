@@ -2,7 +2,7 @@
 //!
 //! Everything lies in one directory; the agent never outlives its value.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ use rcgen::{
 
 use crate::process::Program;
 use crate::s3::process::ServerProcess;
+use crate::s3::proxy::listen_on_own_port;
 
 /// The trust domain of all identities.
 const DOMAIN: &str = "test.example";
@@ -107,8 +108,8 @@ impl Node {
 }
 
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
-    listener.local_addr().expect("a listener has an address")
+    // Not one that the kernel could give to somebody else before the server has it.
+    listen_on_own_port().local_addr().expect("a listener has an address")
 }
 
 /// One authority; the agent's certificate for 127.0.0.1; one for each caller.

@@ -11,12 +11,14 @@ pub mod operator;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod stub;
 pub mod team;
 pub mod tunnel;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_credential_types::provider::{ProvideCredentials, future};
 use coffer_store::s3::{Credentials, S3Store, Tuning};
 use coffer_store::{RepositoryUrl, S3Address};
 
@@ -75,6 +77,29 @@ pub fn owner() -> aws_sdk_s3::config::SharedCredentialsProvider {
 /// Somebody's credentials.
 pub fn credentials(access: &str, secret: &str) -> aws_sdk_s3::config::SharedCredentialsProvider {
     aws_sdk_s3::config::SharedCredentialsProvider::new(Credentials::new(access, secret, None, None, "tests"))
+}
+
+/// Gives credentials, perhaps others each time.
+pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
+    /// Those of now.
+    fn give(&self) -> Credentials;
+}
+
+/// What a store asks for credentials.
+pub fn provider(given: impl Provider) -> aws_sdk_s3::config::SharedCredentialsProvider {
+    aws_sdk_s3::config::SharedCredentialsProvider::new(Asked(given))
+}
+
+#[derive(Debug)]
+struct Asked<P>(P);
+
+impl<P: Provider> ProvideCredentials for Asked<P> {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Ok(self.0.give()))
+    }
 }
 
 /// A new directory below `target/tmp`, which is on a disk and not in memory: versitygw needs extended attributes.

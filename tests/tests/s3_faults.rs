@@ -166,6 +166,8 @@ impl Scene {
         let advice = error.advice();
         let allowed: &[Advice] = match self.fault {
             Fault::Denied => &[Advice::Configure],
+            // Before the first word of S3 a page is likely that of another server.
+            Fault::NoSuchPage => &[Advice::Retry, Advice::Configure],
             // A list without TLS may name what is not there, and a guard may stop at that.
             Fault::Flipped if self.step == Step::List => &[Advice::Refused, Advice::Retry],
             Fault::Flipped => &[Advice::Retry, Advice::Corrupt],

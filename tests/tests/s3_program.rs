@@ -10,5 +10,7 @@ mod page;
 mod rights;
 #[path = "s3_program/secrets.rs"]
 mod secrets;
+#[path = "s3_program/servers.rs"]
+mod servers;
 #[path = "s3_program/world.rs"]
 mod world;

@@ -92,12 +92,12 @@ pub fn judge(rules: &[RepositoryRule], url: &RepositoryUrl) -> Result<Grant, Rep
     })
 }
 
-/// The host of `http(s)://host[:port]`, which the address of a repository has checked.
+/// The host of `http(s)://host[:port][/path]`, which the address of a repository has checked.
 fn host_of(endpoint: &str) -> &str {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     match rest.find(']') {
         Some(end) => rest.get(..=end).unwrap_or(rest),
-        None => rest.split(':').next().unwrap_or(rest),
+        None => rest.split([':', '/']).next().unwrap_or(rest),
     }
 }
 

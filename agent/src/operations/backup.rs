@@ -17,7 +17,7 @@ pub(super) fn run(run: &Run<'_>, request: &StartBackup) -> Result<BackupOutcome,
     let team = &request.ticket.plan.team;
     let repository = run.open_repository(&request.repository, team)?;
     // Whatever is wrong with the key is said before devices are opened.
-    repository.secrets(team)?;
+    repository.check_writing(team)?;
     let opener = opener(run, request.read_engine)?;
     let volumes = open(run, &request.volumes, &opener)?;
     let ticket = PointTicket {

@@ -276,6 +276,12 @@ pub struct RestoredVolume {
     pub skipped: u64,
     /// Made zero.
     pub zeroed: u64,
+    /// Behind the volume's end, cut off of an image.
+    #[serde(default)]
+    pub cut: u64,
+    /// Behind the volume's end, left as they were on a device.
+    #[serde(default)]
+    pub tail: u64,
 }
 
 /// What a verification found.

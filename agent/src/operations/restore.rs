@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use coffer_engine::catalog::{Filter, PointEntry, find_point, load_manifest};
-use coffer_engine::{EngineError, Repository, RestoreRequest, run_restore};
+use coffer_engine::catalog::{Filter, PointEntry, load_manifest};
+use coffer_engine::{EngineError, Repository, RestoreRequest, check_restore, find_point, run_restore};
+use coffer_format::VolumeName;
 use coffer_proto::checked::{RestoreMode, RestoreVolume, StartRestore, VolumeRef};
 use coffer_store::RepositoryUrl;
 
@@ -22,6 +23,9 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
     let refs: Vec<&VolumeRef> = request.volumes.iter().map(|volume| &volume.target).collect();
     let sight = run.look(&refs)?;
     let prepared = prepare(run, &*sight, &repository, &point, &request.volumes)?;
+    // A new file has its name at once, so that a later attempt finds it; so nothing is made before all volumes were looked at.
+    let names: Vec<VolumeName> = request.volumes.iter().map(|volume| volume.name.clone()).collect();
+    check_restore(&repository, run.resources, &point, &names)?;
     let volumes = open(run, &*sight, &request.volumes, prepared)?;
     drop(sight);
     let wanted = RestoreRequest { point: &point, volumes, progress: run.progress };
@@ -34,6 +38,8 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
         written: volume.written,
         skipped: volume.skipped,
         zeroed: volume.zeroed,
+        cut: volume.cut,
+        tail: volume.tail,
     });
     Ok(RestoreOutcome { volumes: volumes.collect(), requests: repository.store().requests().into() })
 }

@@ -1,6 +1,7 @@
 //! Verifies points. Nothing is written but notes of damaged packs, which the next backup stores again.
 
-use coffer_engine::catalog::{Filter, find_point};
+use coffer_engine::catalog::Filter;
+use coffer_engine::find_point;
 use coffer_engine::{VerifyRequest, run_verify};
 use coffer_proto::checked::StartVerify;
 

@@ -113,6 +113,8 @@ fn restore(done: RestoreOutcome) -> v1::RestoreResult {
         written: volume.written,
         skipped: volume.skipped,
         zeroed: volume.zeroed,
+        cut: volume.cut,
+        tail: volume.tail,
     });
     v1::RestoreResult { volumes: volumes.collect(), requests: Some(requests(done.requests)) }
 }

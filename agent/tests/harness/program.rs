@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 /// The program as a process. It is killed if a test ends early.
 pub(crate) struct Program {
     pub(crate) child: Child,
-    log: BufReader<ChildStderr>,
+    pub(crate) log: BufReader<ChildStderr>,
 }
 
 impl Program {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use coffer_engine::backup::{
     BackupReport, OpenPoint, Opening, PointRequest, VolumesDone, commit_point, find_made, open_point,
 };
-use coffer_engine::catalog::{Filter, find_point};
+use coffer_engine::catalog::Filter;
+use coffer_engine::find_point;
 use coffer_engine::{EngineError, Repository};
 use coffer_format::VolumeName;
 use coffer_proto::agent::v1;

@@ -17,6 +17,10 @@ pub(crate) struct NewKeyDocument {
     pub(crate) writer_key_file: Option<String>,
     /// Chains sealed to the new key, by a rotation.
     pub(crate) chains: u64,
+    /// Points that a rotation found, which go on counting.
+    pub(crate) points: u64,
+    /// Chains of which a rotation could open no key.
+    pub(crate) chains_unopened: u64,
 }
 
 impl Document for NewKeyDocument {
@@ -29,6 +33,12 @@ impl Document for NewKeyDocument {
         }
         if self.chains > 0 {
             text.line(format_args!("{} can be read with the new key", human::count(self.chains, "chain")));
+        }
+        if self.chains_unopened > 0 {
+            let chains = human::count(self.chains_unopened, "chain");
+            text.line(format_args!(
+                "{chains} had no key that opens: neither key reads them; see `coffer verify`"
+            ));
         }
         text
     }
@@ -43,6 +53,8 @@ pub(crate) struct ShowKeyDocument {
     team: Label,
     generation: u32,
     pinned: Vec<PinnedKey>,
+    /// Generations of the metadata secrets in the file.
+    secrets: Vec<u32>,
     x25519_public: String,
     certificate: Certificate,
 }
@@ -55,6 +67,7 @@ impl From<&KeyFile> for ShowKeyDocument {
             team: key.team.clone(),
             generation: key.generation,
             pinned: key.pinned.clone(),
+            secrets: key.secrets.iter().map(|secrets| secrets.generation).collect(),
             x25519_public: key.x25519_public.to_string(),
             certificate: key.certificate.clone(),
         }
@@ -71,6 +84,8 @@ impl Document for ShowKeyDocument {
         for pinned in &self.pinned {
             text.line(format_args!("Ed25519 {:<4} {}", pinned.generation, pinned.ed25519));
         }
+        let secrets: Vec<String> = self.secrets.iter().map(u32::to_string).collect();
+        text.line(format_args!("secrets of   {}", secrets.join(", ")));
         text.line(format_args!("certificate  {} for {}", self.certificate.serial, self.certificate.public));
         text
     }
@@ -86,6 +101,8 @@ pub(crate) struct CheckKeyDocument {
     pub(crate) generation: u32,
     /// Newest generation that the repository knows.
     pub(crate) newest_generation: u32,
+    /// Generation of the secrets that new chains get.
+    pub(crate) secrets_generation: u32,
     /// Chains that points use.
     pub(crate) chains: u64,
     /// Those whose key was opened; 0 with a writer key, which opens none.
@@ -100,6 +117,13 @@ pub(crate) struct KeyProblem {
     pub(crate) plan: PlanId,
     pub(crate) chain: Id,
     pub(crate) detail: String,
+}
+
+impl CheckKeyDocument {
+    /// Whether it is a writer key whose generation was replaced, so that it makes no more points.
+    pub(crate) fn is_replaced_writer(&self) -> bool {
+        self.kind == KeyKind::Writer && self.generation < self.newest_generation
+    }
 }
 
 impl Document for CheckKeyDocument {
@@ -117,6 +141,9 @@ impl Document for CheckKeyDocument {
         text.line(match self.kind {
             KeyKind::Recovery => {
                 format!("{} of {} opened", self.chains_opened, human::count(self.chains, "chain"))
+            }
+            KeyKind::Writer if self.is_replaced_writer() => {
+                format!("replaced by generation {}: it makes no more backups", self.newest_generation)
             }
             KeyKind::Writer => "a writer key makes backups and opens no chain".into(),
         });

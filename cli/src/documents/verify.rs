@@ -15,7 +15,7 @@ use crate::text::Text;
 /// What verify found.
 #[derive(Debug, Serialize)]
 pub(crate) struct VerifyDocument {
-    points: u64,
+    pub(crate) points: u64,
     packs: u64,
     bytes_read: u64,
     pub(crate) problems: Vec<ProblemDocument>,

@@ -175,7 +175,7 @@ pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     resources.upload_limit = limiter(arguments.limits.limit_upload);
     let plan = plan(&repository, &arguments.identity)?;
     // Whatever is wrong with the key is said before devices are opened.
-    repository.secrets(&plan.team)?;
+    repository.check_writing(&plan.team)?;
     let opener = session.opener(&arguments.reading, &resources)?;
     let volumes = sources::open(&arguments.volumes, &opener)?;
     let lists = changes.read(&volumes)?;

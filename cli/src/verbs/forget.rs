@@ -19,7 +19,16 @@ Examples:
   coffer forget --repo file:///srv/backup 01jd3k5x6v8q2m4n7p9r0s1t2w
 
 A point stays if any rule keeps it. The newest complete point, held points and points being restored always stay. Space comes back
-with `coffer prune`.";
+with `coffer prune`.
+
+In an encrypted repository a key is needed, and a writer key is enough: signatures tell which points, confirmations and holds are genuine,
+and what forget announces is signed. --dry-run needs none and goes by digests. With --unverified rules go by digests for real. What is
+weaker then, as whoever can write to the store can make objects with right digests:
+- a made-up newer point or confirmation counts, so that genuine points are given up for it (never the manifest of the newest that counts);
+- a made-up record can hold a point, or make one void, which then counts for no rule and is not given up;
+- what forget announces is not signed: it makes a prune look again. A backup that builds on a point which goes meanwhile notices by the
+  missing manifest only, and a hold that is set in that moment can come too late without a word.
+Rules refuse to decide while a point of the plan lies in the future.";
 
 /// Options of `forget`.
 #[derive(Args, Debug)]
@@ -81,6 +90,10 @@ struct RuleOptions {
     #[arg(long, value_name = "RFC3339", value_parser = values::time)]
     as_of: Option<Timestamp>,
 
+    /// Without a key in an encrypted repository: go by digests, which prove no author (see below)
+    #[arg(long)]
+    unverified: bool,
+
     /// Forget for real with --as-of
     #[arg(long, requires = "as_of")]
     force: bool,
@@ -112,6 +125,7 @@ pub(crate) fn run(session: &Session, arguments: &ForgetArguments) -> Result<Exit
             as_of: arguments.rules.as_of,
             zone: &arguments.rules.time_zone,
             dry_run: arguments.dry_run,
+            unverified: arguments.rules.unverified,
         };
         forget_by_rules(&repository, &request)?
     } else {

@@ -67,7 +67,13 @@ pub(crate) fn run(session: &Session, arguments: &InitArguments) -> Result<ExitSt
         tracing::warn!(error = one_line(&error), "no reserve is kept: a full repository cannot be pruned");
     }
     let cluster = cluster_name().unwrap_or_else(|_| "unknown".parse().expect("a valid label"));
-    probe::record(store.as_ref(), &environment, &cluster, &capabilities)?;
+    for finding in capabilities.findings() {
+        tracing::warn!("about the server: {finding}");
+    }
+    if let Err(error) = probe::record(store.as_ref(), &environment, &cluster, &capabilities) {
+        // The repository stands and needs them for nothing.
+        tracing::warn!("the findings could not be kept below capabilities/: {}", error.line());
+    }
     session.output.show(&InitDocument {
         repository: config.repository,
         format: config.format,

@@ -28,7 +28,12 @@ pub(crate) struct PointsArguments {
 pub(crate) fn run(session: &Session, arguments: &PointsArguments) -> Result<ExitStatus, CliError> {
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let mut rows = Vec::new();
-    for entry in list_points(&repository, &arguments.filter.filter())? {
+    let mut points = list_points(&repository, &arguments.filter.filter())?;
+    if points.windows(2).any(|pair| matches!(pair, [a, b] if a.plan != b.plan)) {
+        // Only within a plan is there an order that no clock has a say in.
+        points.sort_by_key(|point| point.summary.time);
+    }
+    for entry in points {
         let volumes = volume_names(&repository, &entry)?;
         rows.push(PointRow::new(entry, volumes));
     }

@@ -70,7 +70,12 @@ pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
 /// Prints the result, and says what was found.
 fn show(session: &Session, document: &VerifyDocument) -> Result<ExitStatus, CliError> {
     session.output.show(document)?;
-    let Some(first) = document.problems.first() else { return Ok(ExitStatus::Done) };
+    let Some(first) = document.problems.first() else {
+        return Ok(match document.points {
+            0 => session.output.close(ExitStatus::NotFound, "no recovery point matches, so nothing was verified; `coffer points` lists those that are there"),
+            _ => ExitStatus::Done,
+        });
+    };
     let count = human::count(document.problems.len() as u64, "problem");
     let line = format!(
         "verify found {count}, the first is {} {}: {}; choose points that are not touched, and make a new backup",

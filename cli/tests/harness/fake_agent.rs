@@ -78,6 +78,8 @@ struct State {
 /// The agent and the thread it lives on.
 pub(crate) struct FakeAgent {
     pub(crate) address: SocketAddr,
+    /// Kept while the agent restarts, so that nobody else gets the port.
+    listener: std::net::TcpListener,
     node: String,
     service: Service,
     watched: Receiver<()>,
@@ -103,8 +105,11 @@ impl FakeAgent {
         let (sender, watched) = channel();
         let state = Arc::new(Mutex::new(State { script, ..State::default() }));
         let service = Service { node: node.into(), state, watched: sender };
-        let address = "127.0.0.1:0".parse().unwrap();
-        let mut agent = FakeAgent { address, node: node.into(), service, watched, tls, runtime: None };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut agent =
+            FakeAgent { address, listener, node: node.into(), service, watched, tls, runtime: None };
         agent.serve();
         agent
     }
@@ -126,7 +131,7 @@ impl FakeAgent {
 
     /// All connections break; what ran is interrupted; it listens again.
     pub(crate) fn restart(&mut self) {
-        // Waits for its threads, so that the port is free.
+        // Waits for its threads, so that no connection lives on.
         self.runtime.take().unwrap().shutdown_timeout(std::time::Duration::from_secs(60));
         for operation in self.state().operations.values() {
             operation.send_modify(|operation| {
@@ -180,8 +185,8 @@ impl FakeAgent {
     fn serve(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(bind(self.address));
-        self.address = listener.local_addr().unwrap();
+        let listener = self.listener.try_clone().unwrap();
+        let listener = runtime.block_on(async { TcpListener::from_std(listener) }).unwrap();
         let (service, tls) = (self.service.clone(), self.tls.clone());
         runtime.spawn(async move {
             let mut server = Server::builder();
@@ -196,14 +201,6 @@ impl FakeAgent {
         });
         self.runtime = Some(runtime);
     }
-}
-
-/// The port may be held for a moment by connections of an agent that died.
-async fn bind(address: SocketAddr) -> TcpListener {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(address).unwrap();
-    socket.listen(64).unwrap()
 }
 
 impl Drop for FakeAgent {

@@ -31,7 +31,7 @@ mod volumes;
 
 pub use changed_ranges::{ChangedRanges, LIST_RANGES_MAX, RangeMerger};
 pub use choose::{TypeChoice, TypeWish, choose_type};
-pub(crate) use commit::read_chain_key;
+pub(crate) use commit::read_damaged;
 pub use point::{OpenPoint, Opening, PointRequest, PointTicket, find_made, open_point};
 pub use request::{
     BackupReport, BackupRequest, ChangeLists, ChangeSource, Progress, VolumeReport, VolumeSource,

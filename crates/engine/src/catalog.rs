@@ -1,21 +1,23 @@
 //! Which points there are: two LISTs, without any key, and the manifests behind them.
 //!
-//! A LIST tells what is there, never that something is absent: nothing is deleted or ended because a name was missing here.
+//! A LIST tells what is there, never that something is absent: nothing is deleted or ended because a name was missing here. And a name is a
+//! hint: what picks, builds on or forgets asks `proof` first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{
-    Ended, Id, Label, Manifest, PlanId, PointState, Signed, Summary, Timestamp, VolumeName, object_key,
+    Confirmed, Digest, FormatError, Id, Label, Manifest, PlanId, PointState, Signed, Summary, Timestamp,
+    VolumeName, object_key,
 };
+use coffer_store::StoreError;
 
-use coffer_store::ObjectStore;
-
-use crate::repository::{
-    DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, list_teams, read_object, store_key,
-};
+use crate::records::{self, is_bad_object};
+use crate::repository::{MANIFEST_BYTES_MAX, find_object, list_teams, read_object};
+use crate::voids::EndedRecords;
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
-/// A point as its summary tells it. Untrusted until its manifest was read.
+/// A point as its summary tells it. Untrusted until it was proven or its manifest was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointEntry {
     /// The plan it belongs to.
@@ -29,17 +31,32 @@ pub struct PointEntry {
     /// Whether the run that made it got through its checks. A point that is not confirmed never counts: its run died, was fenced, or
     /// is still at it.
     pub confirmed: bool,
+    /// Whether prune has listed an object of it as going. Such a point counts for nothing; while all its objects stand it can be restored.
+    pub void: bool,
+    /// Digest of its manifest, by the record that confirms it; `None` where that was not read.
+    pub manifest: Option<Digest>,
 }
 
 impl PointEntry {
-    /// The order of points: time, sequence, and the id where both are equal.
-    pub fn order(&self) -> (Timestamp, u64, Id) {
-        (self.summary.time, self.summary.sequence, self.id)
+    /// A point that nothing confirms.
+    pub fn new(plan: PlanId, id: Id, summary: Summary) -> PointEntry {
+        let key = object_key::manifest(&plan, &id);
+        PointEntry { plan, id, summary, key, confirmed: false, void: false, manifest: None }
     }
 
-    /// Whether all volumes are in it and its run said so; only such points are picked, kept by rules or built on.
+    /// The order of the points of a plan: sequence, and the id where two runs overlapped. No clock has a say in it.
+    pub fn order(&self) -> (u64, Id) {
+        (self.summary.sequence, self.id)
+    }
+
+    /// Whether all volumes are in it and nothing of it is going.
+    pub fn is_whole(&self) -> bool {
+        !self.void && self.summary.state == PointState::Available
+    }
+
+    /// Whether it is whole and its run said so; only such points are picked, kept by rules or built on.
     pub fn is_complete(&self) -> bool {
-        self.confirmed && self.summary.state == PointState::Available
+        self.confirmed && self.is_whole()
     }
 }
 
@@ -64,6 +81,8 @@ pub struct Filter {
     pub tags: Vec<(String, String)>,
     /// Also points that are not confirmed.
     pub unconfirmed: bool,
+    /// Also points that are void.
+    pub void: bool,
     /// Only this point.
     pub point: Option<Id>,
 }
@@ -94,7 +113,7 @@ impl Filter {
     }
 }
 
-/// Lists the visible points that match, oldest first.
+/// Lists the visible points that match: those of a plan in their order, plan after plan.
 pub fn list_points(repository: &Repository, filter: &Filter) -> Result<Vec<PointEntry>, EngineError> {
     let teams = match filter.team.as_ref().or(repository.team()) {
         Some(team) => vec![team.clone()],
@@ -104,124 +123,167 @@ pub fn list_points(repository: &Repository, filter: &Filter) -> Result<Vec<Point
     for team in &teams {
         points.extend(list_team(repository, team, filter)?);
     }
-    points.sort_by_key(PointEntry::order);
+    sort(&mut points);
     Ok(points)
 }
 
+/// Puts points of several plans in order. Only within a plan is there one; among plans time must do.
+pub(crate) fn sort(points: &mut [PointEntry]) {
+    let one_plan = points.windows(2).all(|pair| matches!(pair, [a, b] if a.plan == b.plan));
+    if one_plan {
+        points.sort_by_key(PointEntry::order);
+        return;
+    }
+    points.sort_by(|a, b| (&a.plan, a.order()).cmp(&(&b.plan, b.order())));
+}
+
 fn list_team(repository: &Repository, team: &Label, filter: &Filter) -> Result<Vec<PointEntry>, EngineError> {
-    let store = repository.store().as_ref();
     let (cluster, namespace, plan) =
         (filter.cluster.as_ref(), filter.namespace.as_ref(), filter.plan.as_ref());
-    let summaries = read_summaries(store, &object_key::confirmed_prefix(team, cluster, namespace, plan))?;
+    let hints = read_hints(repository, &object_key::confirmed_prefix(team, cluster, namespace, plan))?;
+    let mut found = Vec::new();
+    let prefix = object_key::points_prefix(team, cluster, namespace, plan);
+    walk(repository, &prefix, object_key::parse_manifest, |point, _| found.push(point))?;
     let mut points = Vec::new();
-    for object in coffer_store::list_all(store, &object_key::points_prefix(team, cluster, namespace, plan))? {
-        let key = object.key.as_str();
-        let (plan, id) = object_key::parse_manifest(key).map_err(EngineError::object(key))?;
-        let (summary, confirmed) = match summaries.get(&id) {
-            Some(summary) => (summary.clone(), true),
-            None => match read_summary(repository, key)? {
-                // The listing proves nothing: the record's exact key decides.
-                Some(summary) => {
-                    let confirmed =
-                        store.exists(&store_key(&object_key::confirmed(&plan, &id, &summary))?)?;
-                    (summary, confirmed)
-                }
-                None => continue,
-            },
-        };
-        let point = PointEntry { plan, id, summary, key: key.to_owned(), confirmed };
-        if filter.matches(&point) {
-            points.push(point);
-        }
+    for point in found {
+        repository.environment().cancel.check()?;
+        let hints = hints.get(&point).map_or(&[][..], Vec::as_slice);
+        points.extend(entry(repository, point, hints)?);
     }
-    drop_void(repository, team, &mut points)?;
+    warn_of_lost_records(repository, &points);
+    points.retain(|point| filter.matches(point));
+    mark_void(repository, team, &mut points)?;
+    points.retain(|point| filter.void || !point.void);
     retain_by_manifest(repository, filter, &mut points)?;
     Ok(points)
 }
 
-fn read_summaries(store: &dyn ObjectStore, prefix: &str) -> Result<BTreeMap<Id, Summary>, EngineError> {
-    let mut summaries = BTreeMap::new();
-    for object in coffer_store::list_all(store, prefix)? {
-        let key = object.key.as_str();
-        // The manifest tells which key it should have been; verify reports it.
-        match object_key::parse_confirmed(key) {
-            Ok((_, id, summary)) => drop(summaries.insert(id, summary)),
-            Err(error) => {
-                tracing::warn!(key, %error, "record of a confirmed point cannot be read; reading the manifest")
-            }
+/// What the names of records that confirm points say.
+fn read_hints(
+    repository: &Repository,
+    prefix: &str,
+) -> Result<BTreeMap<(PlanId, Id), Vec<Summary>>, EngineError> {
+    let mut hints: BTreeMap<(PlanId, Id), Vec<Summary>> = BTreeMap::new();
+    walk(repository, prefix, object_key::parse_confirmed, |(plan, id, summary), _| {
+        hints.entry((plan, id)).or_default().push(summary);
+    })?;
+    Ok(hints)
+}
+
+/// One name is taken at its word here; without one, or with several that contradict each other, the manifest tells.
+fn entry(
+    repository: &Repository,
+    (plan, id): (PlanId, Id),
+    hints: &[Summary],
+) -> Result<Option<PointEntry>, EngineError> {
+    if let [summary] = hints {
+        return Ok(Some(PointEntry { confirmed: true, ..PointEntry::new(plan, id, summary.clone()) }));
+    }
+    if let Some(point) = entry_of_manifest(repository, &plan, id)? {
+        return Ok(Some(point));
+    }
+    for summary in hints {
+        let point = PointEntry::new(plan.clone(), id, summary.clone());
+        if let Some(digest) = confirms(repository, &point)? {
+            return Ok(Some(PointEntry { confirmed: true, manifest: Some(digest), ..point }));
         }
     }
-    Ok(summaries)
+    Ok(None)
 }
 
-fn read_summary(repository: &Repository, key: &str) -> Result<Option<Summary>, EngineError> {
-    repository.looks().twice(|| {
-        let Some(bytes) = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)? else {
-            return Ok(None);
-        };
-        Ok(Some(decode_manifest(repository, key, &bytes)?.payload.summary()))
-    })
+/// The digest of the manifest that the record of `point` confirms, if there is such a record under the key that its summary makes.
+pub(crate) fn confirms(repository: &Repository, point: &PointEntry) -> Result<Option<Digest>, EngineError> {
+    let key = object_key::confirmed(&point.plan, &point.id, &point.summary);
+    Ok(records::find::<Confirmed>(repository, &key)?.map(|record| record.manifest))
 }
 
-/// Whether an `ended` list names an object that the point names.
+/// The point as its manifest tells it; `None` where there is no manifest, or none of ours.
+pub(crate) fn entry_of_manifest(
+    repository: &Repository,
+    plan: &PlanId,
+    id: Id,
+) -> Result<Option<PointEntry>, EngineError> {
+    let Some(manifest) = find_manifest(repository, &object_key::manifest(plan, &id))? else {
+        return Ok(None);
+    };
+    let mut point = PointEntry::new(plan.clone(), id, manifest.payload.summary());
+    // The listing proves nothing: the record's exact key decides.
+    point.manifest = confirms(repository, &point)?.filter(|digest| *digest == manifest.seal.digest);
+    point.confirmed = point.manifest.is_some();
+    Ok(Some(point))
+}
+
+fn find_manifest(repository: &Repository, key: &str) -> Result<Option<Signed<Manifest>>, EngineError> {
+    let read = repository.looks().twice(|| {
+        let bytes = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
+        bytes.map(|bytes| records::decode::<Manifest>(repository, key, &bytes)).transpose()
+    });
+    match read {
+        Err(error) if is_bad_object(&error) => {
+            repository.set_aside().report(key, &error);
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// Records that confirm points are lost where later points build on one that none confirms, or where none of several is confirmed: a copy that
+/// left small files out looks like that.
+fn warn_of_lost_records(repository: &Repository, points: &[PointEntry]) {
+    for (id, key) in without_record(points) {
+        if repository.set_aside().is_new(&key) {
+            tracing::warn!(
+                point = %id, key,
+                "the record that confirms the point is missing; the point is not picked and not built on; `coffer verify` tells more"
+            );
+        }
+    }
+}
+
+fn without_record(points: &[PointEntry]) -> Vec<(Id, String)> {
+    let built_on: BTreeSet<Id> = points.iter().filter_map(|point| point.summary.parent).collect();
+    let mut of_plan: BTreeMap<&PlanId, (usize, usize)> = BTreeMap::new();
+    for point in points {
+        let (all, confirmed) = of_plan.entry(&point.plan).or_default();
+        *all += 1;
+        *confirmed += usize::from(point.confirmed);
+    }
+    let none_of_several = |plan: &PlanId| matches!(of_plan.get(plan), Some((2.., 0)));
+    let lost = |point: &&PointEntry| {
+        !point.confirmed && (built_on.contains(&point.id) || none_of_several(&point.plan))
+    };
+    points.iter().filter(lost).map(|point| (point.id, point.key.clone())).collect()
+}
+
+/// Whether an `ended` record that counts lists an object that the point names.
 pub(crate) fn is_void(repository: &Repository, point: &PointEntry) -> Result<bool, EngineError> {
     let mut points = vec![point.clone()];
-    drop_void(repository, &point.plan.team, &mut points)?;
-    Ok(points.is_empty())
+    mark_void(repository, &point.plan.team, &mut points)?;
+    Ok(points.iter().all(|point| point.void))
 }
 
-/// Rule `void_by_ended`: a manifest that names an object on an `ended` list does not count.
+/// Rule `void_by_ended`: a manifest that names an object on an `ended` list does not count. One that went away meanwhile leaves `points`.
 ///
 /// Only chains with an `ended` record are looked at, so the usual listing costs three LISTs and no GET.
-fn drop_void(repository: &Repository, team: &Label, points: &mut Vec<PointEntry>) -> Result<(), EngineError> {
-    let chains: BTreeSet<Id> = points.iter().map(|point| point.summary.chain).collect();
-    if chains.is_empty() {
+fn mark_void(repository: &Repository, team: &Label, points: &mut Vec<PointEntry>) -> Result<(), EngineError> {
+    if points.is_empty() {
         return Ok(());
     }
-    let ended = read_ended(repository, team, &chains)?;
-    if ended.is_empty() {
-        return Ok(());
-    }
-    let mut failure = None;
-    points.retain(|point| {
-        let relevant: Vec<&Ended> = ended.iter().filter(|ended| ended.chain == point.summary.chain).collect();
-        if relevant.is_empty() || failure.is_some() {
-            return true;
-        }
+    let mut ended = EndedRecords::list(repository, team)?;
+    let mut gone = BTreeSet::new();
+    for point in points.iter_mut().filter(|point| ended.has(&point.summary.chain)).collect::<Vec<_>>() {
         match load_manifest(repository, point) {
-            Ok(manifest) => !relevant.iter().any(|ended| ended.voids(&manifest.payload)),
-            // A damaged manifest stays listed; reading it tells what is wrong.
-            Err(EngineError::Object { .. }) => true,
-            Err(EngineError::Store(coffer_store::StoreError::NotFound { .. })) => false,
-            Err(error) => {
-                failure = Some(error);
-                true
+            Ok(manifest) => point.void = ended.void(&manifest.payload)?,
+            Err(EngineError::Store(StoreError::NotFound { .. })) => {
+                gone.insert(point.key.clone());
             }
+            // A damaged manifest stays listed; reading it tells what is wrong.
+            Err(error) if is_bad_object(&error) => {}
+            Err(error) => return Err(error),
         }
-    });
-    failure.map_or(Ok(()), Err)
-}
-
-/// Reads the `ended` records of the given chains.
-pub(crate) fn read_ended(
-    repository: &Repository,
-    team: &Label,
-    chains: &BTreeSet<Id>,
-) -> Result<Vec<Ended>, EngineError> {
-    let store = repository.store().as_ref();
-    let mut records = Vec::new();
-    for object in coffer_store::list_all(store, &object_key::ended_prefix(team))? {
-        let key = object.key.as_str();
-        let (_, chain, _, _) = object_key::parse_ended(key).map_err(EngineError::object(key))?;
-        if !chains.contains(&chain) {
-            continue;
-        }
-        records.extend(repository.looks().twice(|| {
-            let bytes = find_object(store, key, DOCUMENT_BYTES_MAX)?;
-            bytes.map(|bytes| Ended::decode(&bytes).map_err(EngineError::object(key))).transpose()
-        })?);
     }
-    Ok(records)
+    points.retain(|point| !gone.contains(&point.key));
+    Ok(())
 }
 
 fn retain_by_manifest(
@@ -234,7 +296,14 @@ fn retain_by_manifest(
     }
     let mut kept = Vec::new();
     for point in points.drain(..) {
-        let manifest = load_manifest(repository, &point)?.payload;
+        let manifest = match load_manifest(repository, &point) {
+            Ok(manifest) => manifest.payload,
+            Err(error) if is_bad_object(&error) => {
+                repository.set_aside().report(&point.key, &error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let has_volume = filter
             .volume
             .as_ref()
@@ -248,9 +317,18 @@ fn retain_by_manifest(
     Ok(())
 }
 
-/// Reads and checks a point's manifest: seal, key, and inner consistency.
+/// Reads and checks a point's manifest: seal, key, inner consistency, and that it is the one that the point's record confirms, where that was
+/// read.
 pub fn load_manifest(repository: &Repository, point: &PointEntry) -> Result<Signed<Manifest>, EngineError> {
-    load_manifest_at(repository, &point.key)
+    let manifest = load_manifest_at(repository, &point.key)?;
+    if point.manifest.is_some_and(|digest| digest != manifest.seal.digest) {
+        let source = FormatError::Inconsistent {
+            what: "manifest",
+            detail: "is not the one that the record of the point confirms",
+        };
+        return Err(EngineError::Object { key: point.key.clone(), source });
+    }
+    Ok(manifest)
 }
 
 /// As [`load_manifest`], by its key.
@@ -267,31 +345,20 @@ pub(crate) fn decode_manifest(
     key: &str,
     bytes: &[u8],
 ) -> Result<Signed<Manifest>, EngineError> {
-    let wrong = || EngineError::object(key);
-    let manifest = Signed::<Manifest>::decode_at(key, bytes).map_err(wrong())?;
-    // Another team's points can be listed with this team's key, but only their digests can be checked.
-    let foreign = repository.team().is_some_and(|team| *team != manifest.payload.team);
-    let digest_only = coffer_format::Verifier::digest_only();
-    let verifier = if foreign { &digest_only } else { repository.verifier() };
-    verifier.verify(&manifest).map_err(wrong())?;
-    Ok(manifest)
+    records::decode(repository, key, bytes)
 }
 
-/// Names of the volumes of a point: from its key, or from its manifest where they did not fit.
+/// Names of the volumes of a point: from its key, or from its manifest where they did not fit. None where that cannot be read.
 pub fn volume_names(repository: &Repository, point: &PointEntry) -> Result<Vec<VolumeName>, EngineError> {
-    match &point.summary.volumes {
-        Some(names) => Ok(names.clone()),
-        None => {
-            let manifest = load_manifest(repository, point)?.payload;
-            Ok(manifest.volumes.into_iter().map(|volume| volume.payload.name).collect())
-        }
+    if let Some(names) = &point.summary.volumes {
+        return Ok(names.clone());
     }
-}
-
-/// Finds one point by id.
-pub fn find_point(repository: &Repository, filter: &Filter, id: Id) -> Result<PointEntry, EngineError> {
-    let filter = Filter { unconfirmed: true, ..filter.clone() };
-    list_points(repository, &filter)?.into_iter().find(|point| point.id == id).ok_or_else(|| {
-        EngineError::NotFound(format!("there is no point {id}; `coffer points` lists those that are there"))
-    })
+    match load_manifest(repository, point) {
+        Ok(manifest) => Ok(manifest.payload.volumes.into_iter().map(|volume| volume.payload.name).collect()),
+        Err(error) if is_bad_object(&error) => {
+            repository.set_aside().report(&point.key, &error);
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }

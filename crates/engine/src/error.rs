@@ -298,6 +298,11 @@ impl EngineError {
         matches!(self, EngineError::Damaged { .. } | EngineError::Object { .. })
     }
 
+    /// Whether a document was signed with a key that a rotation replaced, and does not count.
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self, EngineError::Object { source: FormatError::Replaced { .. }, .. })
+    }
+
     /// Attaches an object's key to a format error.
     pub(crate) fn object(key: &str) -> impl FnOnce(FormatError) -> EngineError + '_ {
         move |source| EngineError::Object { key: key.to_owned(), source }

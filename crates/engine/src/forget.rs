@@ -2,21 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use coffer_format::{Ending, Id, Label, Pin, PinKind, PlanId, Timestamp, object_key};
+use coffer_format::{Id, Label, Pin, PinKind, PlanId, Timestamp, object_key};
 use coffer_store::Key;
 use jiff::tz::TimeZone;
 
-use crate::catalog::{Filter, PointEntry, list_points};
-use crate::repository::{DOCUMENT_BYTES_MAX, find_object, store_key};
+use crate::catalog::{Filter, PointEntry, confirms, load_manifest};
+use crate::pins::read_pins;
+use crate::proof::proven_points;
+use crate::records::{self, Announced, announce, is_ending};
+use crate::repository::store_key;
 use crate::reserve::with_reserve;
-use crate::retention::{KeepRules, Verdict, decide};
+use crate::retention::{CLOCK_DIFFERENCE_MAX_MS, KeepRules, Verdict, decide, first_in_future};
 use crate::shrunk::keep_from_before;
+use crate::walk::walk;
 use crate::{EngineError, Repository};
-
-/// Our clock and the store's may differ by this much.
-const CLOCK_DIFFERENCE_MAX_MS: i64 = 5 * 60 * 1_000;
-/// A restore's pin that is older is left over from a killed restore.
-pub(crate) const RESTORE_PIN_AGE_MAX_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
 /// What to forget by rule.
 pub struct ForgetRequest<'a> {
@@ -30,6 +29,8 @@ pub struct ForgetRequest<'a> {
     pub zone: &'a TimeZone,
     /// Only say what would go.
     pub dry_run: bool,
+    /// Go on without a key where everything is signed: then digests decide, which whoever can write can make.
+    pub unverified: bool,
 }
 
 /// Forgets the points of a plan that no rule keeps.
@@ -40,19 +41,52 @@ pub fn forget_by_rules(repository: &Repository, request: &ForgetRequest<'_>) -> 
 
 fn forget_once(repository: &Repository, request: &ForgetRequest<'_>) -> Result<Verdict, EngineError> {
     request.rules.check()?;
+    let own = repository.environment().clock.now();
     let now = match request.as_of {
         Some(time) => time,
         None => checked_now(repository)?,
     };
-    let filter = Filter { unconfirmed: true, ..Filter::plan(request.plan) };
-    let points = list_points(repository, &filter)?;
+    if !request.dry_run && !request.unverified {
+        repository.needs_key(
+            "forget",
+            &request.plan.team,
+            "; or --unverified, to decide by digests, which prove no author",
+        )?;
+    }
+    let points = proven_points(repository, &Filter::plan(request.plan))?;
     if points.is_empty() {
         return Err(EngineError::NotFound(format!("plan {} has no points", request.plan)));
     }
-    let pinned = pinned_points(repository, &request.plan.team)?;
+    refuse_future(&points, now.max(own))?;
+    let pinned = read_pins(repository, &request.plan.team)?.pinned;
     let mut verdict = decide(&points, &pinned, request.rules, now, request.zone);
     keep_from_before(repository, &points, &mut verdict)?;
-    if request.dry_run { Ok(verdict) } else { delete_points(repository, &points, verdict) }
+    if request.dry_run {
+        return Ok(verdict);
+    }
+    check_newest(repository, &points)?;
+    delete_points(repository, &points, verdict)
+}
+
+/// Rules that go by time cannot be trusted beside a point of a time that has not come.
+fn refuse_future(points: &[PointEntry], now: Timestamp) -> Result<(), EngineError> {
+    let Some(point) = first_in_future(points, now) else { return Ok(()) };
+    let newest = points.iter().rev().find(|point| point.is_complete());
+    let way_out = match newest.is_some_and(|newest| newest.id == point.id) {
+        true => format!("make another backup, then `coffer forget {}`", point.id),
+        false => format!("`coffer forget {}` gives it up", point.id),
+    };
+    Err(EngineError::Refused(format!(
+        "point {} lies in the future: it shows {}, and it is {now}. A clock was wrong, and rules that go by time would go wrong with it. If \
+         the clock is right now, {way_out}; or name the points to forget",
+        point.id, point.summary.time
+    )))
+}
+
+/// Nothing is given up for a newest point whose manifest is not the one that was confirmed.
+fn check_newest(repository: &Repository, points: &[PointEntry]) -> Result<(), EngineError> {
+    let newest = points.iter().rev().find(|point| point.is_complete());
+    newest.map_or(Ok(()), |newest| load_manifest(repository, newest).map(drop))
 }
 
 /// Forgets points named by a person. All are checked before the first goes.
@@ -62,7 +96,7 @@ pub fn forget_points(
     filter: &Filter,
     dry_run: bool,
 ) -> Result<Verdict, EngineError> {
-    let points = list_points(repository, &Filter { unconfirmed: true, ..filter.clone() })?;
+    let points = proven_points(repository, filter)?;
     let mut verdict = Verdict::default();
     for id in ids {
         let point = points.iter().find(|point| point.id == *id);
@@ -71,6 +105,9 @@ pub fn forget_points(
                 "there is no point {id}; `coffer points` lists those that are there"
             ))
         })?;
+        if !dry_run {
+            repository.needs_key("forget", &point.plan.team, "")?;
+        }
         let newest = points.iter().rev().find(|other| other.plan == point.plan && other.is_complete());
         // Rule forget_keeps_newest.
         if newest.is_some_and(|newest| newest.id == *id) {
@@ -79,7 +116,7 @@ pub fn forget_points(
                 point.plan
             )));
         }
-        if pinned_points(repository, &point.plan.team)?.contains(id) {
+        if read_pins(repository, &point.plan.team)?.pinned.contains(id) {
             return Err(EngineError::Refused(format!(
                 "point {id} is held or being restored; `coffer hold --release {id}` releases a hold"
             )));
@@ -97,34 +134,40 @@ pub fn forget_points(
 
 /// Exempts a point from forget.
 pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(), EngineError> {
+    let team = &point.plan.team;
+    repository.needs_key("hold", team, "")?;
     let run = repository.environment().new_id()?;
-    let time = repository.environment().clock.now();
-    let pin = Pin { format: 1, point: point.id, run, kind: PinKind::Hold, time, note: note.to_owned() };
-    let key = store_key(&object_key::pin(&point.plan.team, &point.id, &run))?;
-    repository.store().put(&key, pin.encode().into())?;
+    let pin = Pin {
+        format: 1,
+        repository: repository.id(),
+        team: team.clone(),
+        point: point.id,
+        run,
+        kind: PinKind::Hold,
+        time: repository.environment().clock.now(),
+        note: note.to_owned(),
+    };
+    records::put(repository, &pin.key(), &pin)?;
     // Rule hold_looks_at_ending: a forget that is on its way has looked for holds already, so this one would come too late.
-    let announced =
-        repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)?;
-    if !announced && repository.store().exists(&store_key(&point.key)?)? {
+    if !is_ending(repository, team, &point.id)? && repository.store().exists(&store_key(&point.key)?)? {
         return Ok(());
     }
-    repository.store().delete(&[key])?;
+    repository.store().delete(&[store_key(&pin.key())?])?;
     Err(EngineError::Forgotten(point.id))
 }
 
 /// Ends all holds of a point. Returns how many there were.
 pub fn release(repository: &Repository, point: &PointEntry) -> Result<usize, EngineError> {
-    let mut keys: Vec<Key> = Vec::new();
-    for object in coffer_store::list_all(
-        repository.store().as_ref(),
-        &object_key::pins_prefix(&point.plan.team, &point.id),
-    )? {
-        let key = object.key.as_str();
-        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else {
-            continue;
-        };
-        if Pin::decode(&bytes).map_err(EngineError::object(key))?.kind == PinKind::Hold {
-            keys.push(object.key.clone());
+    let team = &point.plan.team;
+    repository.needs_key("hold", team, "")?;
+    let mut found: Vec<Key> = Vec::new();
+    let prefix = object_key::pins_prefix(team, &point.id);
+    walk(repository, &prefix, object_key::parse_pin, |_, object| found.push(object.key.clone()))?;
+    let mut keys = Vec::new();
+    for key in found {
+        let pin = records::find::<Pin>(repository, key.as_str())?;
+        if pin.is_some_and(|pin| pin.kind == PinKind::Hold) {
+            keys.push(key);
         }
     }
     delete_all(repository, &keys)?;
@@ -146,31 +189,7 @@ fn checked_now(repository: &Repository) -> Result<Timestamp, EngineError> {
     Ok(ours)
 }
 
-/// Points with a hold, or with a restore that is not older than 7 days. A pin that cannot be read counts.
-pub(crate) fn pinned_points(repository: &Repository, team: &Label) -> Result<BTreeSet<Id>, EngineError> {
-    let now = repository.environment().clock.now().unix_ms();
-    let mut pinned = BTreeSet::new();
-    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::all_pins_prefix(team))? {
-        let key = object.key.as_str();
-        let (_, point, _) = object_key::parse_pin(key).map_err(EngineError::object(key))?;
-        let Some(bytes) = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)? else {
-            continue;
-        };
-        if !is_stale(&bytes, now) {
-            pinned.insert(point);
-        }
-    }
-    Ok(pinned)
-}
-
-/// Whether a pin is left over from a killed restore.
-pub(crate) fn is_stale(pin: &[u8], now_ms: i64) -> bool {
-    Pin::decode(pin).is_ok_and(|pin| {
-        pin.kind == PinKind::Restore && now_ms.saturating_sub(pin.time.unix_ms()) > RESTORE_PIN_AGE_MAX_MS
-    })
-}
-
-/// Deletes manifests, each after its announcement and one more look for pins; returns the verdict as it came true.
+/// Deletes manifests, each after its announcement and one more look for pins and confirmation; returns the verdict as it came true.
 fn delete_points(
     repository: &Repository,
     points: &[PointEntry],
@@ -179,19 +198,30 @@ fn delete_points(
     let wanted: BTreeSet<Id> = verdict.forgotten.iter().copied().collect();
     let mut going: Vec<&PointEntry> = points.iter().filter(|point| wanted.contains(&point.id)).collect();
     let run = repository.environment().new_id()?;
+    let mut late: Vec<(Id, String)> = Vec::new();
     for point in &going {
-        put_ending(repository, &point.plan, point.id, run)?;
+        if announce(repository, &point.plan, point.id, run)? == Announced::PlaceTaken {
+            late.push((point.id, place_taken(&point.plan.team, &point.id)));
+        }
     }
     let teams: BTreeSet<&Label> = going.iter().map(|point| &point.plan.team).collect();
     let mut pinned = BTreeSet::new();
     for team in teams {
         // Rules pin_checked_by_forget, hold_checked_by_forget: a pin put after the announcement is not relied on.
-        pinned.extend(pinned_points(repository, team)?);
+        pinned.extend(read_pins(repository, team)?.pinned);
     }
-    going.retain(|point| !pinned.contains(&point.id));
-    let kept_late = wanted.iter().filter(|id| pinned.contains(id));
-    verdict.kept.extend(kept_late.map(|id| (*id, "held or being restored".to_owned())));
-    verdict.forgotten.retain(|id| !pinned.contains(id));
+    for point in &going {
+        if pinned.contains(&point.id) {
+            late.push((point.id, "held or being restored".to_owned()));
+        } else if !point.confirmed && confirms(repository, point)?.is_some() {
+            // Its run looked for its `ending` record before that stood, and has reported the point since.
+            late.push((point.id, "confirmed in the meantime".to_owned()));
+        }
+    }
+    let kept_late: BTreeSet<Id> = late.iter().map(|(id, _)| *id).collect();
+    going.retain(|point| !kept_late.contains(&point.id));
+    verdict.forgotten.retain(|id| !kept_late.contains(id));
+    verdict.kept.extend(late);
     let manifests: Vec<Key> = going.iter().map(|point| store_key(&point.key)).collect::<Result<_, _>>()?;
     delete_all(repository, &manifests)?;
     let confirmed =
@@ -200,25 +230,12 @@ fn delete_points(
     Ok(verdict)
 }
 
-/// Announces the end of an id (rules `forget_announces`, `ending_before_reread`). The record is never deleted.
-pub(crate) fn put_ending(
-    repository: &Repository,
-    plan: &PlanId,
-    point: Id,
-    run: Id,
-) -> Result<(), EngineError> {
-    let key = store_key(&object_key::ending(&plan.team, &point))?;
-    if repository.store().exists(&key)? {
-        return Ok(());
-    }
-    let PlanId { team, cluster, namespace, plan } = plan.clone();
-    let time = repository.environment().clock.now();
-    let ending = Ending { format: 1, point, team, cluster, namespace, plan, run, time };
-    match repository.store().put(&key, ending.encode().into()) {
-        // Another run announced the same id: that is as good.
-        Err(coffer_store::StoreError::Exists { .. }) => Ok(()),
-        other => Ok(other.map(drop)?),
-    }
+/// Said of an id whose end cannot be announced.
+pub(crate) fn place_taken(team: &Label, id: &Id) -> String {
+    format!(
+        "its end cannot be announced: {} is none of our records; look where it comes from, and delete it",
+        object_key::ending(team, id)
+    )
 }
 
 /// Deletes in batches of 1,000, in order.

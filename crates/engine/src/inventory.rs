@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{DataObject, Id, Label, Manifest, Names, PlanId, VolumeName, object_key};
-use coffer_store::ObjectInfo;
+use coffer_format::{DataObject, Id, Label, Names, PlanId, VolumeName, object_key};
 
+pub(crate) use crate::walk::for_each_object;
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// All objects of one plan.
@@ -73,56 +74,26 @@ pub(crate) fn list_objects(
     team: &Label,
 ) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
     let mut plans: BTreeMap<PlanId, PlanObjects> = BTreeMap::new();
-    for_each_object(repository, &object_key::team_data_prefix(team), |object| {
-        let key = object.key.as_str();
-        match object_key::parse_data(key) {
-            Ok((plan, chain, data)) => plans.entry(plan).or_default().add(chain, data, object.len),
-            Err(error) => match object_key::parse_data_chain(key) {
-                Some((plan, chain)) => {
-                    plans.entry(plan).or_default().chains.entry(chain).or_default().strange =
-                        Some(key.to_owned());
-                }
-                None => tracing::warn!(key, %error, "an object that is not ours; left alone"),
-            },
-        }
+    let prefix = object_key::team_data_prefix(team);
+    let strange = walk(repository, &prefix, object_key::parse_data, |(plan, chain, data), object| {
+        plans.entry(plan).or_default().add(chain, data, object.len);
     })?;
+    for key in strange {
+        if let Some((plan, chain)) = object_key::parse_data_chain(&key) {
+            plans.entry(plan).or_default().chains.entry(chain).or_default().strange = Some(key);
+        }
+    }
     Ok(plans)
 }
 
 /// Ids that own an object of a plan.
 pub(crate) fn list_plan_owners(repository: &Repository, plan: &PlanId) -> Result<BTreeSet<Id>, EngineError> {
     let mut objects = PlanObjects::default();
-    for_each_object(repository, &object_key::data_prefix(plan), |object| {
-        if let Ok((_, chain, data)) = object_key::parse_data(object.key.as_str()) {
-            objects.add(chain, data, object.len);
-        }
+    let prefix = object_key::data_prefix(plan);
+    walk(repository, &prefix, object_key::parse_data, |(_, chain, data), object| {
+        objects.add(chain, data, object.len);
     })?;
     Ok(objects.owners())
-}
-
-/// Lists everything below a prefix, page by page.
-pub(crate) fn for_each_object(
-    repository: &Repository,
-    prefix: &str,
-    mut each: impl FnMut(&ObjectInfo),
-) -> Result<(), EngineError> {
-    let mut after: Option<String> = None;
-    loop {
-        repository.environment().cancel.check()?;
-        let page = repository.store().list(prefix, after.as_deref(), 1000)?;
-        page.objects.iter().for_each(&mut each);
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-/// What the manifests name together.
-pub(crate) fn names_of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> Names {
-    let mut names = Names::default();
-    manifests.into_iter().for_each(|manifest| names.add(manifest));
-    names
 }
 
 /// Objects of a run's volume that nothing names.

@@ -1,8 +1,9 @@
 //! From an intent (`latest`, `oldest-day`, `as-of=…`) to one point. Pure.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use coffer_format::Timestamp;
+use coffer_format::{Id, Timestamp};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -73,7 +74,10 @@ fn of_day(text: Option<&str>) -> Option<OfDay> {
     }
 }
 
-/// Picks from `points`, which are those of one plan, oldest first. Days are calendar days in `zone`.
+/// Picks from `points`, which are those of one plan in their order. Days are calendar days in `zone`.
+///
+/// Newest and oldest go by the order of the points; days and moments by the times that they show, which a clock that was wrong may have put
+/// anywhere.
 pub fn pick<'a>(
     points: &'a [PointEntry],
     intent: &Intent,
@@ -85,14 +89,16 @@ pub fn pick<'a>(
         Intent::Previous(back) => complete.iter().rev().nth(*back).copied(),
         Intent::Oldest => complete.first().copied(),
         Intent::OldestDay(which) => {
-            let first = complete.first().map(|point| day_of(point, zone));
-            first.and_then(|day| of_that_day(&complete, day, *which, zone))
+            days(&complete, zone).first().and_then(|day| of_that_day(&complete, *day, *which, zone))
         }
         Intent::Day(back, which) => {
             let day = days(&complete, zone).into_iter().rev().nth(*back);
             day.and_then(|day| of_that_day(&complete, day, *which, zone))
         }
-        Intent::AsOf(time) => complete.iter().rev().find(|point| point.summary.time <= *time).copied(),
+        Intent::AsOf(time) => {
+            let until = complete.iter().copied().filter(|point| point.summary.time <= *time);
+            until.max_by_key(|point| by_time(point))
+        }
     };
     found.ok_or_else(|| {
         EngineError::NotFound(format!(
@@ -102,16 +108,19 @@ pub fn pick<'a>(
     })
 }
 
+fn by_time(point: &PointEntry) -> (Timestamp, (u64, Id)) {
+    (point.summary.time, point.order())
+}
+
 fn day_of(point: &PointEntry, zone: &TimeZone) -> Date {
     let instant =
         jiff::Timestamp::from_millisecond(point.summary.time.unix_ms()).unwrap_or(jiff::Timestamp::MAX);
     zone.to_datetime(instant).date()
 }
 
-fn days(points: &[&PointEntry], zone: &TimeZone) -> Vec<Date> {
-    let mut days: Vec<Date> = points.iter().map(|point| day_of(point, zone)).collect();
-    days.dedup();
-    days
+/// Days that have a point, oldest first.
+fn days(points: &[&PointEntry], zone: &TimeZone) -> BTreeSet<Date> {
+    points.iter().map(|point| day_of(point, zone)).collect()
 }
 
 fn of_that_day<'a>(
@@ -120,9 +129,48 @@ fn of_that_day<'a>(
     which: OfDay,
     zone: &TimeZone,
 ) -> Option<&'a PointEntry> {
-    let mut of_day = points.iter().filter(|point| day_of(point, zone) == day);
+    let of_day = points.iter().copied().filter(|point| day_of(point, zone) == day);
     match which {
-        OfDay::First => of_day.next().copied(),
-        OfDay::Last => of_day.next_back().copied(),
+        OfDay::First => of_day.min_by_key(|point| by_time(point)),
+        OfDay::Last => of_day.max_by_key(|point| by_time(point)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retention::tests::point;
+
+    const HOUR: i64 = 3_600_000;
+    const DAY: i64 = 24 * HOUR;
+
+    fn picked(points: &[PointEntry], intent: &str) -> u64 {
+        pick(points, &intent.parse().unwrap(), &TimeZone::UTC).unwrap().summary.sequence
+    }
+
+    /// Rule of order: a clock that was years ahead or at 1970 moves no point before or behind another.
+    #[test]
+    fn the_latest_is_the_last_that_was_made_whatever_its_clock_said() {
+        let points = [point(1, 100 * DAY), point(2, 5_000 * DAY), point(3, 101 * DAY), point(4, 5)];
+        assert_eq!(picked(&points, "latest"), 4);
+        assert_eq!(picked(&points, "previous"), 3);
+        assert_eq!(picked(&points, "oldest"), 1);
+    }
+
+    #[test]
+    fn days_and_moments_go_by_the_times_that_points_show() {
+        let points = [
+            point(1, 100 * DAY),
+            point(2, 5_000 * DAY),
+            point(3, 100 * DAY + HOUR),
+            point(4, 102 * DAY),
+            point(5, 101 * DAY),
+        ];
+        assert_eq!(picked(&points, "as-of=1970-04-12T12:00:00Z"), 5, "day 101, and not the last before it");
+        assert_eq!(picked(&points, "day=-0"), 2);
+        assert_eq!(picked(&points, "day=-1"), 4);
+        assert_eq!(picked(&points, "day=-2"), 5);
+        assert_eq!(picked(&points, "oldest-day:first"), 1);
+        assert_eq!(picked(&points, "oldest-day"), 3);
     }
 }

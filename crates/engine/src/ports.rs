@@ -10,6 +10,9 @@ use coffer_format::{Id, Timestamp};
 
 use crate::EngineError;
 
+/// The last moment that an id can carry, milliseconds since 1970.
+const ID_MS_MAX: u64 = (1 << 48) - 1;
+
 /// Wall-clock time.
 pub trait Clock: Send + Sync {
     /// The time now, in milliseconds since the Unix epoch.
@@ -57,10 +60,16 @@ impl Environment {
 
     /// Makes an id that was never used before: the time and 80 random bits.
     pub fn new_id(&self) -> Result<Id, EngineError> {
+        self.new_id_above(None)
+    }
+
+    /// As [`Environment::new_id`], above `newest` whatever the clock says: ids of a plan's points are in the order in which they were opened.
+    pub fn new_id_above(&self, newest: Option<Id>) -> Result<Id, EngineError> {
         let mut random = [0; 10];
         self.entropy.fill(&mut random)?;
-        let now = self.clock.now().unix_ms();
-        Ok(Id::from_parts(u64::try_from(now).unwrap_or(0), random))
+        let now = u64::try_from(self.clock.now().unix_ms()).unwrap_or(0);
+        let least = newest.map_or(0, |newest| newest.unix_ms() + 1);
+        Ok(Id::from_parts(now.max(least).min(ID_MS_MAX), random))
     }
 }
 

@@ -4,15 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Ended, EndedObjects, EndedVolume, Id, Label, Names, PlanId, VolumeName, object_key};
+use coffer_format::{
+    Ended, EndedObjects, EndedVolume, Id, Label, Manifest, Names, PlanId, VolumeName, object_key,
+};
 use coffer_store::{Key, RequestCounts};
 
-use crate::catalog::{Filter, PointEntry, list_points};
-use crate::forget::{delete_all, is_stale, put_ending};
+use crate::catalog::{Filter, list_points};
+use crate::forget::{delete_all, place_taken};
 use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
-use crate::repository::{DOCUMENT_BYTES_MAX, find_object, list_teams, store_key};
+use crate::pins::{Pins, read_pins};
+use crate::records::{self, Announced, announce};
+use crate::repository::{MANIFEST_BYTES_MAX, find_object, list_teams, store_key};
 use crate::reserve::with_reserve;
 use crate::survey::Survey;
+use crate::voids::all_objects_stand;
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// What to prune.
@@ -69,17 +75,21 @@ fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneR
     let mut report = PruneReport::default();
     for team in &teams {
         repository.environment().cancel.check()?;
+        if !request.dry_run {
+            repository.needs_key("prune", team, "; --dry-run needs none")?;
+        }
         let mut plans = list_objects(repository, team)?;
         for point in list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })? {
             plans.entry(point.plan).or_default();
         }
+        let pins = read_pins(repository, team)?;
         for (plan, objects) in &plans {
             repository.environment().cancel.check()?;
-            let run = PlanPrune { repository, request, plan, objects };
+            let run = PlanPrune { repository, request, plan, objects, pins: &pins };
             run.prune(&mut report)?;
         }
         if !request.dry_run {
-            drop_leftovers(repository, team, &mut report)?;
+            drop_leftovers(repository, team, pins, &mut report)?;
         }
     }
     report.requests = repository.store().requests();
@@ -91,6 +101,7 @@ struct PlanPrune<'a> {
     request: &'a PruneRequest,
     plan: &'a PlanId,
     objects: &'a PlanObjects,
+    pins: &'a Pins,
 }
 
 impl PlanPrune<'_> {
@@ -100,10 +111,14 @@ impl PlanPrune<'_> {
         if leave_alone(&survey, report) {
             return Ok(());
         }
+        for id in &survey.void_but_whole {
+            report.notices.push(format!(
+                "records say that point {id} was ended, and all its objects stand: it is kept"
+            ));
+        }
         let newest = survey.newest_confirmed()?;
-        let names = survey.names();
-        let free = self.free(&names, newest, report);
-        report.bytes_kept_for_chains += self.kept_for_chains(&survey, &names);
+        let free = self.free(&survey, newest, report);
+        report.bytes_kept_for_chains += self.kept_for_chains(&survey);
         if self.request.dry_run {
             free.values().for_each(|free| count(free, report));
             return Ok(());
@@ -120,7 +135,10 @@ impl PlanPrune<'_> {
         self.request.abandoned.contains(id) || newest.is_some_and(|newest| *id < newest)
     }
 
-    fn free(&self, named: &Names, newest: Option<Id>, report: &mut PruneReport) -> FreeByOwner {
+    /// What no manifest names, of ids that may be ended. Of a standing point everything stays, also what its manifest does not name: its end
+    /// cannot be announced while it stands, and a run that took such an object over would not be told.
+    fn free(&self, survey: &Survey<'_>, newest: Option<Id>, report: &mut PruneReport) -> FreeByOwner {
+        let named = survey.names();
         let mut free = FreeByOwner::new();
         for (chain, objects) in &self.objects.chains {
             if let Some(strange) = &objects.strange {
@@ -140,7 +158,7 @@ impl PlanPrune<'_> {
                 }
             }
         }
-        free.retain(|(_, owner), _| self.may_end(owner, newest));
+        free.retain(|(_, owner), _| self.may_end(owner, newest) && !survey.standing.contains_key(owner));
         free
     }
 
@@ -152,16 +170,16 @@ impl PlanPrune<'_> {
         report: &mut PruneReport,
     ) -> Result<(), EngineError> {
         let run = self.repository.environment().new_id()?;
-        for (_, owner) in free.keys() {
-            // Rule ending_before_reread.
-            put_ending(self.repository, self.plan, *owner, run)?;
-        }
+        let owners: BTreeSet<Id> = free.keys().map(|(_, owner)| *owner).collect();
+        // Rule ending_before_reread.
+        let untold = self.announce_all(owners, run, report)?;
+        free.retain(|(_, owner), _| !untold.contains(owner));
         // Rule reread_after_ending: what a run that committed meanwhile names is taken back.
         survey.read_until_still()?;
         if leave_alone(survey, report) {
             return Ok(());
         }
-        self.take_back(&mut free, &survey.names());
+        self.take_back(&mut free, survey.names());
         // Rule ended_before_delete: whoever names one of these from now on is void.
         for ((chain, owner), free) in &free {
             self.repository.environment().cancel.check()?;
@@ -174,23 +192,45 @@ impl PlanPrune<'_> {
         Ok(())
     }
 
+    /// Announces the end of ids; returns those whose place is taken by something else, which are left alone.
+    fn announce_all(
+        &self,
+        ids: BTreeSet<Id>,
+        run: Id,
+        report: &mut PruneReport,
+    ) -> Result<BTreeSet<Id>, EngineError> {
+        let mut untold = BTreeSet::new();
+        for id in ids {
+            self.repository.environment().cancel.check()?;
+            if announce(self.repository, self.plan, id, run)? == Announced::PlaceTaken {
+                report.notices.push(format!("run {id} is left alone: {}", place_taken(&self.plan.team, &id)));
+                untold.insert(id);
+            }
+        }
+        Ok(untold)
+    }
+
     fn put_ended(&self, chain: Id, owner: Id, run: Id, free: &Free) -> Result<(), EngineError> {
         let volumes = free.volumes.iter().map(|(name, objects)| EndedVolume {
             name: name.clone(),
             map: objects.map.is_some(),
             packs: ranges(objects.packs.keys().copied()),
         });
+        let PlanId { team, cluster, namespace, plan } = self.plan.clone();
         let ended = Ended {
             format: 1,
+            repository: self.repository.id(),
+            team,
+            cluster,
+            namespace,
+            plan,
+            chain,
             point: owner,
             run,
             time: self.repository.environment().clock.now(),
-            chain,
             objects: EndedObjects { keys: free.keys.keys().copied().collect(), volumes: volumes.collect() },
         };
-        let key = store_key(&object_key::ended(&self.plan.team, &chain, &owner, &run))?;
-        self.repository.store().put(&key, ended.encode().into())?;
-        Ok(())
+        records::put(self.repository, &ended.key(), &ended)
     }
 
     fn keys_of(&self, chain: Id, owner: Id, free: &Free) -> Result<Vec<Key>, EngineError> {
@@ -228,38 +268,64 @@ impl PlanPrune<'_> {
         free.retain(|_, free| !free.keys.is_empty() || !free.volumes.is_empty());
     }
 
-    /// Uploads that were never completed, of runs that are over.
+    /// Uploads that were never completed, of runs that are over: those of a standing point, whose objects are all there, and those of runs
+    /// whose end is announced, so that whoever sends them is told.
     fn abort_uploads(
         &self,
         survey: &Survey<'_>,
         newest: Option<Id>,
         report: &mut PruneReport,
     ) -> Result<(), EngineError> {
+        let mut uploads = Vec::new();
         for upload in self.repository.store().list_uploads(&object_key::data_prefix(self.plan))? {
             let Ok((_, _, object)) = object_key::parse_data(upload.upload.key.as_str()) else { continue };
-            let owner = match object {
-                coffer_format::DataObject::Map { point, .. }
-                | coffer_format::DataObject::Pack { point, .. } => point,
-                coffer_format::DataObject::ChainKey(_) => continue,
-            };
-            self.repository.environment().cancel.check()?;
+            let Some(owner) = object.owner() else { continue };
             if survey.standing.contains_key(&owner) || self.may_end(&owner, newest) {
-                self.repository.store().abort_upload(&upload.upload)?;
-                report.uploads_aborted += 1;
+                uploads.push((owner, upload.upload));
             }
+        }
+        let ending = uploads.iter().map(|(owner, _)| *owner).filter(|id| !survey.standing.contains_key(id));
+        let ending: BTreeSet<Id> = ending.collect();
+        if !ending.is_empty() {
+            let run = self.repository.environment().new_id()?;
+            let untold = self.announce_all(ending, run, report)?;
+            uploads.retain(|(owner, _)| !untold.contains(owner));
+        }
+        for (_, upload) in uploads {
+            self.repository.environment().cancel.check()?;
+            self.repository.store().abort_upload(&upload)?;
+            report.uploads_aborted += 1;
         }
         Ok(())
     }
 
-    /// Removes manifests that an `ended` list made void; they are seen by nobody, and nothing they name counts for them.
+    /// Removes manifests that an `ended` list made void; they are seen by nobody, and nothing they name counts for them. One that is held, or
+    /// of which nothing is gone, stays: a person may want it yet.
     fn drop_void(&self, survey: &Survey<'_>, report: &mut PruneReport) -> Result<(), EngineError> {
-        let manifest = |id| store_key(&object_key::manifest(self.plan, id));
-        let keys: Vec<Key> = survey.void.iter().map(manifest).collect::<Result<_, _>>()?;
+        let mut keys: Vec<Key> = Vec::new();
+        for id in &survey.void {
+            if self.pins.pinned.contains(id) {
+                report.notices.push(format!("point {id} is void and held: its manifest stays"));
+                continue;
+            }
+            let key = object_key::manifest(self.plan, id);
+            let bytes = find_object(self.repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)?;
+            let Some(bytes) = bytes else { continue };
+            let manifest = records::decode::<Manifest>(self.repository, &key, &bytes)?.payload;
+            match all_objects_stand(self.repository, &manifest)? {
+                true => {
+                    let text = format!("point {id} is void, and all its objects stand: its manifest stays");
+                    report.notices.push(text);
+                }
+                false => keys.push(store_key(&key)?),
+            }
+        }
         report.objects_deleted += keys.len() as u64;
         delete_all(self.repository, &keys)
     }
 
-    fn kept_for_chains(&self, survey: &Survey<'_>, named: &Names) -> u64 {
+    fn kept_for_chains(&self, survey: &Survey<'_>) -> u64 {
+        let named = survey.names();
         let mut bytes = 0;
         for (chain, objects) in &self.objects.chains {
             for (owner, have) in &objects.volumes {
@@ -302,29 +368,32 @@ fn ranges(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     ranges
 }
 
-/// Removes pins of killed restores and summaries whose manifest is gone.
+/// Removes pins of killed restores and records of points whose manifest is gone.
 fn drop_leftovers(
     repository: &Repository,
     team: &Label,
+    pins: Pins,
     report: &mut PruneReport,
 ) -> Result<(), EngineError> {
-    let store = repository.store().as_ref();
-    let now = repository.environment().clock.now().unix_ms();
-    let mut keys = Vec::new();
-    for object in coffer_store::list_all(store, &object_key::all_pins_prefix(team))? {
+    let mut keys = pins.stale;
+    let mut confirmed = Vec::new();
+    let prefix = object_key::confirmed_prefix(team, None, None, None);
+    walk(repository, &prefix, object_key::parse_confirmed, |(plan, id, _), object| {
+        confirmed.push((plan, id, object.key.clone()));
+    })?;
+    let mut standing = BTreeSet::new();
+    let prefix = object_key::points_prefix(team, None, None, None);
+    walk(repository, &prefix, object_key::parse_manifest, |point, _| {
+        standing.insert(point);
+    })?;
+    for (plan, id, key) in confirmed {
         repository.environment().cancel.check()?;
-        let Some(bytes) = find_object(store, object.key.as_str(), DOCUMENT_BYTES_MAX)? else { continue };
-        if is_stale(&bytes, now) {
-            keys.push(object.key);
-        }
-    }
-    let points: Vec<PointEntry> =
-        list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })?;
-    let standing: BTreeSet<Id> = points.into_iter().map(|point| point.id).collect();
-    for object in coffer_store::list_all(store, &object_key::confirmed_prefix(team, None, None, None))? {
-        let Ok((plan, id, _)) = object_key::parse_confirmed(object.key.as_str()) else { continue };
-        if !standing.contains(&id) && !store.exists(&store_key(&object_key::manifest(&plan, &id))?)? {
-            keys.push(object.key);
+        // A manifest that is gone without a word was lost: the record is what tells.
+        let is_over = !standing.contains(&(plan.clone(), id))
+            && records::may_be_ending(repository, team, &id)?
+            && !repository.store().exists(&store_key(&object_key::manifest(&plan, &id))?)?;
+        if is_over {
+            keys.push(key);
         }
     }
     report.objects_deleted += keys.len() as u64;

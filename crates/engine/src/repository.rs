@@ -2,17 +2,21 @@
 //!
 //! Nothing here changes an object that exists; `init` writes the objects that make a prefix a repository.
 
+mod team_keys;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use coffer_format::{
-    Config, KeyFile, KeyKind, Label, RecoveryPublicKey, RepositoryId, Signed, Signer, Suite, TeamSecrets,
-    TeamStatement, Verifier, object_key,
+    Config, Id, KeyFile, KeyKind, Label, PlanId, RepositoryId, Signer, Suite, Verifier, object_key,
 };
 use coffer_store::{Key, ObjectStore, StoreError};
 
+use crate::generations::NewestKey;
+use crate::pages::first_object;
 use crate::read::second_look::SecondLooks;
+use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
 /// Largest JSON object that is read, but for manifests.
@@ -37,9 +41,15 @@ pub struct Repository {
     encrypted: bool,
     access: Access,
     verifier: Verifier,
+    /// For documents of teams that the key is not of.
+    digest_only: Verifier,
     environment: Environment,
-    recipient: Option<(u32, RecoveryPublicKey)>,
+    /// What new chains are sealed to; `None` without a key.
+    newest: Option<NewestKey>,
+    /// Generation of the secrets of chains that were asked for.
+    chain_secrets: Mutex<BTreeMap<(PlanId, Id), u32>>,
     looks: Arc<SecondLooks>,
+    set_aside: SetAside,
 }
 
 impl Repository {
@@ -90,11 +100,14 @@ impl Repository {
             },
             access,
             store,
+            digest_only: Verifier::digest_only(),
             environment,
-            recipient: None,
+            newest: None,
+            chain_secrets: Mutex::default(),
             looks,
+            set_aside: SetAside::default(),
         };
-        repository.learn_generations()?;
+        repository.follow_rotations()?;
         Ok(repository)
     }
 
@@ -146,27 +159,17 @@ impl Repository {
         &self.verifier
     }
 
+    /// As [`Repository::verifier`], for documents of `team`: of another team than the key's only digests can be checked.
+    pub fn verifier_of(&self, team: &Label) -> &Verifier {
+        let foreign = self.team().is_some_and(|own| own != team);
+        if foreign { &self.digest_only } else { &self.verifier }
+    }
+
     /// The team of the key, if there is one.
     pub fn team(&self) -> Option<&Label> {
         match &self.access {
             Access::Key(key) => Some(&key.team),
             Access::Unencrypted | Access::Locked => None,
-        }
-    }
-
-    /// The secrets that open maps and hash blocks; needs any key of `team`.
-    pub fn secrets(&self, team: &Label) -> Result<TeamSecrets, EngineError> {
-        match &self.access {
-            Access::Unencrypted => Ok(TeamSecrets::unencrypted(&self.id)),
-            Access::Locked => Err(EngineError::Usage(
-                "this needs a key: give --key FILE or COFFER_KEY_FILE (a writer key is enough to write, a recovery key to read)"
-                    .into(),
-            )),
-            Access::Key(key) if key.team == *team => Ok(key.secrets.clone()),
-            Access::Key(key) => Err(EngineError::Usage(format!(
-                "the key is of team {}, the points are of team {team}: give that team's key",
-                key.team
-            ))),
         }
     }
 
@@ -186,18 +189,20 @@ impl Repository {
         }
     }
 
-    /// Signs what this run writes.
-    pub fn signer(&self, team: &Label) -> Result<Signer, EngineError> {
-        self.secrets(team)?;
+    /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted. `or` is another way out.
+    pub(crate) fn needs_key(&self, verb: &str, team: &Label, or: &str) -> Result<(), EngineError> {
         match &self.access {
-            Access::Key(key) => Ok(key.signer()),
-            Access::Unencrypted | Access::Locked => Ok(Signer::None),
+            Access::Locked => Err(EngineError::Usage(format!(
+                "{verb} in an encrypted repository needs a key, as what it says is signed: give --key FILE or COFFER_KEY_FILE (a writer key \
+                 is enough){or}"
+            ))),
+            Access::Unencrypted | Access::Key(_) => self.key_of(team).map(drop),
         }
     }
 
-    /// Generation and public key to which new chain keys are sealed; `None` where nothing is encrypted.
-    pub fn recipient(&self) -> Option<(u32, RecoveryPublicKey)> {
-        self.recipient
+    /// Signs what this run writes.
+    pub fn signer(&self, team: &Label) -> Result<Signer, EngineError> {
+        Ok(self.key_of(team)?.map_or(Signer::None, KeyFile::signer))
     }
 
     /// Reads of the store that were wrong at first and right when they were repeated, since the repository was opened. Each was warned of; a
@@ -211,28 +216,9 @@ impl Repository {
         &self.looks
     }
 
-    /// Reads the team's statements after the pinned generations, so that a rotation is followed.
-    fn learn_generations(&mut self) -> Result<(), EngineError> {
-        let Access::Key(key) = &self.access else { return Ok(()) };
-        let team = key.team.clone();
-        let mut generation = key.generation;
-        let mut recipient = key.x25519_public;
-        loop {
-            let object = object_key::team(&team, generation + 1);
-            let (looks, store, verifier) = (&self.looks, self.store.as_ref(), &mut self.verifier);
-            let learnt = looks.twice(|| {
-                let Some(bytes) = find_object(store, &object, DOCUMENT_BYTES_MAX)? else { return Ok(None) };
-                let statement = Signed::<TeamStatement>::decode_at(&object, &bytes)
-                    .map_err(EngineError::object(&object))?;
-                verifier.learn(&statement).map_err(EngineError::object(&object))?;
-                Ok(Some(statement))
-            });
-            let Some(statement) = learnt? else { break };
-            generation += 1;
-            recipient = statement.payload.x25519;
-        }
-        self.recipient = Some((generation, recipient));
-        Ok(())
+    /// Objects that were set aside because they are not ours or cannot be read.
+    pub(crate) fn set_aside(&self) -> &SetAside {
+        &self.set_aside
     }
 }
 
@@ -263,9 +249,7 @@ pub(crate) fn find_object(
 pub(crate) fn list_teams(store: &dyn ObjectStore) -> Result<Vec<Label>, EngineError> {
     let mut teams = BTreeMap::new();
     let mut after: Option<String> = None;
-    loop {
-        let page = store.list("t/", after.as_deref(), 1)?;
-        let Some(object) = page.objects.first() else { break };
+    while let Some(object) = first_object(store, "t/", after.as_deref())? {
         let key = object.key.as_str().to_owned();
         let name = key.split('/').nth(1).unwrap_or_default();
         if let Ok(team) = name.parse::<Label>() {

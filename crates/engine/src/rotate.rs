@@ -1,20 +1,18 @@
-//! Rotation of a team's recovery key: a new statement, and every chain key sealed anew. No data is touched.
+//! Rotation of a team's recovery key: a new statement, a list of the points that stood, and every chain key sealed anew. No data is touched.
 //!
-//! The statement comes first, so that chains opened from then on are sealed to the new key; then the chains that are there are done. A
-//! rotation that was interrupted is finished by [`finish_rotation`], as often as it takes.
+//! The order is everything. The statement comes first: runs that commit later see it and are fenced, chains opened later are sealed to the new
+//! key. Then the points that stand are listed (rule `lists_after_statement`): what replaced keys sign from then on counts no more. Then the
+//! chains that are there are sealed to the new key. A rotation that was interrupted is finished by [`finish_rotation`], as often as it takes.
 
-use std::collections::BTreeSet;
+mod chains;
+mod points;
 
 use bytes::Bytes;
-use coffer_format::{
-    ChainKeyDocument, DataObject, Id, KeyFile, Label, ObjectContext, PlanId, Recipient, Signed,
-    TeamStatement, object_key, seal_chain_key,
-};
+use coffer_format::{KeyFile, RotationPoints, SecretsWish, Signed, TeamStatement, Verifier, object_key};
+use coffer_store::StoreError;
 
-use crate::backup::read_chain_key;
-use crate::inventory::for_each_object;
-use crate::read::fetch::open_chain_key;
-use crate::repository::{DOCUMENT_BYTES_MAX, SaveKey, find_object, store_key};
+use crate::generations::Listed;
+use crate::repository::{SaveKey, store_key};
 use crate::{Access, EngineError, Repository};
 
 /// What a rotation did.
@@ -22,65 +20,136 @@ use crate::{Access, EngineError, Repository};
 pub struct RotateReport {
     /// The new key's generation.
     pub generation: u32,
+    /// Points that stood, which go on counting; 0 where an earlier call listed them.
+    pub points: u64,
     /// Chains whose keys were sealed to it by this call.
     pub chains: u64,
+    /// Chains of which no key could be opened; a warning names each. The new key does not open them.
+    pub chains_unopened: u64,
 }
 
 /// Makes the next generation of the recovery key that the repository was opened with, and seals all chain keys to it.
-pub fn rotate(repository: &Repository, save: SaveKey<'_>) -> Result<RotateReport, EngineError> {
+///
+/// Writer keys of the generation before make no more points; with [`SecretsWish::Replace`] they also read no metadata of chains that are opened
+/// from then on.
+///
+/// # Errors
+/// [`EngineError::Refused`] where the key was rotated already, or more points stand than a list can hold: nothing was changed.
+pub fn rotate(
+    repository: &Repository,
+    secrets: SecretsWish,
+    save: SaveKey<'_>,
+) -> Result<RotateReport, EngineError> {
     let old = recovery_key(repository)?;
-    let statement_key = store_key(&object_key::team(&old.team, old.generation + 1))?;
-    if repository.store().exists(&statement_key)? {
+    let newest = repository.newest_key()?.generation;
+    if newest != old.generation {
         return Err(EngineError::Refused(format!(
-            "the recovery key of generation {} was rotated already; use the newest one, or finish an interrupted rotation",
+            "the recovery key of generation {} was rotated already; use the newest one, of generation {newest}, or finish an interrupted rotation",
             old.generation
         )));
     }
-    let (new, statement) =
-        repository.environment().with_entropy(|draw| old.rotate(draw))?.map_err(EngineError::Limit)?;
+    points::check_room(repository, &old.team)?;
+    let generation = repository.statements(&old.team).free_after(old.generation)?;
+    let rotated = repository.environment().with_entropy(|draw| old.rotate(generation, secrets, draw))?;
+    let (new, statement) = rotated.map_err(EngineError::Limit)?;
     save(&new)?;
-    repository.store().put(&statement_key, Bytes::from(statement.encode()))?;
+    publish(repository, &statement)?;
     finish_rotation(repository, &new)
 }
 
-/// Seals every chain key that is not yet sealed to `new` to it. The repository was opened with the key before.
+fn publish(repository: &Repository, statement: &Signed<TeamStatement>) -> Result<(), EngineError> {
+    let TeamStatement { team, generation, .. } = &statement.payload;
+    let key = object_key::team(team, *generation);
+    match repository.store().put(&store_key(&key)?, Bytes::from(statement.encode())) {
+        Ok(_) => Ok(()),
+        Err(StoreError::Exists { .. }) => Err(EngineError::Refused(format!(
+            "{key} was written by somebody else at the same time: the new key was never published; look at the repository with `coffer verify`, \
+             and rotate again"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lists what stands and seals every chain key that is not yet sealed to `new` to it. The repository was opened with the key before.
 pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateReport, EngineError> {
     let old = recovery_key(repository)?;
-    if new.team != old.team || new.repository != old.repository || new.generation != old.generation + 1 {
+    let follows = new.generation_before() == Some(old.generation);
+    if new.team != old.team || new.repository != old.repository || !follows {
         return Err(EngineError::Usage(format!(
-            "the new key is of team {} and generation {}; it should be of team {} and generation {}",
-            new.team,
-            new.generation,
-            old.team,
-            old.generation + 1
+            "the new key is of team {} and generation {}; it should be of team {} and the one that replaced generation {}",
+            new.team, new.generation, old.team, old.generation
         )));
     }
-    check_published(repository, new)?;
-    let mut report = RotateReport { generation: new.generation, chains: 0 };
-    for (plan, chain) in chains(repository, &old.team)? {
-        repository.environment().cancel.check()?;
-        report.chains += u64::from(reseal(repository, new, &plan, chain)?);
-    }
-    Ok(report)
+    let mut verifier = repository.verifier().clone();
+    believe_published(repository, new, &mut verifier)?;
+    let points = list_points(repository, new, &mut verifier)?;
+    let sealed = chains::seal_all(repository, &verifier, (old, new))?;
+    Ok(RotateReport {
+        generation: new.generation,
+        points,
+        chains: sealed.sealed,
+        chains_unopened: sealed.unopened,
+    })
 }
 
 /// Nothing is sealed to a key whose statement never reached the repository: the next rotation makes another key of its generation,
 /// which could then not open those chains.
-fn check_published(repository: &Repository, new: &KeyFile) -> Result<(), EngineError> {
+fn believe_published(
+    repository: &Repository,
+    new: &KeyFile,
+    verifier: &mut Verifier,
+) -> Result<(), EngineError> {
     let key = object_key::team(&new.team, new.generation);
-    let published = match find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)? {
-        Some(bytes) => {
-            Some(Signed::<TeamStatement>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?.payload)
-        }
-        None => None,
+    let statements = repository.statements(&new.team);
+    let published = statements.statement(new.generation, |statement| verifier.learn(statement));
+    let refused = |detail: &str| {
+        EngineError::Refused(format!(
+            "the new key of generation {} is not the one published in {key}{detail}, nothing is sealed to it: rotate again, or use the one that is",
+            new.generation
+        ))
     };
-    if published.is_some_and(|statement| statement.x25519 == new.x25519_public) {
-        return Ok(());
+    match published {
+        Ok(Some(statement)) if statement.payload.x25519 == new.x25519_public => Ok(()),
+        Ok(_) => Err(refused("")),
+        Err(error) if crate::generations::is_strange(&error) => Err(refused(&format!(" ({error})"))),
+        Err(error) => Err(error),
     }
-    Err(EngineError::Refused(format!(
-        "the new key of generation {} is not the one published in {key}, nothing is sealed to it: rotate again, or use the one that is",
-        new.generation
-    )))
+}
+
+/// Lists the points that stand, unless an earlier call did. `verifier` believes the new statement.
+fn list_points(repository: &Repository, new: &KeyFile, verifier: &mut Verifier) -> Result<u64, EngineError> {
+    let statements = repository.statements(&new.team);
+    let key = object_key::team_points(&new.team, new.generation);
+    match statements.learn_points(new.generation, verifier)? {
+        Listed::Known => return Ok(0),
+        Listed::Missing => {}
+        Listed::Strange(error) => {
+            return Err(EngineError::Refused(format!(
+                "where the list of points goes lies something that is none of ours: {error}; remove {key} and finish the rotation"
+            )));
+        }
+    }
+    let points = points::standing(repository, &new.team, verifier, new.generation)?;
+    let count = points.len() as u64;
+    let list = RotationPoints {
+        format: coffer_format::FORMAT_VERSION,
+        repository: new.repository,
+        team: new.team.clone(),
+        generation: new.generation,
+        points,
+    };
+    let signed = new.sign_as_recovery(list).map_err(EngineError::Limit)?;
+    match repository.store().put(&store_key(&key)?, Bytes::from(signed.encode())) {
+        Ok(_) => Ok(count),
+        // Two that finish at once list nearly the same: what was certified before the statement is on both.
+        Err(StoreError::Exists { .. }) => match statements.learn_points(new.generation, verifier)? {
+            Listed::Known => Ok(count),
+            _ => Err(EngineError::Refused(format!(
+                "{key} was taken by something that is none of ours; remove it and finish the rotation"
+            ))),
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn recovery_key(repository: &Repository) -> Result<&KeyFile, EngineError> {
@@ -91,44 +160,4 @@ fn recovery_key(repository: &Repository) -> Result<&KeyFile, EngineError> {
         }
         _ => Err(EngineError::Usage("rotation needs the recovery key: give --key RECOVERY-KEY-FILE".into())),
     }
-}
-
-fn chains(repository: &Repository, team: &Label) -> Result<BTreeSet<(PlanId, Id)>, EngineError> {
-    let mut chains = BTreeSet::new();
-    for_each_object(repository, &object_key::team_data_prefix(team), |object| {
-        if let Ok((plan, chain, DataObject::ChainKey(_))) = object_key::parse_data(object.key.as_str()) {
-            chains.insert((plan, chain));
-        }
-    })?;
-    Ok(chains)
-}
-
-/// Writes the chain's next sealed key, unless one is there for the new generation.
-fn reseal(repository: &Repository, new: &KeyFile, plan: &PlanId, chain: Id) -> Result<bool, EngineError> {
-    let mut number = 1;
-    let first = read_chain_key(repository, plan, chain, 1)?;
-    let mut document = Some(first.clone());
-    while let Some(found) = document {
-        if found.recipients.iter().any(|recipient| recipient.x25519 == new.x25519_public) {
-            return Ok(false);
-        }
-        number += 1;
-        document = match read_chain_key(repository, plan, chain, number) {
-            Ok(found) => Some(found),
-            Err(EngineError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-    }
-    let private = open_chain_key(repository, plan, chain)?;
-    let private = private.ok_or_else(|| EngineError::Bug("an encrypted chain without a key".into()))?;
-    let key = object_key::chain_key(plan, &chain, number);
-    let context = ObjectContext::new(&first.repository, &key);
-    let entropy = repository.environment().entropy32()?;
-    let sealed =
-        seal_chain_key(&private, &new.x25519_public, &context, entropy).map_err(EngineError::Limit)?;
-    let recipients = vec![Recipient { generation: new.generation, x25519: new.x25519_public, sealed }];
-    let document = ChainKeyDocument { recipients, ..first };
-    let signed = repository.signer(&plan.team)?.sign(&document);
-    repository.store().put(&store_key(&key)?, Bytes::from(signed.encode()))?;
-    Ok(true)
 }

@@ -103,7 +103,7 @@ impl PlanUsage<'_> {
                 let labels = self.labels(Some(volume));
                 let row = rows.entry(labels.clone()).or_insert_with(zero_row);
                 add_volume(row, *point, volume, objects, &survey);
-                row.reclaimable_bytes = match (row.reclaimable_bytes, &named) {
+                row.reclaimable_bytes = match (row.reclaimable_bytes, named) {
                     (Some(sum), Some(names)) => {
                         Some(sum + unnamed(names, self.plan, chain_id, owner, objects).bytes())
                     }
@@ -176,9 +176,8 @@ fn add_volume(
     let bytes = objects.bytes();
     row.objects += objects.count();
     row.bytes += bytes;
-    let record = survey.standing.get(&point).and_then(|manifest| {
-        manifest.volumes.iter().map(|volume| &volume.payload).find(|record| record.name == *volume)
-    });
+    let standing = survey.standing.get(&point);
+    let record = standing.and_then(|standing| standing.volumes.iter().find(|record| record.name == *volume));
     row.metadata_bytes += record.map_or(objects.map.unwrap_or(0), |record| record.metadata);
     match record.map(|record| record.point_type) {
         Some(PointType::Full) => row.full_bytes += bytes,
@@ -190,8 +189,7 @@ fn add_volume(
 }
 
 fn is_first_of_a_lineage(point: Id, volume: &VolumeName, survey: &Survey<'_>) -> bool {
-    let records =
-        survey.standing.values().flat_map(|manifest| manifest.volumes.iter().map(|volume| &volume.payload));
+    let records = survey.standing.values().flat_map(|standing| &standing.volumes);
     let mut of_volume = records.filter(|record| record.name == *volume);
-    of_volume.any(|record| record.lineage.first().is_some_and(|first| first.point == point))
+    of_volume.any(|record| record.first == Some(point))
 }

@@ -1,5 +1,7 @@
 //! Checks what is stored: seals, digests, places, and on demand every block. It changes nothing but for noting damaged packs, so that the next backup stores their blocks again.
 
+mod chains;
+mod lengths;
 mod objects;
 mod packs;
 mod points;
@@ -44,10 +46,22 @@ fn verify_teams(
     for team in &teams {
         repository.environment().cancel.check()?;
         objects::check_records(repository, team, &mut report)?;
-        let manifests = points::check_manifests(repository, team, request, &mut report)?;
-        seen.extend(manifests.iter().map(|manifest| manifest.point));
-        let listed = points::check_lengths(repository, team, &manifests, &mut report)?;
-        volumes::check_volumes(repository, resources, team, &manifests, &listed, request, &mut report)?;
+        let listed = lengths::list(repository, team, &mut report)?;
+        let (mut done, mut visited) = (lengths::Done::default(), volumes::Visited::default());
+        let notes = points::check_manifests(repository, team, request, &mut report, |manifests, report| {
+            lengths::check_lengths(manifests, &listed, &mut done, report);
+            volumes::check_volumes(
+                repository,
+                resources,
+                team,
+                manifests,
+                &listed,
+                request,
+                &mut visited,
+                report,
+            )
+        })?;
+        seen.extend(notes.iter().map(|note| note.point));
     }
     if let Some(head) = request.expect_head
         && !seen.contains(&head)

@@ -1,13 +1,15 @@
-//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, small records with a line that holds their digest. A
+//! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, `coffer.json` with a line that holds its digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
 mod attributes;
 mod config;
+mod ended;
 mod manifest;
 mod manifest_check;
 mod names;
 mod pack_ranges;
 mod record;
+mod rotation_points;
 mod seal;
 mod signed;
 mod team;
@@ -16,10 +18,12 @@ mod volume;
 
 pub use attributes::Attributes;
 pub use config::Config;
+pub use ended::{Ended, EndedObjects, EndedVolume};
 pub use manifest::{Manifest, ReasonRecord};
 pub use names::{NamedObjects, Names, VolumeNames};
 pub use pack_ranges::PackRanges;
-pub use record::{Damaged, DamagedOrdinals, Ended, EndedObjects, EndedVolume, Ending, Pin, PinKind};
+pub use record::{Confirmed, Damaged, DamagedOrdinals, Ending, Pin, PinKind};
+pub use rotation_points::{RotationPoints, StandingPoint};
 pub(crate) use seal::signed_bytes;
 pub use seal::{Certificate, Seal, Signer};
 pub use signed::Signed;
@@ -51,12 +55,26 @@ pub enum Issuer {
     Recovery(u32),
 }
 
+/// Which generations of a team's keys may have certified the writer that signed a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// Any that is known.
+    AnyKnown,
+    /// The newest; an older one only if the document is listed among what stood when that key was replaced.
+    NewestOrListed,
+    /// The newest; an older one only inside a document that is listed.
+    NewestOrInListed,
+}
+
 /// A signed document.
 pub trait Document: Serialize + DeserializeOwned + Clone {
     /// The kind, as it is signed.
     const KIND: &'static str;
     /// Most bytes of an encoded document.
     const LEN_MAX: usize = DOCUMENT_LEN_MAX;
+
+    /// Which generations of a team's keys may have signed it.
+    const SIGNED_BY: SignedBy = SignedBy::AnyKnown;
 
     /// The repository that wrote it first.
     fn repository(&self) -> &RepositoryId;
@@ -155,25 +173,3 @@ pub(crate) fn check_format(what: &'static str, format: u32) -> Result<(), Format
         Err(FormatError::Unknown { what, field: "format", found: format.into() })
     }
 }
-
-/// `encode` and `decode` of an unsigned document that has `check_values`.
-macro_rules! one_line_document {
-    ($name:ty, $what:literal) => {
-        impl $name {
-            /// The object's bytes: compact JSON and its digest, each a line.
-            #[must_use]
-            pub fn encode(&self) -> Vec<u8> {
-                crate::document::with_digest(self)
-            }
-
-            /// The document that the object `bytes` holds.
-            pub fn decode(bytes: &[u8]) -> Result<Self, crate::FormatError> {
-                let value: Self = crate::document::without_digest($what, bytes)?;
-                crate::document::check_format($what, value.format)?;
-                value.check_values()?;
-                Ok(value)
-            }
-        }
-    };
-}
-pub(crate) use one_line_document;

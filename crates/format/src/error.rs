@@ -176,6 +176,28 @@ pub enum FormatError {
         /// Generation that the document names.
         generation: u32,
     },
+    /// Signed with a key of a generation that was replaced, and not among what stood when that happened.
+    #[error(
+        "{what}: signed with a key of generation {generation}, which generation {newest} replaced: what such keys sign since then does not count"
+    )]
+    Replaced {
+        /// Document that was verified.
+        what: &'static str,
+        /// Generation of its certificate.
+        generation: u32,
+        /// The newest generation.
+        newest: u32,
+    },
+    /// The key file does not hold the secrets of this generation.
+    #[error(
+        "the key file holds metadata secrets up to generation {held}, those of generation {generation} are needed"
+    )]
+    SecretsUnknown {
+        /// Generation that is needed.
+        generation: u32,
+        /// The newest that the file holds.
+        held: u32,
+    },
     /// The document or key belongs to another repository or team.
     #[error("{what}: belongs to another {field}: {found} instead of {expected}")]
     Foreign {

@@ -1,17 +1,21 @@
 //! Key files (`docs/format.md` section 9). A decoded key file is consistent: its halves fit, its certificate verifies.
 //! The text holds secrets: it is wiped when dropped and goes nowhere but to the file.
 
+mod rotation;
 mod text;
 
+pub use rotation::SecretsWish;
+
 use crate::crypto::generate_recovery_pair;
-use crate::document::{FORMAT_VERSION, to_json};
-use crate::error::check;
+use crate::error::{check, check_range};
 use crate::{
-    Certificate, Digest, FormatError, Id, Label, RecoveryPrivateKey, RecoveryPublicKey, RepositoryId, Seal,
-    Secret32, Signed, Signer, SigningKey, TeamSecrets, TeamStatement, Verifier, VerifyingKey,
+    Certificate, FormatError, Id, Label, RecoveryPrivateKey, RecoveryPublicKey, RepositoryId, Secret32,
+    Signer, SigningKey, TeamSecrets, Verifier, VerifyingKey,
 };
 
 const WHAT: &str = "key file";
+/// Most generations that a key file pins: as many team statements as are ever looked at.
+const GENERATIONS_MAX: u64 = 1_024;
 
 /// Fills a buffer with entropy that is used for nothing else.
 pub type EntropySource<'a> = &'a mut dyn FnMut(&mut [u8]);
@@ -35,6 +39,15 @@ pub struct PinnedKey {
     pub ed25519: VerifyingKey,
 }
 
+/// Secrets for maps, trailers and hashes of the chains that name this generation.
+#[derive(Clone, Debug)]
+pub struct GenerationSecrets {
+    /// The generation that brought them.
+    pub generation: u32,
+    /// The secrets.
+    pub secrets: TeamSecrets,
+}
+
 /// The private half of a team's recovery key.
 #[derive(Clone, Debug)]
 pub struct RecoverySecrets {
@@ -55,12 +68,14 @@ pub struct KeyFile {
     pub team: Label,
     /// Generation of the recovery key.
     pub generation: u32,
-    /// Recovery public keys of all generations up to this one, ascending from 1.
+    /// Recovery public keys of the generations up to this one that were believed when it was made: ascending, the first
+    /// is 1, the last this one. A generation whose number a stranger's object had taken is left out.
     pub pinned: Vec<PinnedKey>,
     /// The recovery key's public half: chain keys are sealed to it.
     pub x25519_public: RecoveryPublicKey,
-    /// Secrets for maps, trailers and hashes; the same in all generations.
-    pub secrets: TeamSecrets,
+    /// Secrets for maps, trailers and hashes, ascending by the generation that brought them; the first is 1. New chains
+    /// use the last.
+    pub secrets: Vec<GenerationSecrets>,
     /// The writer key of this file.
     pub writer: SigningKey,
     /// Its certificate.
@@ -73,8 +88,7 @@ impl KeyFile {
     /// The recovery key, generation 1, of a new team.
     #[must_use]
     pub fn generate_team(repository: RepositoryId, team: Label, entropy: EntropySource<'_>) -> Self {
-        let secrets =
-            TeamSecrets { metadata: Secret32::new(draw(entropy)), hash: Secret32::new(draw(entropy)) };
+        let secrets = vec![GenerationSecrets::draw(1, entropy)];
         Self::generate(repository, team, 1, Vec::new(), secrets, entropy)
     }
 
@@ -83,7 +97,7 @@ impl KeyFile {
         team: Label,
         generation: u32,
         mut pinned: Vec<PinnedKey>,
-        secrets: TeamSecrets,
+        secrets: Vec<GenerationSecrets>,
         entropy: EntropySource<'_>,
     ) -> Self {
         let (x25519, x25519_public) = generate_recovery_pair(draw(entropy));
@@ -120,49 +134,25 @@ impl KeyFile {
         Ok(Self { kind: KeyKind::Writer, writer, certificate, recovery: None, ..self.clone() })
     }
 
-    /// The recovery key of the next generation, and the statement that makes it known, signed by this one. Secrets for
-    /// metadata stay, so that old points stay readable.
-    pub fn rotate(&self, entropy: EntropySource<'_>) -> Result<(Self, Signed<TeamStatement>), FormatError> {
-        let recovery = self.recovery("rotation")?;
-        let generation = self.generation.checked_add(1).ok_or(FormatError::Range {
-            what: WHAT,
-            field: "generation",
-            actual: self.generation.into(),
-            min: 1,
-            max: u64::from(u32::MAX) - 1,
-        })?;
-        let (pinned, secrets) = (self.pinned.clone(), self.secrets.clone());
-        let new = Self::generate(self.repository, self.team.clone(), generation, pinned, secrets, entropy);
-        let statement = new.signed_statement(&recovery.ed25519)?;
-        Ok((new, statement))
-    }
-
-    /// The statement of generation 1, signed by its own key. Later ones come from `rotate`, since the generation before
-    /// signs them.
-    pub fn team_statement(&self) -> Result<Signed<TeamStatement>, FormatError> {
-        let recovery = self.recovery("signing the team's statement")?;
-        check(self.generation == 1, WHAT, "a later generation's statement is signed by the one before")?;
-        self.signed_statement(&recovery.ed25519)
-    }
-
-    fn signed_statement(&self, issuer: &SigningKey) -> Result<Signed<TeamStatement>, FormatError> {
-        let payload = TeamStatement {
-            format: FORMAT_VERSION,
-            repository: self.repository,
-            team: self.team.clone(),
-            generation: self.generation,
-            x25519: self.x25519_public,
-            ed25519: self.recovery("signing the team's statement")?.ed25519.verifying_key(),
-        };
-        let json = to_json(&payload);
-        let signature = issuer.sign(&crate::document::signed_bytes("team", &json));
-        let seal = Seal { digest: Digest::of(&json), certificate: None, signature: Some(signature) };
-        Ok(Signed { payload, seal })
-    }
-
     /// The private half of the recovery key, for `operation`.
     pub fn recovery(&self, operation: &'static str) -> Result<&RecoverySecrets, FormatError> {
         self.recovery.as_ref().ok_or(FormatError::RecoveryKeyNeeded { operation })
+    }
+
+    /// The secrets of `generation`.
+    pub fn secrets_of(&self, generation: u32) -> Result<&TeamSecrets, FormatError> {
+        let mut all = self.secrets.iter();
+        let found = all.find(|secrets| secrets.generation == generation).map(|found| &found.secrets);
+        found.ok_or(FormatError::SecretsUnknown { generation, held: self.newest_secrets().generation })
+    }
+
+    /// The secrets of new chains.
+    ///
+    /// # Panics
+    /// Where the key file has none: one that was made or decoded here has those of generation 1 at least.
+    #[must_use]
+    pub fn newest_secrets(&self) -> &GenerationSecrets {
+        self.secrets.last().expect("a key file has the secrets of generation 1 at least")
     }
 
     /// Signs with this file's writer key.
@@ -179,8 +169,7 @@ impl KeyFile {
     }
 
     fn check(&self) -> Result<(), FormatError> {
-        let generations = self.pinned.iter().map(|pinned| pinned.generation);
-        check(generations.eq(1..=self.generation), WHAT, "pinned keys are not those of all generations")?;
+        self.check_generations()?;
         let certificate = &self.certificate;
         check(
             certificate.public == self.writer.verifying_key(),
@@ -198,6 +187,31 @@ impl KeyFile {
         check(recovery.x25519.public() == self.x25519_public, WHAT, "X25519 halves do not fit")?;
         let pinned = self.pinned.last().map(|pinned| pinned.ed25519);
         check(pinned == Some(recovery.ed25519.verifying_key()), WHAT, "Ed25519 halves do not fit")
+    }
+
+    fn check_generations(&self) -> Result<(), FormatError> {
+        let pinned: Vec<u32> = self.pinned.iter().map(|pinned| pinned.generation).collect();
+        check_range(WHAT, "pinned generations", pinned.len() as u64, 1, GENERATIONS_MAX)?;
+        let ends = pinned.first() == Some(&1) && pinned.last() == Some(&self.generation);
+        check(ends, WHAT, "pinned keys do not begin with generation 1 and end with the key's own")?;
+        check(ascends(&pinned), WHAT, "generations of pinned keys do not ascend")?;
+        let secrets: Vec<u32> = self.secrets.iter().map(|secrets| secrets.generation).collect();
+        check(secrets.first() == Some(&1), WHAT, "the secrets of generation 1 are missing")?;
+        check(ascends(&secrets), WHAT, "generations of secrets do not ascend")?;
+        let known = secrets.iter().all(|generation| pinned.contains(generation));
+        check(known, WHAT, "secrets of a generation that is not pinned")
+    }
+}
+
+fn ascends(generations: &[u32]) -> bool {
+    generations.is_sorted_by(|before, after| before < after)
+}
+
+impl GenerationSecrets {
+    fn draw(generation: u32, entropy: EntropySource<'_>) -> Self {
+        let secrets =
+            TeamSecrets { metadata: Secret32::new(draw(entropy)), hash: Secret32::new(draw(entropy)) };
+        Self { generation, secrets }
     }
 }
 

@@ -36,14 +36,15 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Damaged, DamagedOrdinals, Document,
-    Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects, Names,
-    PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, Seal, Signed, Signer, TeamStatement,
-    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
+    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals,
+    Document, Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects,
+    Names, PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, RotationPoints, Seal, Signed,
+    SignedBy, Signer, StandingPoint, TeamStatement, Verifier, VolumeKind, VolumeNames, VolumeRecord,
+    VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
-pub use key_file::{KeyFile, KeyKind, PinnedKey, RecoverySecrets};
+pub use key_file::{GenerationSecrets, KeyFile, KeyKind, PinnedKey, RecoverySecrets, SecretsWish};
 pub use map::{
     Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter, MapHeader,
     NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef,

@@ -6,7 +6,7 @@ mod parse;
 
 pub use parse::{
     parse_confirmed, parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest,
-    parse_pin, parse_team,
+    parse_pin, parse_team, parse_team_points, parse_unsigned_ending,
 };
 
 use crate::{Id, Label, PlanId, Summary, VolumeName};
@@ -101,6 +101,18 @@ pub fn team(team: &Label, generation: u32) -> String {
     if generation == 1 { format!("t/{team}/team.json") } else { format!("t/{team}/team.{generation}.json") }
 }
 
+/// Key of the list of points that stood when `generation`, from 2, replaced the key before.
+#[must_use]
+pub fn team_points(team: &Label, generation: u32) -> String {
+    format!("t/{team}/team.{generation}.points")
+}
+
+/// Prefix of a team's statements and of the lists that rotations left.
+#[must_use]
+pub fn team_statements_prefix(team: &Label) -> String {
+    format!("t/{team}/team.")
+}
+
 /// The narrowest prefix of manifests of a team that match what is given. A value after the first missing one does not narrow it.
 #[must_use]
 pub fn points_prefix(
@@ -143,11 +155,16 @@ pub fn manifest(plan: &PlanId, point: &Id) -> String {
     format!("{}{point}", plan_points_prefix(plan))
 }
 
-/// Key of the empty object whose name tells what a list of points shows of `point`.
+/// Key of the record that confirms `point`, whose name tells what a list of points shows of it.
 #[must_use]
 pub fn confirmed(plan: &PlanId, point: &Id, summary: &Summary) -> String {
+    confirmed_by_text(plan, point, &summary.encode())
+}
+
+/// As [`confirmed`], from the summary's text.
+pub(crate) fn confirmed_by_text(plan: &PlanId, point: &Id, summary: &str) -> String {
     let prefix = confirmed_prefix(&plan.team, Some(&plan.cluster), Some(&plan.namespace), Some(&plan.plan));
-    format!("{prefix}{point}.{}", summary.encode())
+    format!("{prefix}{point}.{summary}")
 }
 
 /// Prefix of the data of all plans of a team.
@@ -208,6 +225,12 @@ pub fn pack(path: &VolumePath, number: u32) -> String {
 #[must_use]
 pub fn ending(team: &Label, point: &Id) -> String {
     format!("{}{point}", ending_prefix(team))
+}
+
+/// Key of what a forget without a key announces, which it cannot sign: it tells a prune to look again, and nobody anything else.
+#[must_use]
+pub fn unsigned_ending(team: &Label, point: &Id) -> String {
+    format!("{}.unsigned", ending(team, point))
 }
 
 /// Prefix of the `ending` records of a team.

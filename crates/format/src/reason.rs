@@ -14,6 +14,8 @@ pub enum Reason {
     AskedFull,
     /// Full: the newest complete point cannot be built on.
     ParentUnusable,
+    /// Full: the team's key was rotated, and the chain's key is not sealed to the newest one, or its secrets were replaced.
+    KeyRotated,
     /// Incremental: continues the chain; number of complete points in the chain before this one.
     Continues(u64),
     /// Incremental: asked for; number of complete points in the chain before this one.
@@ -31,6 +33,7 @@ impl Reason {
             Self::ParentUnusable => (3, 0),
             Self::Continues(points) => (4, points),
             Self::AskedIncremental(points) => (5, points),
+            Self::KeyRotated => (6, 0),
         }
     }
 
@@ -43,7 +46,10 @@ impl Reason {
             (3, 0) => Ok(Self::ParentUnusable),
             (4, points) => Ok(Self::Continues(points)),
             (5, points) => Ok(Self::AskedIncremental(points)),
-            (0 | 2 | 3, _) => Err(FormatError::NotCanonical { what: "reason", detail: "argument is not 0" }),
+            (6, 0) => Ok(Self::KeyRotated),
+            (0 | 2 | 3 | 6, _) => {
+                Err(FormatError::NotCanonical { what: "reason", detail: "argument is not 0" })
+            }
             _ => Err(FormatError::Unknown { what: "reason", field: "code", found: code.into() }),
         }
     }
@@ -52,7 +58,11 @@ impl Reason {
     #[must_use]
     pub const fn point_type(self) -> PointType {
         match self {
-            Self::NoParent | Self::ChainFull(_) | Self::AskedFull | Self::ParentUnusable => PointType::Full,
+            Self::NoParent
+            | Self::ChainFull(_)
+            | Self::AskedFull
+            | Self::ParentUnusable
+            | Self::KeyRotated => PointType::Full,
             Self::Continues(_) | Self::AskedIncremental(_) => PointType::Incremental,
         }
     }
@@ -67,6 +77,7 @@ impl Reason {
             }
             Self::AskedFull => "a full was asked for".to_owned(),
             Self::ParentUnusable => "the newest complete point cannot be built on".to_owned(),
+            Self::KeyRotated => "the team's key was rotated since the chain was opened".to_owned(),
             Self::Continues(points) => format!("continues a chain of {}", complete_points(points)),
             Self::AskedIncremental(points) => {
                 format!("an incremental was asked for; continues a chain of {}", complete_points(points))

@@ -15,6 +15,7 @@ pub mod names;
 pub mod property;
 pub mod pruner;
 pub mod reader;
+pub mod rotator;
 pub mod rule;
 pub mod scenario;
 pub mod scenarios;

@@ -97,6 +97,8 @@ scenarios_hold! {
     stale_chain 260_000;
     vanishing 140_000;
     late_duplicate 380_000;
+    rotation 100_000;
+    rotation_resume 103_000;
 }
 
 rules_needed! {
@@ -115,6 +117,10 @@ rules_needed! {
     chain_keys_named ChainKeysNamed restore ReportedIsReadable;
     coordinator_waits_for_all_records CoordinatorWaits agents NamedIsKept;
     partial_never_counts PartialNeverCounts agents SomethingStays;
+    chain_key_looks_for_newer ChainKeyLooksForNewer rotation NothingSealedToReplaced;
+    continues_sealed_to_newest ContinuesSealedToNewest rotation NewestOpensReported;
+    commit_looks_for_newer CommitLooksForNewer rotation ReportedCounts;
+    lists_after_statement ListsAfterStatement rotation ReportedCounts;
     forget_keeps_newest ForgetKeepsNewest commit SomethingStays;
     newest_confirmed NewestConfirmed abandoned SomethingStays;
     forget_only_older ForgetOnlyOlder two_forgetters SomethingStays;
@@ -178,6 +184,16 @@ fn every_scenario_gets_to_its_point() {
         ("vanishing", |s| done(s, 1) && s.store.forgotten.has(C) && s.pruners[0].gone.has(C)),
         ("late_duplicate", |s| {
             s.store.forgotten.only(s.store.manifests).has(A) && !s.store.objects.owners().has(A)
+        }),
+        ("rotation", |s| {
+            done(s, 0)
+                && fenced(s, 1)
+                && done(s, 2)
+                && s.store.rotation.done
+                && s.store.plan(D).parent == Some(B)
+        }),
+        ("rotation_resume", |s| {
+            done(s, 1) && s.store.plan(D).chain == B && s.store.rotation.done && fenced(s, 0)
         }),
     ];
     assert_eq!(goals.iter().map(|goal| goal.0).collect::<Vec<_>>(), HELD);

@@ -36,8 +36,8 @@ pub use credentials::StaticCredentials;
 pub use error::{Advice, StoreError};
 pub use key::Key;
 pub use port::{
-    ListPage, ObjectInfo, ObjectStore, Operation, PART_NUMBER_MAX, PartTag, PutOutcome, RequestShape,
-    UploadId, UploadInfo, list_all,
+    ListPage, ObjectInfo, ObjectStore, Operation, PAGE_LEN_MAX, PART_NUMBER_MAX, PartTag, PutOutcome,
+    RequestShape, UploadId, UploadInfo, list_all,
 };
 pub use reach::Reach;
 pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};

@@ -303,7 +303,7 @@ impl ObjectStore for MemoryStore {
 }
 
 fn info(key: &Key, object: &Object) -> ObjectInfo {
-    ObjectInfo { key: key.clone(), len: len_of(&object.body), modified: object.modified }
+    ObjectInfo { key: key.clone(), len: len_of(&object.body), modified: Some(object.modified) }
 }
 
 fn len_of(body: &Bytes) -> u64 {

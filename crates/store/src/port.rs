@@ -117,6 +117,12 @@ pub trait ObjectStore: Send + Sync {
         self.head(key).map(|_| None)
     }
 
+    /// What this value found out about its server and made allowance for, one sentence each with the setting that saves finding it out
+    /// again. For people.
+    fn findings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether `key` exists: one [`ObjectStore::head`].
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {
         match self.head(key) {
@@ -210,8 +216,9 @@ pub struct ObjectInfo {
     pub key: Key,
     /// Its length in bytes.
     pub len: u64,
-    /// When it was written, by the store's clock.
-    pub modified: SystemTime,
+    /// When it was written, by the store's clock, in whole seconds on S3; `None` where the store does not tell. Who judges an
+    /// object's age takes one without a time for new.
+    pub modified: Option<SystemTime>,
 }
 
 /// One page of a listing.
@@ -358,6 +365,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn checksum_kept(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
         (**self).checksum_kept(key)
+    }
+
+    fn findings(&self) -> Vec<String> {
+        (**self).findings()
     }
 
     fn exists(&self, key: &Key) -> Result<bool, StoreError> {

@@ -5,13 +5,18 @@
 //! payload hashes, HTTP/2, stalled-stream protection) is switched off, because each costs safety or half of the speed;
 //! `retry.rs`, `stall.rs` and `gate.rs` stand in for it.
 
+mod advice;
+mod answer;
 mod call;
 mod checksum;
 mod client;
+mod delete;
 mod dial;
+mod dialect;
 mod failure;
 mod gate;
 mod http;
+mod identity;
 mod listing;
 mod lookup;
 mod objects;
@@ -42,9 +47,13 @@ pub use aws_credential_types::Credentials;
 pub use retry::Patience;
 
 use client::Connected;
+use dialect::Dialect;
 use gate::Gate;
 use listing::Pages;
 use uploads::OpenUpload;
+
+/// Targets of libraries, as a log filter names them, whose errors this store tells itself, after it tried again.
+pub const QUIET_LIBRARIES: &str = "aws=off,hyper=off,rustls=off";
 
 /// What a store is given besides its address. Tests shorten the times.
 #[derive(Clone)]
@@ -85,8 +94,8 @@ pub struct S3Store {
     connected: Connected,
     gate: Gate,
     patience: Patience,
-    /// Whether the server has ever answered this value.
-    established: AtomicBool,
+    /// What the server was found to know.
+    dialect: Dialect,
     /// Kinds of requests that the server has allowed, a bit for each.
     done: AtomicU32,
     cancelled: Option<Arc<AtomicBool>>,
@@ -119,7 +128,7 @@ impl S3Store {
             connected: Connected::new(&address, &tuning)?,
             gate: Gate::new(tuning.requests_max),
             patience,
-            established: AtomicBool::new(false),
+            dialect: Dialect::new(&address),
             done: AtomicU32::new(0),
             cancelled: tuning.cancelled,
             uploads: Mutex::default(),
@@ -127,6 +136,16 @@ impl S3Store {
             counters: Counters::default(),
             address,
         })
+    }
+
+    /// The SDK's client as it is now.
+    fn client(&self) -> aws_sdk_s3::Client {
+        self.connected.client()
+    }
+
+    /// The server, for messages.
+    fn server(&self) -> &str {
+        self.address.endpoint.as_deref().unwrap_or("AWS")
     }
 
     /// The name in the bucket.
@@ -221,10 +240,18 @@ impl ObjectStore for S3Store {
         self.find_checksum(key)
     }
 
+    fn exists(&self, key: &Key) -> Result<bool, StoreError> {
+        self.object_exists(key)
+    }
+
+    fn findings(&self) -> Vec<String> {
+        self.found_out()
+    }
+
     /// AWS' own clients plan with 20 to 90 MB/s per request and find parts above 8 MiB no faster; longer ones cost fewer requests, and
     /// eight of 17 MiB hold a pack of 128 MiB with its trailer, which eight of 16 MiB do not.
     fn shape(&self) -> RequestShape {
-        RequestShape { at_once: 16, part_bytes: 17 << 20, range_bytes: 16 << 20 }
+        RequestShape { at_once: 16, part_bytes: self.address.part_bytes, range_bytes: 16 << 20 }
     }
 
     /// Without the file of certificates, which is of no use to whoever reads this elsewhere.

@@ -18,7 +18,9 @@ use crate::reach::Reach;
 
 mod s3;
 
-pub use s3::{PREFIX_LEN_MAX, S3Address, ServerEncryption, SignPayload};
+#[cfg(feature = "s3")]
+pub(crate) use s3::PART_MIB_MIN;
+pub use s3::{Checksum, PREFIX_LEN_MAX, S3Address, ServerEncryption, SignPayload};
 
 /// What is not percent-encoded in the path of a `file://` address.
 const PATH_ESCAPES: &AsciiSet =

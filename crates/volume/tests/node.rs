@@ -262,7 +262,7 @@ impl Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         for point in self.points.iter().rev() {
-            if let Err(reason) = run(Command::new("umount").arg(point)) {
+            if let Err(reason) = run(Command::new("umount").arg("--lazy").arg(point)) {
                 eprintln!("left behind {}: {reason}", point.display());
             }
         }

@@ -1,13 +1,14 @@
 //! An S3 server in this process with the semantics of AWS: conditional writes, checksums, multipart uploads, listings.
 //!
-//! A test double: everything is in memory and gone with it. What AWS refuses, it must refuse too.
+//! A test double: everything is in memory and gone with it. What AWS refuses, it must refuse too; and what other servers lack, if it is
+//! told to lack it.
 
 mod model;
 mod requests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +29,29 @@ pub const SESSION_ACCESS_KEY: &str = "coffersession";
 /// Its token.
 pub const SESSION_TOKEN: &str = "a-token-of-one-session";
 
+/// What some servers do not know of S3, or do otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Lists of objects to delete: 501.
+    DeleteLists,
+    /// The same without a Content-MD5: 400.
+    DeleteListsWithoutMd5,
+    /// Conditional writes: 501.
+    Conditions,
+    /// Conditional writes are taken and not heeded.
+    HeededConditions,
+    /// CRC-64/NVME: 400.
+    Crc64,
+    /// Any checksum: 400.
+    Checksums,
+    /// Where a list is to go on: it begins anew.
+    StartAfter,
+    /// A second use of a name, also when the object is deleted: 412.
+    SecondUse,
+    /// Bodies of more than 8 MiB: 413.
+    LongBodies,
+}
+
 /// A running server with the bucket [`BUCKET`].
 #[derive(Debug)]
 pub struct Double {
@@ -40,6 +64,8 @@ pub struct Double {
 #[derive(Debug, Default)]
 struct State {
     model: Model,
+    lacks: Vec<Lack>,
+    turn: Mutex<Turn>,
     requests: AtomicU64,
     session_requests: AtomicU64,
 }
@@ -47,13 +73,18 @@ struct State {
 impl Double {
     /// Starts one on a free port.
     pub fn start() -> Self {
+        Self::without(&[])
+    }
+
+    /// Starts one that lacks some things.
+    pub fn without(lacks: &[Lack]) -> Self {
         let runtime =
             Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("start a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
-        let state = Arc::new(State::default());
+        let state = Arc::new(State { lacks: lacks.to_vec(), ..State::default() });
         let mut builder = S3ServiceBuilder::new(requests::Requests(state.clone()));
-        builder.set_auth(Keys);
+        builder.set_auth(Keys(state.clone()));
         builder.set_access(Access(state.clone()));
         runtime.spawn(serve(listener, builder.build()));
         Double { address, runtime: Some(runtime), state }
@@ -62,6 +93,22 @@ impl Double {
     /// Where it is.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { url: format!("http://{}", self.address), ca: None }
+    }
+
+    /// After so many requests only the access key `access` counts, with the owner's secret; `then` runs before the first one is refused.
+    pub fn change_key_after(&self, requests: u64, access: &str, then: impl FnOnce() + Send + 'static) {
+        let key = Some(access.to_owned());
+        *self.state.turn() = Turn { after: Some(requests), key, then: Some(Box::new(then)), turned: false };
+    }
+
+    /// After so many requests one is refused as expired.
+    pub fn expire_once_after(&self, requests: u64) {
+        *self.state.turn() = Turn { after: Some(requests), ..Turn::default() };
+    }
+
+    /// Whether a key was refused because of that.
+    pub fn key_changed(&self) -> bool {
+        self.state.turn().turned
     }
 
     /// Puts an object into the bucket without a request.
@@ -77,6 +124,57 @@ impl Double {
     /// Of these, the ones of a session.
     pub fn session_requests(&self) -> u64 {
         self.state.session_requests.load(Ordering::SeqCst)
+    }
+}
+
+/// What happens to credentials after some requests.
+#[derive(Default)]
+struct Turn {
+    after: Option<u64>,
+    /// The only access key from then on; none if one request is refused and no other.
+    key: Option<String>,
+    then: Option<Box<dyn FnOnce() + Send>>,
+    turned: bool,
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("after", &self.after)
+            .field("turned", &self.turned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    /// Whether credentials are refused now.
+    fn refuses(&mut self, requests: u64, access: &str) -> Option<s3s::S3Error> {
+        if self.after.is_none_or(|after| requests <= after) {
+            return None;
+        }
+        let Some(key) = &self.key else {
+            self.after = None;
+            self.turned = true;
+            return Some(s3_error!(ExpiredToken));
+        };
+        if key == access {
+            return None;
+        }
+        self.turned = true;
+        if let Some(then) = self.then.take() {
+            then();
+        }
+        Some(s3_error!(InvalidAccessKeyId))
+    }
+}
+
+impl State {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lacks(&self, lack: Lack) -> bool {
+        self.lacks.contains(&lack)
     }
 }
 
@@ -100,13 +198,14 @@ async fn serve(listener: TcpListener, service: S3Service) {
 }
 
 /// Who may sign.
-struct Keys;
+struct Keys(Arc<State>);
 
 #[async_trait::async_trait]
 impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         match access_key {
             ACCESS_KEY | SESSION_ACCESS_KEY => Ok(SecretKey::from(SECRET_KEY)),
+            other if self.0.turn().key.as_deref() == Some(other) => Ok(SecretKey::from(SECRET_KEY)),
             _ => Err(s3_error!(InvalidAccessKeyId)),
         }
     }
@@ -118,8 +217,11 @@ struct Access(Arc<State>);
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        self.0.requests.fetch_add(1, Ordering::SeqCst);
+        let requests = self.0.requests.fetch_add(1, Ordering::SeqCst) + 1;
         let Some(credentials) = context.credentials() else { return Err(s3_error!(AccessDenied)) };
+        if let Some(refused) = self.0.turn().refuses(requests, &credentials.access_key) {
+            return Err(refused);
+        }
         if credentials.access_key == SESSION_ACCESS_KEY {
             let token = context.headers().get("x-amz-security-token").and_then(|token| token.to_str().ok());
             if token != Some(SESSION_TOKEN) {

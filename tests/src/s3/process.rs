@@ -4,12 +4,14 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use super::proxy::listen_on_own_port;
 
 /// A server that does not listen by then never will; a machine under load is slow.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -149,6 +151,6 @@ fn dying_with_us(command: &Command) -> Command {
 
 /// An address on loopback on which nobody listens just now.
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
-    listener.local_addr().expect("a listener has an address")
+    // Not one that the kernel could give to somebody else before the server has it.
+    listen_on_own_port().local_addr().expect("a listener has an address")
 }

@@ -195,7 +195,7 @@ impl Shared {
 /// Listens on a port of its own, which it keeps while nobody listens.
 ///
 /// One that the kernel chose would be given back then, and one of those that the kernel chooses from would be given to another.
-fn listen_on_own_port() -> TcpListener {
+pub(crate) fn listen_on_own_port() -> TcpListener {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..PORTS.len() {
         let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

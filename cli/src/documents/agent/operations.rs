@@ -202,13 +202,13 @@ impl VerifiedDocument {
         )
     }
 
-    fn list(&self, text: &mut String) {
+    fn list(&self, text: &mut Text) {
         for ProblemDocument { kind, key, detail, points } in &self.problems {
             let points =
                 if points.is_empty() { String::new() } else { format!(" (points {})", points.join(" ")) };
-            text.push_str(&format!("problem: {kind} {key}: {detail}{points}\n"));
+            text.line(format_args!("problem: {kind} {key}: {detail}{points}"));
         }
-        self.notices.iter().for_each(|notice| text.push_str(&format!("notice: {notice}\n")));
+        self.notices.iter().for_each(|notice| text.line(format_args!("notice: {notice}")));
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         identity.cluster = cluster(&agents)?;
     }
     let plan = plan(&repository, &identity)?;
-    repository.secrets(&plan.team)?;
+    repository.check_writing(&plan.team)?;
     let wish = VolumeWish { block_size: arguments.block_size, changes: changes.source };
     let (volumes, parts) = parts(&agents, arguments, &wish)?;
     let sent = key_to_send(session, &repository, arguments)?;

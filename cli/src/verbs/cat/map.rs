@@ -2,9 +2,7 @@
 
 use clap::Args;
 use coffer_engine::{EngineError, Repository};
-use coffer_format::{
-    DataObject, Id, MAP_HEADER_LEN, MapHeader, PlanId, VolumeName, VolumeRecord, object_key,
-};
+use coffer_format::{DataObject, MAP_HEADER_LEN, MapHeader, VolumePath, VolumeRecord, object_key};
 use coffer_store::StoreError;
 use serde_json::{Value, json};
 
@@ -39,7 +37,7 @@ pub(crate) struct MapArguments {
 
 pub(super) fn run(session: &Session, arguments: &MapArguments) -> Result<ExitStatus, CliError> {
     let key = &arguments.object;
-    let (plan, point, volume) = parse(key)?;
+    let path = parse(key)?;
     let repository = session.open(&arguments.options.repository, &arguments.options.key)?;
     let length = object_len(&repository, key)?;
     let header = read_range(&repository, key, 0, MAP_HEADER_LEN)?;
@@ -49,7 +47,7 @@ pub(super) fn run(session: &Session, arguments: &MapArguments) -> Result<ExitSta
         "context": header.context,
     });
     let mut document = json!({ "key": key, "length": length, "header": header, "root": null, "extents": [] });
-    match inside(&repository, &plan, point, &volume, arguments.limit)? {
+    match inside(&repository, &path, arguments.limit)? {
         Ok((root, extents)) => {
             document["root"] = root;
             document["extents"] = extents;
@@ -60,9 +58,9 @@ pub(super) fn run(session: &Session, arguments: &MapArguments) -> Result<ExitSta
     Ok(ExitStatus::Done)
 }
 
-fn parse(key: &str) -> Result<(PlanId, Id, VolumeName), CliError> {
+fn parse(key: &str) -> Result<VolumePath, CliError> {
     match object_key::parse_data(key) {
-        Ok((plan, _, DataObject::Map { point, volume })) => Ok((plan, point, volume)),
+        Ok((plan, chain, DataObject::Map { point, volume })) => Ok(VolumePath { plan, chain, point, volume }),
         _ => Err(CliError::Usage(format!(
             "`{key}` is no map's key; write t/TEAM/data/CLUSTER/NAMESPACE/PLAN/CHAIN/POINT/VOLUME/map"
         ))),
@@ -72,15 +70,13 @@ fn parse(key: &str) -> Result<(PlanId, Id, VolumeName), CliError> {
 /// Root and extents, or why they cannot be read.
 fn inside(
     repository: &Repository,
-    plan: &PlanId,
-    point: Id,
-    volume: &VolumeName,
+    path: &VolumePath,
     limit: usize,
 ) -> Result<Result<(Value, Value), &'static str>, CliError> {
-    let Some(secrets) = metadata_secrets(repository, &plan.team)? else {
+    let Some(secrets) = metadata_secrets(repository, &path.plan, path.chain)? else {
         return Ok(Err("root and extents need a key of the team"));
     };
-    let Some(record) = find_record(repository, plan, point, volume)? else {
+    let Some(record) = find_record(repository, path)? else {
         return Ok(Err(
             "the place of the root is told by the point's manifest, which is gone or does not name this volume",
         ));
@@ -91,16 +87,11 @@ fn inside(
     Ok(Ok((pages.describe_root(&root), extents)))
 }
 
-fn find_record(
-    repository: &Repository,
-    plan: &PlanId,
-    point: Id,
-    volume: &VolumeName,
-) -> Result<Option<VolumeRecord>, CliError> {
-    match read_manifest(repository, &object_key::manifest(plan, &point)) {
+fn find_record(repository: &Repository, path: &VolumePath) -> Result<Option<VolumeRecord>, CliError> {
+    match read_manifest(repository, &object_key::manifest(&path.plan, &path.point)) {
         Ok((manifest, _)) => {
             let mut records = manifest.payload.volumes.into_iter().map(|volume| volume.payload);
-            Ok(records.find(|record| record.name == *volume && record.root.is_some()))
+            Ok(records.find(|record| record.name == path.volume && record.root.is_some()))
         }
         Err(EngineError::Store(StoreError::NotFound { .. })) => Ok(None),
         Err(error) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! Reads stored objects and their parts for `cat` and `key check`.
 
 use coffer_engine::{EngineError, Repository};
-use coffer_format::{FormatError, Manifest, Signed, TeamSecrets, Verifier};
+use coffer_format::{FormatError, Id, Manifest, PlanId, Signed, TeamSecrets};
 use coffer_store::Key;
 
 /// No document but a manifest is longer, bytes.
@@ -40,21 +40,19 @@ pub(super) fn read_manifest(
     let wrong = |source| damaged(key, source);
     let manifest = Signed::<Manifest>::decode_at(key, &bytes).map_err(wrong)?;
     let own_team = repository.team() == Some(&manifest.payload.team);
-    let digest_only = Verifier::digest_only();
-    let verifier =
-        if repository.team().is_some() && !own_team { &digest_only } else { repository.verifier() };
-    verifier.verify(&manifest).map_err(wrong)?;
+    repository.verifier_of(&manifest.payload.team).verify(&manifest).map_err(wrong)?;
     Ok((manifest, own_team))
 }
 
-/// The secrets that open maps and trailers; `None` where no key was given.
+/// The secrets that open maps and trailers of a chain; `None` where no key was given.
 pub(super) fn metadata_secrets(
     repository: &Repository,
-    team: &coffer_format::Label,
+    plan: &PlanId,
+    chain: Id,
 ) -> Result<Option<TeamSecrets>, EngineError> {
     match repository.access() {
         coffer_engine::Access::Locked => Ok(None),
-        _ => repository.secrets(team).map(Some),
+        _ => repository.chain_secrets(plan, chain).map(Some),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use coffer_engine::{EngineError, Repository};
 use coffer_format::{
-    Codec, DataObject, FOOTER_LEN, Footer, MetadataCipher, ObjectContext, PACK_HEADER_LEN, PackHeader,
+    Codec, DataObject, FOOTER_LEN, Footer, Id, MetadataCipher, ObjectContext, PACK_HEADER_LEN, PackHeader,
     PlanId, TrailerEntry, decode_trailer_page, object_key, trailer_page_range,
 };
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) struct PackArguments {
 
 pub(super) fn run(session: &Session, arguments: &PackArguments) -> Result<ExitStatus, CliError> {
     let key = &arguments.object;
-    let plan = parse(key)?;
+    let (plan, chain) = parse(key)?;
     let repository = session.open(&arguments.options.repository, &arguments.options.key)?;
     let length = object_len(&repository, key)?;
     let header_bytes = read_range(&repository, key, 0, PACK_HEADER_LEN)?;
@@ -47,7 +47,7 @@ pub(super) fn run(session: &Session, arguments: &PackArguments) -> Result<ExitSt
             "origin": header.origin, "context": header.context,
         },
     });
-    match metadata_secrets(&repository, &plan.team)? {
+    match metadata_secrets(&repository, &plan, chain)? {
         None => document["notice"] = json!("footer and block index need a key of the team"),
         Some(secrets) => {
             let context = ObjectContext::new(&header.origin, key);
@@ -64,9 +64,9 @@ pub(super) fn run(session: &Session, arguments: &PackArguments) -> Result<ExitSt
     Ok(ExitStatus::Done)
 }
 
-fn parse(key: &str) -> Result<PlanId, CliError> {
+fn parse(key: &str) -> Result<(PlanId, Id), CliError> {
     match object_key::parse_data(key) {
-        Ok((plan, _, DataObject::Pack { .. })) => Ok(plan),
+        Ok((plan, chain, DataObject::Pack { .. })) => Ok((plan, chain)),
         _ => Err(CliError::Usage(format!(
             "`{key}` is no pack's key; write t/TEAM/data/CLUSTER/NAMESPACE/PLAN/CHAIN/POINT/VOLUME/p00000000"
         ))),

@@ -77,6 +77,9 @@ impl Checks {
     }
 
     fn capabilities(&mut self, capabilities: &Capabilities) {
+        for finding in capabilities.findings() {
+            self.add("server", CheckStatus::Warning, finding);
+        }
         match capabilities.refuses_overwriting() {
             true => self.add("overwriting", CheckStatus::Ok, "the store refuses to overwrite an object"),
             false => self.add(

@@ -72,6 +72,8 @@ pub(super) fn team(session: &Session, arguments: &TeamArguments) -> Result<ExitS
         key_file: Some(shown(&arguments.key_out)),
         writer_key_file: arguments.writer_key_out.as_deref().map(shown),
         chains: 0,
+        points: 0,
+        chains_unopened: 0,
     })?;
     Ok(ExitStatus::Done)
 }
@@ -89,6 +91,8 @@ pub(super) fn writer(session: &Session, arguments: &WriterArguments) -> Result<E
         key_file: None,
         writer_key_file: Some(shown(&arguments.writer_key_out)),
         chains: 0,
+        points: 0,
+        chains_unopened: 0,
     })?;
     Ok(ExitStatus::Done)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use coffer_engine::{RotateReport, finish_rotation, rotate};
+use coffer_format::SecretsWish;
 
 use super::{key_path, shown};
 use crate::documents::key::NewKeyDocument;
@@ -16,10 +17,12 @@ use crate::session::Session;
 const EXAMPLES: &str = "\
 Examples:
   coffer key rotate --repo file:///srv/backup --key recovery.key --key-out recovery-2.key --writer-key-out writer-2.key
+  coffer key rotate --repo file:///srv/backup --key recovery.key --writers --key-out recovery-2.key --writer-key-out writer-2.key
   coffer key rotate --repo file:///srv/backup --key recovery.key --finish recovery-2.key
 
-No data is written anew: every chain's key is sealed to the new recovery key too. What the old key could read it can still read.
---finish ends a rotation that was interrupted.";
+No data is written anew: every chain's key is sealed to the new recovery key too. What the old key could read it can still read. Writer keys of
+before make no more points: give each machine a new one. Backups that run meanwhile are fenced, run them again. --writers is for a writer key that
+leaked: new chains get new metadata secrets. --finish ends a rotation that was interrupted.";
 
 /// Options of `key rotate`.
 #[derive(Args, Debug)]
@@ -40,8 +43,13 @@ pub(crate) struct RotateArguments {
     #[arg(long, value_name = "FILE", requires = "key_out")]
     writer_key_out: Option<PathBuf>,
 
+    /// Replace the metadata secrets too: writer keys of before read no metadata of chains that are opened from now on, and each plan's next
+    /// backup is a full
+    #[arg(long, requires = "key_out")]
+    writers: bool,
+
     /// The new recovery key of a rotation that was interrupted
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_out", "writer_key_out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_out", "writer_key_out", "writers"])]
     finish: Option<PathBuf>,
 }
 
@@ -68,6 +76,8 @@ pub(super) fn run(session: &Session, arguments: &RotateArguments) -> Result<Exit
         key_file: arguments.finish.as_deref().or(arguments.key_out.as_deref()).map(shown),
         writer_key_file: arguments.writer_key_out.as_deref().map(shown),
         chains: report.chains,
+        points: report.points,
+        chains_unopened: report.chains_unopened,
     })?;
     Ok(ExitStatus::Done)
 }
@@ -81,7 +91,8 @@ fn make(
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let environment = session.environment();
     let mut save = |key: &_| targets.save_for_engine(&environment, key);
-    rotate(&repository, &mut save).map_err(|error| explain(targets, error.into()))
+    let secrets = if arguments.writers { SecretsWish::Replace } else { SecretsWish::Keep };
+    rotate(&repository, secrets, &mut save).map_err(|error| explain(targets, error.into()))
 }
 
 fn explain(targets: &KeyTargets<'_>, error: CliError) -> CliError {

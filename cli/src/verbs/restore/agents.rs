@@ -127,5 +127,7 @@ fn volume(volume: &v1::RestoredVolume) -> Option<RestoredVolume> {
     restored.written = volume.written;
     restored.skipped = volume.skipped;
     restored.zeroed = volume.zeroed;
+    restored.cut = volume.cut;
+    restored.tail = volume.tail;
     Some(restored)
 }

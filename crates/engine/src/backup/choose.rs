@@ -71,6 +71,10 @@ pub fn choose_type(
 fn position_in_chain(point: &PointEntry) -> u64 {
     match point.summary.reason {
         Reason::Continues(before) | Reason::AskedIncremental(before) => before + 1,
-        Reason::NoParent | Reason::ChainFull(_) | Reason::AskedFull | Reason::ParentUnusable => 1,
+        Reason::NoParent
+        | Reason::ChainFull(_)
+        | Reason::AskedFull
+        | Reason::ParentUnusable
+        | Reason::KeyRotated => 1,
     }
 }

@@ -7,33 +7,42 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use coffer_format::{
-    Attributes, ChainKeyDocument, ChainPublicKey, Id, Label, Manifest, ObjectContext, PlanId, PointState,
-    PointType, Recipient, Signed, VolumeRecord, VolumeState, generate_chain_pair, object_key, seal_chain_key,
+    Attributes, ChainKeyDocument, ChainPublicKey, Confirmed, Damaged, Id, Label, Manifest, ObjectContext,
+    PlanId, PointState, PointType, Recipient, Signed, TeamSecrets, VolumeName, VolumeRecord, VolumeState,
+    generate_chain_pair, object_key, seal_chain_key,
 };
 
 use super::point::{OpenPoint, PointRequest, PointTicket};
 use super::records::Gathered;
 use crate::catalog::decode_manifest;
-use crate::repository::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX, find_object, read_object, store_key};
+use crate::chain_keys::{self, WritableChain};
+use crate::records::{self, is_ending};
+use crate::repository::{MANIFEST_BYTES_MAX, read_object, store_key};
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// A chain that a run writes into.
+#[derive(Debug)]
 pub(crate) struct OpenChain {
     pub(crate) id: Id,
     /// Pack keys are sealed to it; `None` where nothing is encrypted.
     pub(crate) public: Option<ChainPublicKey>,
+    /// For its maps, trailers and hashes.
+    pub(crate) secrets: TeamSecrets,
 }
 
-/// Opens a chain: makes its key pair, seals the private half to the recovery key, and forgets it.
+/// Opens a chain: makes its key pair, seals the private half to the newest recovery key, and forgets it.
 pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Result<OpenChain, EngineError> {
-    let Some((generation, recipient)) = repository.recipient() else {
-        return Ok(OpenChain { id: run, public: None });
-    };
+    let secrets = repository.new_chain_secrets(&plan.team)?;
+    if !repository.is_encrypted() {
+        return Ok(OpenChain { id: run, public: None, secrets });
+    }
+    let newest = repository.newest_key()?;
     let environment = repository.environment();
     let (private, public) = generate_chain_pair(environment.entropy32()?);
     let key = object_key::chain_key(plan, &run, 1);
     let context = ObjectContext::new(&repository.id(), &key);
-    let sealed = seal_chain_key(&private, &recipient, &context, environment.entropy32()?)
+    let sealed = seal_chain_key(&private, &newest.x25519, &context, environment.entropy32()?)
         .map_err(EngineError::Limit)?;
     drop(private);
     let document = ChainKeyDocument {
@@ -44,63 +53,47 @@ pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Resu
         namespace: plan.namespace.clone(),
         plan: plan.plan.clone(),
         chain: run,
+        secrets: newest.secrets,
         public,
-        recipients: vec![Recipient { generation, x25519: recipient, sealed }],
+        recipients: vec![Recipient { generation: newest.generation, x25519: newest.x25519, sealed }],
     };
     let signed = repository.signer(&plan.team)?.sign(&document);
     let bytes = signed.encode();
     repository.store().put(&store_key(&key)?, Bytes::from(bytes))?;
-    Ok(OpenChain { id: run, public: Some(public) })
+    // Rule chain_key_looks_for_newer: a rotation seals anew what it finds after its statement stood; what came later it may not have seen. Such
+    // a chain is never used; prune removes its key.
+    check_generation(repository, run)?;
+    Ok(OpenChain { id: run, public: Some(public), secrets })
 }
 
-/// Reads the public key of a chain that a signed manifest names.
+/// What a signed manifest's chain needs to be gone on with; `None` where the newest generation cannot be sure to open it, or would not read
+/// its metadata with the newest secrets.
 pub(crate) fn continue_chain(
     repository: &Repository,
     plan: &PlanId,
     chain: Id,
-) -> Result<OpenChain, EngineError> {
+) -> Result<Option<OpenChain>, EngineError> {
     if !repository.is_encrypted() {
-        return Ok(OpenChain { id: chain, public: None });
+        let secrets = repository.new_chain_secrets(&plan.team)?;
+        return Ok(Some(OpenChain { id: chain, public: None, secrets }));
     }
-    let document = read_chain_key(repository, plan, chain, 1)?;
-    Ok(OpenChain { id: chain, public: Some(document.public) })
-}
-
-/// Reads and checks `keys/<n>` of a chain. A missing one is damage: the manifest that led here names it.
-pub(crate) fn read_chain_key(
-    repository: &Repository,
-    plan: &PlanId,
-    chain: Id,
-    number: u32,
-) -> Result<ChainKeyDocument, EngineError> {
-    repository.looks().twice(|| read_chain_key_once(repository, plan, chain, number))
-}
-
-fn read_chain_key_once(
-    repository: &Repository,
-    plan: &PlanId,
-    chain: Id,
-    number: u32,
-) -> Result<ChainKeyDocument, EngineError> {
-    let key = object_key::chain_key(plan, &chain, number);
-    let damaged = |detail: &str| EngineError::Damaged {
-        volume: "all volumes of the chain".into(),
-        key: key.clone(),
-        offset: 0,
-        detail: detail.into(),
+    // Rule continues_sealed_to_newest.
+    let Some(WritableChain { public, secrets }) = chain_keys::writable(repository, plan, chain)? else {
+        return Ok(None);
     };
-    let bytes = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)?;
-    let bytes = bytes.ok_or_else(|| damaged("the chain key is missing"))?;
-    let signed = Signed::<ChainKeyDocument>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?;
-    repository.verifier().verify(&signed).map_err(EngineError::object(&key))?;
-    let document = signed.payload;
-    let belongs = document.repository == repository.id()
-        && document.team == plan.team
-        && document.cluster == plan.cluster
-        && document.namespace == plan.namespace
-        && document.plan == plan.plan
-        && document.chain == chain;
-    if belongs { Ok(document) } else { Err(damaged("the chain key belongs to another chain")) }
+    if repository.chain_secrets_generation(plan, chain)? != secrets {
+        return Ok(None);
+    }
+    Ok(Some(OpenChain { id: chain, public: Some(public), secrets: repository.chain_secrets(plan, chain)? }))
+}
+
+/// Fenced, if the team's key was rotated since the repository was opened.
+fn check_generation(repository: &Repository, run: Id) -> Result<(), EngineError> {
+    let Some(newer) = repository.newer_generation()? else { return Ok(()) };
+    let reason = format!(
+        "the team's key was rotated; this key was replaced by generation {newer}: use a writer key made from the new recovery key"
+    );
+    Err(EngineError::Fenced { run, reason })
 }
 
 /// Writes the manifest and makes sure that the point stands.
@@ -132,18 +125,23 @@ pub(super) fn commit(
     checks(repository, &signed.payload)?;
     // Rules confirm_after_checks and report_last: from here on the point counts, and only now is it reported.
     let point = &signed.payload;
-    let confirmed = object_key::confirmed(&point.plan_id(), &point.point, &point.summary());
-    store.put(&store_key(&confirmed)?, Bytes::new())?;
+    let confirmed = Confirmed {
+        format: 1,
+        repository: repository.id(),
+        team: point.team.clone(),
+        cluster: point.cluster.clone(),
+        namespace: point.namespace.clone(),
+        plan: point.plan.clone(),
+        point: point.point,
+        summary: point.summary().encode(),
+        manifest: signed.seal.digest,
+    };
+    records::put(repository, &confirmed.key(), &confirmed)?;
     Ok(signed.payload)
 }
 
-/// Whether the end of an id was announced. Such a record is never deleted.
-pub(super) fn is_ending(repository: &Repository, team: &Label, id: &Id) -> Result<bool, EngineError> {
-    Ok(repository.store().exists(&store_key(&object_key::ending(team, id))?)?)
-}
-
-/// Rules `check_own_ending`, `check_parent`, `parent_by_ending`, `check_taken_ending`: a run that prune has ended, or whose base is gone, is no
-/// success.
+/// Rules `check_own_ending`, `check_parent`, `parent_by_ending`, `check_taken_ending`, `commit_looks_for_newer`: a run that prune has ended,
+/// whose base is gone, or whose key was replaced, is no success.
 fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineError> {
     let fenced = |reason: String| EngineError::Fenced { run: manifest.point, reason };
     let ending = |id: &Id| is_ending(repository, &manifest.team, id);
@@ -164,7 +162,8 @@ fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineErro
             )));
         }
     }
-    Ok(())
+    // Rule commit_looks_for_newer: a rotation lists the points that stand after its statement does; it may have missed this one.
+    check_generation(repository, manifest.point)
 }
 
 fn build_manifest(
@@ -220,13 +219,27 @@ pub(crate) fn damaged_packs(
     team: &Label,
     record: &VolumeRecord,
 ) -> Result<BTreeSet<(Id, u32)>, EngineError> {
-    let mut damaged = BTreeSet::new();
     let points: BTreeSet<Id> = record.lineage.iter().map(|entry| entry.point).collect();
-    for object in coffer_store::list_all(repository.store().as_ref(), &object_key::damaged_prefix(team))? {
-        let key = object.key.as_str();
-        let (_, point, volume, number, _) =
-            object_key::parse_damaged(key).map_err(EngineError::object(key))?;
-        if points.contains(&point) && volume == record.name {
+    let prefix = object_key::damaged_prefix(team);
+    let is_of = |point: &Id, volume: &VolumeName| points.contains(point) && *volume == record.name;
+    read_damaged(repository, &prefix, is_of)
+}
+
+/// Packs that records below `prefix` call damaged, of those that are asked for. What is no record of ours calls nothing damaged.
+pub(crate) fn read_damaged(
+    repository: &Repository,
+    prefix: &str,
+    is_wanted: impl Fn(&Id, &VolumeName) -> bool,
+) -> Result<BTreeSet<(Id, u32)>, EngineError> {
+    let mut notes = Vec::new();
+    walk(repository, prefix, object_key::parse_damaged, |(_, point, volume, number, _), object| {
+        if is_wanted(&point, &volume) {
+            notes.push((point, number, object.key.as_str().to_owned()));
+        }
+    })?;
+    let mut damaged = BTreeSet::new();
+    for (point, number, key) in notes {
+        if !damaged.contains(&(point, number)) && records::find::<Damaged>(repository, &key)?.is_some() {
             damaged.insert((point, number));
         }
     }

@@ -9,8 +9,11 @@
 
 use coffer_format::{DataObject, Id, PlanId, object_key};
 
-use super::commit::{OpenChain, read_chain_key};
+use super::commit::{OpenChain, continue_chain};
+use crate::pages::first_object;
+use crate::records::is_ending;
 use crate::repository::store_key;
+use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// Most unfinished runs that one backup takes packs over from: the newest.
@@ -86,8 +89,8 @@ impl Look<'_> {
         let mut start = after.map(|id| behind(&id.to_string()));
         while ids.len() < IDS_MAX {
             self.repository.environment().cancel.check()?;
-            let page = self.repository.store().list(prefix, start.as_deref(), 1)?;
-            let Some(object) = page.objects.first() else { break };
+            let first = first_object(self.repository.store().as_ref(), prefix, start.as_deref())?;
+            let Some(object) = first else { break };
             let rest = object.key.as_str().strip_prefix(prefix).unwrap_or_default();
             let name = rest.split('/').next().unwrap_or_default();
             // The chain's keys lie beside its ids.
@@ -114,7 +117,7 @@ impl Look<'_> {
     }
 
     /// The chain, if no run in it ever wrote a manifest and its key is there, genuine, and sealed to the recovery key that a new chain's
-    /// would be sealed to.
+    /// would be sealed to, with the secrets that a new chain would have.
     fn adopt(&self, chain: Id) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
         let mut ids = self.ids(&object_key::chain_prefix(self.plan, &chain), None)?;
         if ids.len() >= IDS_MAX {
@@ -140,14 +143,7 @@ impl Look<'_> {
     }
 
     fn open(&self, chain: Id) -> Result<Option<OpenChain>, EngineError> {
-        let Some((generation, recipient)) = self.repository.recipient() else {
-            return Ok(Some(OpenChain { id: chain, public: None }));
-        };
-        let document = read_chain_key(self.repository, self.plan, chain, 1)?;
-        let is_current =
-            |sealed: &coffer_format::Recipient| sealed.generation == generation && sealed.x25519 == recipient;
-        let opens = document.recipients.iter().any(is_current);
-        Ok(opens.then_some(OpenChain { id: chain, public: Some(document.public) }))
+        continue_chain(self.repository, self.plan, chain)
     }
 
     fn has_manifest(&self, id: &Id) -> Result<bool, EngineError> {
@@ -155,13 +151,15 @@ impl Look<'_> {
     }
 
     fn is_ending(&self, id: &Id) -> Result<bool, EngineError> {
-        Ok(self.repository.store().exists(&store_key(&object_key::ending(&self.plan.team, id))?)?)
+        is_ending(self.repository, &self.plan.team, id)
     }
 
     fn has_packs(&self, chain: &Id, id: &Id) -> Result<bool, EngineError> {
         let prefix = object_key::point_data_prefix(self.plan, chain, id);
-        let page = self.repository.store().list(&prefix, None, 1_000)?;
-        let is_pack = |key: &str| matches!(object_key::parse_data(key), Ok((_, _, DataObject::Pack { .. })));
-        Ok(page.objects.iter().any(|object| is_pack(object.key.as_str())))
+        let mut has_packs = false;
+        walk(self.repository, &prefix, object_key::parse_data, |(_, _, object), _| {
+            has_packs |= matches!(object, DataObject::Pack { .. });
+        })?;
+        Ok(has_packs)
     }
 }

@@ -6,6 +6,7 @@ use super::choose::TypeChoice;
 use super::commit::{self, OpenChain};
 use super::leftovers::{self, Leftovers};
 use crate::catalog::load_manifest;
+use crate::records::is_ending;
 use crate::{EngineError, Repository};
 
 /// What a run builds on.
@@ -26,7 +27,7 @@ pub(super) fn open_chain(
 ) -> Result<(Reason, Basis), EngineError> {
     // Rule parent_not_ending: what builds on it could only be fenced.
     if let Some(parent) = choice.parent.take() {
-        if !commit::is_ending(repository, &plan.team, &parent.id)? {
+        if !is_ending(repository, &plan.team, &parent.id)? {
             choice.parent = Some(parent);
         } else if matches!(choice.reason, Reason::AskedIncremental(_)) {
             return Err(EngineError::Refused(format!(
@@ -43,7 +44,18 @@ pub(super) fn open_chain(
             Ok((commit::continue_chain(repository, plan, manifest.payload.chain)?, manifest))
         });
         match opened {
-            Ok((chain, manifest)) => {
+            Ok((None, manifest)) if matches!(choice.reason, Reason::AskedIncremental(_)) => {
+                return Err(EngineError::Refused(format!(
+                    "--type incremental: the key of chain {} is not sealed to the newest recovery key, or its secrets were replaced; use --type \
+                     auto or full",
+                    manifest.payload.chain
+                )));
+            }
+            Ok((None, _)) => {
+                tracing::info!(parent = %parent.id, "the team's key was rotated since the chain was opened; making a full backup");
+                choice = TypeChoice { parent: None, reason: Reason::KeyRotated };
+            }
+            Ok((Some(chain), manifest)) => {
                 let leftovers = leftovers::of_chain(repository, plan, chain.id, parent.id, run);
                 return Ok((choice.reason, Basis { parent: Some(manifest.payload), chain, leftovers }));
             }

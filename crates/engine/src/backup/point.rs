@@ -13,6 +13,8 @@ use super::opening::{Basis, open_chain};
 use super::report::{Written, report};
 use super::request::BackupReport;
 use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
+use crate::proof::{prove, prove_newest};
+use crate::records::is_bad_object;
 use crate::{EngineError, Repository};
 
 /// Most volumes of one point.
@@ -119,35 +121,36 @@ pub fn find_made(
     repository: &Repository,
     request: &PointRequest,
 ) -> Result<Option<BackupReport>, EngineError> {
-    repository.secrets(&request.plan.team)?;
+    repository.check_writing(&request.plan.team)?;
     find_repeated(repository, request, &list_points(repository, &Filter::plan(&request.plan))?)
 }
 
 pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Opened, EngineError> {
-    repository.secrets(&request.plan.team)?;
+    repository.check_writing(&request.plan.team)?;
     check_names(request.volumes.iter())?;
     let cancel = &repository.environment().cancel;
     cancel.check()?;
-    let points = list_points(repository, &Filter::plan(&request.plan))?;
+    // Those too that are not confirmed: the new point comes after all of them.
+    let mut points = list_points(repository, &Filter { unconfirmed: true, ..Filter::plan(&request.plan) })?;
     if let Some(report) = find_repeated(repository, request, &points)? {
         return Ok(Opened::Repeated(Box::new(report)));
     }
+    let newest = prove_newest(repository, &mut points)?;
     let choice = choose_type(&points, request.type_wish, request.full_every)?;
     check_list_base(request.list_base, choice.parent.as_ref().map(|parent| parent.id))?;
     let environment = repository.environment();
     let started = environment.clock.now();
-    let time = point_time(request, started, &points)?;
-    let run = environment.new_id()?;
+    let time = point_time(request, started)?;
+    let run = environment.new_id_above(last_id(&points))?;
     cancel.check()?;
-    let newest = points.iter().filter(|point| point.is_complete()).map(|point| point.id).max();
-    let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest)?;
+    let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
     let ticket = PointTicket {
         plan: request.plan.clone(),
         point: run,
         chain: basis.chain.id,
         parent: basis.parent.as_ref().map(|parent| parent.point),
     };
-    let sequence = points.iter().map(|point| point.summary.sequence).max().map_or(1, |newest| newest + 1);
+    let sequence = points.iter().map(|point| point.summary.sequence).max().unwrap_or(0).saturating_add(1);
     Ok(Opened::New(OpenPoint { ticket, reason, sequence, time, started }, Box::new(basis)))
 }
 
@@ -168,18 +171,19 @@ pub(super) fn check_names<'a>(
     Ok(())
 }
 
-fn point_time(
-    request: &PointRequest,
-    now: Timestamp,
-    points: &[PointEntry],
-) -> Result<Timestamp, EngineError> {
+/// The last id among points that are what they say: of those that only a name confirms, the newest was proven, and all with a later id.
+fn last_id(points: &[PointEntry]) -> Option<Id> {
+    points.iter().map(|point| point.id).max()
+}
+
+/// The time that is true, as far as this machine knows: the order of points is their sequence, so that no time has to be bent for it.
+fn point_time(request: &PointRequest, now: Timestamp) -> Result<Timestamp, EngineError> {
     match request.snapshot_time {
         Some(time) if time > now => Err(EngineError::Usage(format!(
             "--snapshot-time {time} is in the future, it is {now}; check the clocks"
         ))),
         Some(time) => Ok(time),
-        // A clock that went back must not put the new point behind the one it builds on.
-        None => Ok(points.last().map_or(now, |newest| now.max(newest.summary.time))),
+        None => Ok(now),
     }
 }
 
@@ -189,10 +193,24 @@ fn find_repeated(
     points: &[PointEntry],
 ) -> Result<Option<BackupReport>, EngineError> {
     let Some(key) = &request.idempotency_key else { return Ok(None) };
-    for point in points.iter().rev() {
+    for point in points.iter().rev().filter(|point| point.confirmed) {
         repository.environment().cancel.check()?;
-        let manifest = load_manifest(repository, point)?;
+        let manifest = match load_manifest(repository, point) {
+            Ok(manifest) => manifest,
+            // Its damage is found by verify; it is no reason not to back up.
+            Err(error) if is_bad_object(&error) => {
+                repository.set_aside().report(&point.key, &error);
+                continue;
+            }
+            Err(EngineError::Store(coffer_store::StoreError::NotFound { .. })) => continue,
+            Err(error) => return Err(error),
+        };
         if manifest.payload.idempotency_key.as_ref() == Some(key) {
+            let is_proven = prove(repository, point.clone())?
+                .is_some_and(|point| point.manifest == Some(manifest.seal.digest));
+            if !is_proven {
+                continue;
+            }
             let mut report = report(repository, &manifest.payload, &Written::default());
             report.repeated = true;
             return Ok(Some(report));

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coffer_format::{BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, VolumePath, object_key};
+use coffer_format::{
+    BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath, object_key,
+};
 
+use super::commit::read_damaged;
 use crate::read::block_states::{FramePlace, Trailers};
 use crate::read::leftover_pack::{LeftoverFrame, LeftoverPack, LeftoverRun};
 use crate::write::taken_table::TakenPage;
@@ -60,10 +63,12 @@ struct State {
 }
 
 impl Resume {
-    /// Windows on those of `runs` (oldest first) that have packs of the volume and are not in its base's lineage already. `path` is the own one.
+    /// Windows on those of `runs` (oldest first) that have packs of the volume and are not in its base's lineage already. `path` is the own one, `secrets`
+    /// are the chain's.
     pub(crate) fn new(
         repository: &Repository,
         path: &VolumePath,
+        secrets: &TeamSecrets,
         block_size: BlockSize,
         base: &[RootLineage],
         runs: &[Id],
@@ -78,12 +83,12 @@ impl Resume {
                 store: repository.store().clone(),
                 repository: repository.id(),
                 suite: repository.suite(),
-                secrets: repository.secrets(&path.plan.team)?,
+                secrets: secrets.clone(),
                 block_size,
                 path: VolumePath { point: *id, ..path.clone() },
                 lineage,
             };
-            match Window::open(run, &repository.environment().cancel) {
+            match Window::open(repository, run) {
                 Ok(window) => windows.extend(window),
                 Err(error) => {
                     tracing::warn!(run = %id, volume = %path.volume, %error, "cannot list packs of an unfinished run; not used")
@@ -156,14 +161,21 @@ impl Resume {
 
 impl Window {
     /// `None` where the run has no pack of the volume.
-    fn open(run: LeftoverRun, cancel: &CancelToken) -> Result<Option<Window>, EngineError> {
+    fn open(repository: &Repository, run: LeftoverRun) -> Result<Option<Window>, EngineError> {
         let mut state = State::default();
-        state.list(&run)?;
+        while state.listed.is_empty() && !state.list_ended {
+            state.list(&run)?;
+        }
         if state.listed.is_empty() {
             return Ok(None);
         }
-        let damaged = damaged_packs(&run)?;
-        Ok(Some(Window { run, damaged, cancel: cancel.clone(), state: Mutex::new(state) }))
+        let damaged = damaged_packs(repository, &run)?;
+        Ok(Some(Window {
+            run,
+            damaged,
+            cancel: repository.environment().cancel.clone(),
+            state: Mutex::new(state),
+        }))
     }
 
     fn blocks(&self, trailers: &Trailers, first: u32, end: u32, found: &mut Vec<Found>) {
@@ -294,14 +306,9 @@ impl State {
 }
 
 /// Packs of the run in which verify found damage, when another point had taken them over too.
-fn damaged_packs(run: &LeftoverRun) -> Result<BTreeSet<u32>, EngineError> {
+fn damaged_packs(repository: &Repository, run: &LeftoverRun) -> Result<BTreeSet<u32>, EngineError> {
     let VolumePath { plan, point, volume, .. } = &run.path;
     let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());
-    let mut damaged = BTreeSet::new();
-    for object in coffer_store::list_all(run.store.as_ref(), &prefix)? {
-        let key = object.key.as_str();
-        let (_, _, _, number, _) = object_key::parse_damaged(key).map_err(EngineError::object(key))?;
-        damaged.insert(number);
-    }
-    Ok(damaged)
+    let damaged = read_damaged(repository, &prefix, |_, _| true)?;
+    Ok(damaged.into_iter().map(|(_, number)| number).collect())
 }

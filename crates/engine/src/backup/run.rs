@@ -5,12 +5,13 @@
 use coffer_format::{Manifest, object_key};
 
 use super::commit;
-use super::point::{OpenPoint, Opened, PointRequest, open};
+use super::point::{OpenPoint, Opened, PointRequest, PointTicket, open};
 use super::records::Wanted;
 use super::report::report;
 use super::request::{BackupReport, BackupRequest};
 use super::ticket::{exists, read_parent};
 use super::volumes::{VolumesDone, VolumesRequest, back_up, check_volumes};
+use crate::records::is_ending;
 use crate::{EngineError, Repository, Resources};
 
 /// Makes one recovery point of all volumes of the request: opens it, backs its volumes up and commits it.
@@ -46,8 +47,23 @@ fn back_up_and_commit(
         progress: request.progress.as_ref(),
     };
     // What was read of the bucket a moment ago is not read again; the checks of the commit are made in any case.
-    let done = back_up(repository, resources, &volumes, &basis)?;
-    commit_gathered(repository, &wanted, &point, vec![done], basis.parent.as_ref())
+    let done = back_up(repository, resources, &volumes, &basis);
+    let committed =
+        done.and_then(|done| commit_gathered(repository, &wanted, &point, vec![done], basis.parent.as_ref()));
+    committed.map_err(|error| explain_end(repository, &point.ticket, error))
+}
+
+/// What to say of a run that failed, for whatever reason: where its end was announced that is the cause, and no advice about a disk would help.
+pub(super) fn explain_end(repository: &Repository, ticket: &PointTicket, error: EngineError) -> EngineError {
+    if error.is_cancellation() || matches!(error, EngineError::Fenced { .. }) {
+        return error;
+    }
+    // Whoever cannot be asked has ended nothing, as far as is known.
+    if !is_ending(repository, &ticket.plan.team, &ticket.point).unwrap_or(false) {
+        return error;
+    }
+    tracing::warn!(run = %ticket.point, %error, "the run was ended by prune; this is what it noticed of it");
+    EngineError::Fenced { run: ticket.point, reason: "prune ended it while it was running".into() }
 }
 
 /// Commits an open point with the volumes that came back; the request is the one that opened it.
@@ -66,7 +82,9 @@ pub fn commit_point(
     point: &OpenPoint,
     done: Vec<VolumesDone>,
 ) -> Result<BackupReport, EngineError> {
-    repository.environment().cancel.explain(commit_checked(repository, request, point, done))
+    let committed = commit_checked(repository, request, point, done);
+    let committed = committed.map_err(|error| explain_end(repository, &point.ticket, error));
+    repository.environment().cancel.explain(committed)
 }
 
 fn commit_checked(
@@ -76,6 +94,7 @@ fn commit_checked(
     done: Vec<VolumesDone>,
 ) -> Result<BackupReport, EngineError> {
     let ticket = &point.ticket;
+    repository.check_writing(&request.plan.team)?;
     if ticket.plan != request.plan {
         return Err(EngineError::Refused(format!(
             "point {} was opened for plan {}, not for {}",

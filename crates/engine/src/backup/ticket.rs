@@ -3,21 +3,23 @@
 //! A ticket comes over a wire from somebody who may be mistaken, late or worse. Nothing is written before all of it was checked, and what the
 //! commit checks at the end is checked here too, so that nobody works hours for a point that can only be fenced.
 
-use coffer_format::{Id, Manifest, PlanId, PointState, VolumeName, VolumePath, object_key};
+use coffer_format::{Id, Manifest, PlanId, PointState, Signed, VolumeName, VolumePath, object_key};
 use coffer_store::StoreError;
 
 use super::commit;
 use super::leftovers::{self, Leftovers};
 use super::opening::Basis;
 use super::point::PointTicket;
-use crate::catalog::{PointEntry, is_void, load_manifest_at};
+use crate::catalog::{PointEntry, confirms, is_void, load_manifest_at};
+use crate::pages::first_object;
+use crate::records::is_ending;
 use crate::repository::store_key;
 use crate::{EngineError, Repository};
 
 /// Reads what the ticket's point builds on.
 pub(super) fn read_basis(repository: &Repository, ticket: &PointTicket) -> Result<Basis, EngineError> {
     let PointTicket { plan, point, chain, parent } = ticket;
-    if commit::is_ending(repository, &plan.team, point)? {
+    if is_ending(repository, &plan.team, point)? {
         return Err(fenced(ticket, "prune has ended it".into()));
     }
     if exists(repository, &object_key::manifest(plan, point))? {
@@ -49,7 +51,11 @@ pub(super) fn check_untouched(
 ) -> Result<(), EngineError> {
     let PointTicket { plan, point, chain, .. } = ticket;
     let path = VolumePath { plan: plan.clone(), chain: *chain, point: *point, volume: volume.clone() };
-    if repository.store().list(&object_key::volume_prefix(&path), None, 1)?.objects.is_empty() {
+    // A listing may hide what is there: the first objects that a run writes, and its last, are asked for by name.
+    let is_begun = exists(repository, &object_key::pack(&path, 0))?
+        || exists(repository, &object_key::map(&path))?
+        || first_object(repository.store().as_ref(), &object_key::volume_prefix(&path), None)?.is_some();
+    if !is_begun {
         return Ok(());
     }
     let reason = format!("volume {volume} was begun before under this point, and no object is written twice");
@@ -78,11 +84,11 @@ pub(super) fn read_parent(
 ) -> Result<Manifest, EngineError> {
     let PointTicket { plan, .. } = ticket;
     // Rule parent_not_ending: what builds on it could only be fenced.
-    if commit::is_ending(repository, &plan.team, &parent)? {
+    if is_ending(repository, &plan.team, &parent)? {
         return Err(fenced(ticket, format!("its parent {parent} is being ended by forget or prune")));
     }
     let manifest = match load_manifest_at(repository, &object_key::manifest(plan, &parent)) {
-        Ok(manifest) => manifest.payload,
+        Ok(manifest) => manifest,
         Err(EngineError::Store(StoreError::NotFound { .. })) => {
             let reason =
                 format!("its parent {parent} is no point of plan {plan}: it was forgotten, or is of another");
@@ -90,27 +96,32 @@ pub(super) fn read_parent(
         }
         Err(error) => return Err(error),
     };
-    if manifest.state != PointState::Available || !is_confirmed(repository, plan, &manifest)? {
+    if manifest.payload.state != PointState::Available || !is_confirmed(repository, plan, &manifest)? {
         return Err(EngineError::Refused(format!(
             "the ticket of point {} builds on {parent}, which is not complete; open a new point",
             ticket.point
         )));
     }
-    Ok(manifest)
+    Ok(manifest.payload)
 }
 
 /// Rules confirm_after_checks and void_by_ended: a point whose run did not get through its checks, or that prune ended, counts for nothing.
-fn is_confirmed(repository: &Repository, plan: &PlanId, manifest: &Manifest) -> Result<bool, EngineError> {
-    let summary = manifest.summary();
-    let confirmed = exists(repository, &object_key::confirmed(plan, &manifest.point, &summary))?;
-    let (plan, key) = (plan.clone(), manifest.key());
-    let point = PointEntry { plan, id: manifest.point, summary, key, confirmed };
+fn is_confirmed(
+    repository: &Repository,
+    plan: &PlanId,
+    manifest: &Signed<Manifest>,
+) -> Result<bool, EngineError> {
+    let point = PointEntry::new(plan.clone(), manifest.payload.point, manifest.payload.summary());
+    let confirmed = confirms(repository, &point)? == Some(manifest.seal.digest);
     Ok(confirmed && !is_void(repository, &point)?)
 }
 
 fn open_key(repository: &Repository, ticket: &PointTicket) -> Result<commit::OpenChain, EngineError> {
     check_key(repository, ticket)?;
-    commit::continue_chain(repository, &ticket.plan, ticket.chain)
+    commit::continue_chain(repository, &ticket.plan, ticket.chain)?.ok_or_else(|| {
+        let reason = "the team's key was rotated, and the key of its chain is not sealed to the new one, or has other secrets";
+        fenced(ticket, reason.into())
+    })
 }
 
 /// A chain without its key is gone, or never was one of the plan's.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use coffer_blockio::{BlockSource, Buf};
 use coffer_format::{
-    BlockHasher, BlockSize, ChainPublicKey, Compression, Id, PACK_BYTES_MAX, PointType, RootLineage,
-    VolumePath, object_key,
+    BlockHasher, BlockSize, Compression, Id, PACK_BYTES_MAX, PointType, RootLineage, VolumePath, object_key,
 };
 
 use super::block_pass::{BlockPass, PassContext, PassCounts};
+use super::commit::OpenChain;
 use super::gathered::Gathering;
 use super::line::{Leaving, Line, PieceDone};
 use super::reading::Reading;
@@ -40,7 +40,7 @@ pub(crate) struct VolumeRun<'a> {
     pub(crate) path: VolumePath,
     pub(crate) source: &'a dyn BlockSource,
     pub(crate) base: Option<Arc<VolumeMap>>,
-    pub(crate) chain: Option<ChainPublicKey>,
+    pub(crate) chain: &'a OpenChain,
     pub(crate) block_size: BlockSize,
     pub(crate) compression: Compression,
     pub(crate) reading: &'a Reading,
@@ -72,7 +72,7 @@ impl VolumeRun<'_> {
         let block_count = self.block_size.block_count(size).map_err(EngineError::Limit)?;
         self.check_map_fits(block_count)?;
         let group = Arc::new(UploadGroup::default());
-        let secrets = self.repository.secrets(&self.path.plan.team)?;
+        let secrets = &self.chain.secrets;
         let base_lineage = self.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
         let pack_context = PackContext {
             sink: self.sinks.packs.clone(),
@@ -81,7 +81,7 @@ impl VolumeRun<'_> {
             repository: self.repository.id(),
             suite: self.repository.suite(),
             secrets: secrets.clone(),
-            chain: self.chain,
+            chain: self.chain.public,
             path: self.path.clone(),
             block_size: self.block_size,
             compression: self.compression,
@@ -90,8 +90,14 @@ impl VolumeRun<'_> {
             closed: Mutex::default(),
             trailer_bytes: AtomicU64::new(0),
         };
-        let resume =
-            Resume::new(self.repository, &self.path, self.block_size, &base_lineage, self.leftovers)?;
+        let resume = Resume::new(
+            self.repository,
+            &self.path,
+            secrets,
+            self.block_size,
+            &base_lineage,
+            self.leftovers,
+        )?;
         let target = MapTarget {
             key: object_key::map(&self.path),
             repository: self.repository.id(),
@@ -102,7 +108,7 @@ impl VolumeRun<'_> {
             taken: resume.runs(),
             point: self.path.point,
         };
-        let map = MapWriter::create(&self.sinks.map, &group, &secrets, target, self.base.clone())?;
+        let map = MapWriter::create(&self.sinks.map, &group, secrets, target, self.base.clone())?;
         let counts = PassCounts::default();
         // Without a base everything is new, and each worker fills packs of its own.
         let gathering = match &self.base {

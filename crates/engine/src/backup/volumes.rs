@@ -16,6 +16,7 @@ use super::point::{PointTicket, check_names};
 use super::reading::{ListedVolume, Reading};
 use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
+use super::run::explain_end;
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
 use crate::catalog::Filter;
@@ -96,7 +97,7 @@ pub fn back_up_volumes(
     resources: &Resources,
     request: &VolumesRequest<'_>,
 ) -> Result<VolumesDone, EngineError> {
-    repository.secrets(&request.ticket.plan.team)?;
+    repository.check_writing(&request.ticket.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
     let done = || {
@@ -105,7 +106,8 @@ pub fn back_up_volumes(
         volumes.try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
         back_up(repository, resources, request, &basis)
     };
-    repository.environment().cancel.explain(done())
+    let done = done().map_err(|error| explain_end(repository, request.ticket, error));
+    repository.environment().cancel.explain(done)
 }
 
 /// As [`back_up_volumes`], on what was read of the bucket already.
@@ -241,7 +243,7 @@ impl Run<'_> {
             },
             source,
             base,
-            chain: self.basis.chain.public,
+            chain: &self.basis.chain,
             block_size,
             compression: self.request.compression,
             reading: &reading,
@@ -265,8 +267,7 @@ impl Run<'_> {
         else {
             return Ok(Reading::all(use_holes));
         };
-        let secrets = self.repository.secrets(&self.ticket.plan.team)?;
-        let hasher = &BlockHasher::new(&secrets, &self.repository.id());
+        let hasher = &BlockHasher::new(&self.basis.chain.secrets, &self.repository.id());
         let (repository, resources) = (self.repository, self.resources);
         ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use coffer_format::{
     ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId,
-    Suite, decompress, object_key, open_chain_key as open_sealed_chain_key, open_pack_key,
+    Suite, decompress, open_pack_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use super::block_states::FramePlace;
 use super::map_page::get_range;
 use super::volume_map::VolumeMap;
-use crate::backup::read_chain_key;
+use crate::chain_keys::open_chain_key;
 use crate::{EngineError, Repository};
 
 /// Bytes in between that are cheaper to read than to ask again for.
@@ -274,35 +274,4 @@ pub(crate) fn open_block(
 
 fn wrong_length(actual: usize, expected: usize) -> FormatError {
     FormatError::Length { what: "raw block", expected, actual }
-}
-
-/// Opens a chain's private key with the recovery key; `None` where nothing is encrypted.
-pub(crate) fn open_chain_key(
-    repository: &Repository,
-    plan: &PlanId,
-    chain: Id,
-) -> Result<Option<ChainPrivateKey>, EngineError> {
-    let Some(recovery) = repository.recovery_key(&plan.team)? else { return Ok(None) };
-    let mut number = 1;
-    loop {
-        let key = object_key::chain_key(plan, &chain, number);
-        let document = match read_chain_key(repository, plan, chain, number) {
-            Ok(document) => document,
-            Err(EngineError::Damaged { .. }) if number > 1 => break,
-            Err(error) => return Err(error),
-        };
-        let own = document.recipients.iter().find(|recipient| recipient.generation == recovery.generation);
-        if let Some(recipient) = own {
-            let context = ObjectContext::new(&document.repository, &key);
-            let secrets = recovery.recovery("opening a chain key").map_err(EngineError::Limit)?;
-            let opened = open_sealed_chain_key(&secrets.x25519, &recipient.sealed, &context);
-            return Ok(Some(opened.map_err(EngineError::object(&key))?));
-        }
-        number += 1;
-    }
-    Err(EngineError::Usage(format!(
-        "the recovery key is of generation {}, and no key of chain {chain} is sealed to it: use the recovery key of an \
-         earlier or later rotation",
-        recovery.generation
-    )))
 }

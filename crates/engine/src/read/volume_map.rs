@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter,
-    MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges,
-    PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef, Suite,
-    TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
+    BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN,
+    MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo,
+    PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef,
+    Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -69,7 +69,7 @@ impl VolumeMap {
                 record.name
             ))
         })?;
-        let secrets = repository.secrets(&record.team)?;
+        let secrets = repository.chain_secrets(&record.plan_id(), record.chain)?;
         let opening = Opening { repository, origin: record.repository, secrets, cache_bytes };
         let own = opening.objects(record.path_of(record.point), None);
         let (root, tail) = opening.root(&own, root_ref)?;
@@ -86,7 +86,7 @@ impl VolumeMap {
         path: &VolumePath,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
-        let secrets = repository.secrets(&path.plan.team)?;
+        let secrets = repository.chain_secrets(&path.plan, path.chain)?;
         let mut opening = Opening { repository, origin: repository.id(), secrets, cache_bytes };
         let header = read_header(repository, path)?;
         opening.origin = header.0.origin;
@@ -102,6 +102,11 @@ impl VolumeMap {
         };
         let objects = root.lineage.iter().enumerate().map(of_lineage).collect();
         opening.map(objects, root, tail)
+    }
+
+    /// Hashes blocks as those of the chain were hashed.
+    pub(crate) fn hasher(&self) -> BlockHasher {
+        BlockHasher::new(&self.secrets, &self.repository)
     }
 
     /// Treats all blocks of these packs (point that wrote it, number) as unknown.
@@ -148,11 +153,6 @@ impl VolumeMap {
 
     pub(crate) fn suite(&self) -> Suite {
         self.suite
-    }
-
-    /// The secrets that its pages are sealed and its blocks are hashed with.
-    pub(crate) fn secrets(&self) -> &TeamSecrets {
-        &self.secrets
     }
 
     pub(crate) fn repository(&self) -> RepositoryId {
@@ -402,7 +402,7 @@ fn read_header(
     let key = object_key::map(path);
     let mut bytes = [0; MAP_HEADER_LEN];
     repository.looks().twice(|| {
-        get_range(repository.store().as_ref(), &path.volume.to_string(), &key, 0, &mut bytes)?;
+        get_range(repository.store().as_ref(), path.volume.as_ref(), &key, 0, &mut bytes)?;
         let header = MapHeader::decode(&bytes).map_err(EngineError::object(&key))?;
         Ok((header, bytes))
     })

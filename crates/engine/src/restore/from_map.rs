@@ -6,7 +6,7 @@ use coffer_format::{DataObject, Id, PlanId, VolumeName, VolumePath, object_key};
 
 use super::run::{Goal, Job, RestoreReport, RestoreVolume};
 use crate::backup::Progress;
-use crate::read::fetch::open_chain_key;
+use crate::chain_keys::open_chain_key;
 use crate::read::volume_map::VolumeMap;
 use crate::{EngineError, Repository, Resources};
 

@@ -6,9 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use coffer_blockio::BlockTarget;
-use coffer_format::{
-    BlockHasher, ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key,
-};
+use coffer_format::{ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
 use coffer_store::RequestCounts;
 
 use super::lost::{Lost, LostRange};
@@ -21,6 +19,7 @@ use crate::error::HalfWritten;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::volume_map::VolumeMap;
+use crate::records;
 use crate::repository::store_key;
 use crate::{EngineError, Repository, Resources};
 
@@ -308,17 +307,18 @@ fn put_pin(repository: &Repository, point: &PointEntry) -> Result<Option<String>
     let key = object_key::pin(&point.plan.team, &point.id, &run);
     let pin = Pin {
         format: 1,
+        repository: repository.id(),
+        team: point.plan.team.clone(),
         point: point.id,
         run,
         kind: PinKind::Restore,
         time: repository.environment().clock.now(),
         note: String::new(),
     };
-    let bytes = pin.encode();
-    match repository.store().put(&store_key(&key)?, bytes.into()) {
-        Ok(_) => {
+    match records::put(repository, &key, &pin) {
+        Ok(()) => {
             // Rule reader_looks_at_ending: a forget that is on its way has looked for pins already.
-            if repository.store().exists(&store_key(&object_key::ending(&point.plan.team, &point.id))?)? {
+            if records::is_ending(repository, &point.plan.team, &point.id)? {
                 tracing::warn!(point = %point.id, "the point is being forgotten; this restore may come too late");
             }
             Ok(Some(key))
@@ -362,7 +362,7 @@ impl Job<'_> {
             map,
             reader: &reader,
             trailers: Trailers::new(self.resources.cache_bytes / 2),
-            hasher: BlockHasher::new(map.secrets(), &map.repository()),
+            hasher: map.hasher(),
             counts: &counts,
             volume,
             name: &name,

@@ -11,11 +11,12 @@ use coffer_format::{
 use super::report::VerifyReport;
 use super::volumes::VolumeCheck;
 use crate::EngineError;
+use crate::backup::read_damaged;
 use crate::read::block_states::{TRAILER_PAGE, Trailers};
 use crate::read::fetch::PackReader;
 use crate::read::map_page::get_range;
 use crate::read::volume_map::VolumeMap;
-use crate::repository::store_key;
+use crate::records;
 use crate::resources::RANGE_BYTES;
 
 /// One pack to check.
@@ -226,6 +227,8 @@ impl PackCheck<'_> {
         let team = &self.volume.record.team;
         let note = Damaged {
             format: 1,
+            repository: self.volume.repository.id(),
+            team: team.clone(),
             point: task.point,
             volume: self.volume.record.name.clone(),
             pack: task.number,
@@ -236,12 +239,9 @@ impl PackCheck<'_> {
         };
         let prefix =
             object_key::damaged_pack_prefix(team, &task.point, &self.volume.record.name, task.number);
-        if !self.volume.repository.store().list(&prefix, None, 1)?.objects.is_empty() {
-            return Ok(());
+        if read_damaged(self.volume.repository, &prefix, |_, _| true)?.is_empty() {
+            records::put(self.volume.repository, &note.key(), &note)?;
         }
-        let key = object_key::damaged(team, &task.point, &self.volume.record.name, task.number, &run);
-        let bytes = note.encode();
-        self.volume.repository.store().put(&store_key(&key)?, bytes.into())?;
         Ok(())
     }
 }

@@ -1,66 +1,175 @@
-//! Manifests, summaries and chain keys, and whether everything that manifests name is there in its full length.
+//! Manifests, their confirmations, ancestors and chain keys.
+//!
+//! Of each manifest a few words are kept; the manifests themselves go through in batches of bounded size, so that memory does not grow with
+//! the number of points.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Id, Label, Manifest, PlanId, VolumeState, object_key};
+use coffer_format::{Confirmed, Digest, Id, Label, Manifest, PlanId, Signed, object_key};
+use coffer_store::StoreError;
 
+use super::chains;
 use super::report::{VerifyReport, VerifyRequest};
-use crate::backup::read_chain_key;
-use crate::catalog::{Filter, load_manifest_at, read_ended};
-use crate::inventory::{PlanObjects, for_each_object, list_objects};
-use crate::read::fetch::open_chain_key;
+use crate::catalog::{Filter, decode_manifest};
+use crate::records::{self, is_bad_object, may_be_ending};
+use crate::repository::{MANIFEST_BYTES_MAX, find_object, store_key};
+use crate::voids::{EndedRecords, all_objects_stand};
+use crate::walk::walk;
 use crate::{Access, EngineError, Repository};
 
-/// Reads and checks every manifest that matches; returns those that are sound and not void.
+/// Bytes of the manifests that are held at once, as they are stored; a longer one is held alone.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// What is kept of a manifest while others are read.
+pub(crate) struct Note {
+    pub(super) plan: PlanId,
+    pub(crate) point: Id,
+    pub(super) chain: Id,
+    parent: Option<Id>,
+    /// Points whose maps it names, itself not among them.
+    ancestors: BTreeSet<Id>,
+    /// Where its confirmation belongs, and what that must say.
+    confirmed_key: String,
+    digest: Digest,
+    void: bool,
+    /// Whether the filter means it.
+    is_meant: bool,
+}
+
+impl Note {
+    fn new(signed: &Signed<Manifest>, filter: &Filter) -> Note {
+        let manifest = &signed.payload;
+        let lineages = manifest.volume_records().flat_map(|record| &record.lineage);
+        let with_map = lineages.filter(|entry| entry.names_map()).map(|entry| entry.point);
+        Note {
+            plan: manifest.plan_id(),
+            point: manifest.point,
+            chain: manifest.chain,
+            parent: manifest.parent,
+            ancestors: with_map.chain(manifest.parent).filter(|point| *point != manifest.point).collect(),
+            confirmed_key: object_key::confirmed(&manifest.plan_id(), &manifest.point, &manifest.summary()),
+            digest: signed.seal.digest,
+            void: false,
+            is_meant: matches_manifest(filter, manifest),
+        }
+    }
+
+    pub(super) fn counts(&self) -> bool {
+        self.is_meant && !self.void
+    }
+}
+
+/// Reads and checks every manifest that matches, and hands those that are sound and not void to `each`, some at a time. Then what they say of
+/// each other is checked.
 pub(crate) fn check_manifests(
     repository: &Repository,
     team: &Label,
     request: &VerifyRequest,
     report: &mut VerifyReport,
-) -> Result<Vec<Manifest>, EngineError> {
-    let mut keys = Vec::new();
-    for_each_object(repository, &object_key::points_prefix(team, None, None, None), |object| {
-        keys.push(object.key.as_str().to_owned())
+    mut each: impl FnMut(&[Manifest], &mut VerifyReport) -> Result<(), EngineError>,
+) -> Result<Vec<Note>, EngineError> {
+    let mut found = Vec::new();
+    let prefix = object_key::points_prefix(team, None, None, None);
+    let strange = walk(repository, &prefix, object_key::parse_manifest, |(plan, _), object| {
+        if matches_plan(&request.filter, &plan) {
+            found.push(object.key.as_str().to_owned());
+        }
     })?;
-    let mut manifests = Vec::new();
-    for key in keys {
+    report.strange(strange);
+    let mut ended = EndedRecords::list(repository, team)?;
+    let (mut notes, mut batch, mut batch_bytes) = (Vec::new(), Vec::new(), 0);
+    for key in found {
         repository.environment().cancel.check()?;
-        let plan = match object_key::parse_manifest(&key) {
-            Ok((plan, _)) => plan,
-            Err(error) => {
-                report.problem("key", key, error, []);
-                continue;
+        let Some((manifest, len)) = load(repository, &key, report)? else { continue };
+        let mut note = Note::new(&manifest, &request.filter);
+        note.void = is_void(repository, &manifest.payload, &mut ended, report)?;
+        if note.counts() {
+            report.points += 1;
+            if batch_bytes + len > BATCH_BYTES_MAX && !batch.is_empty() {
+                each(&batch, report)?;
+                batch.clear();
+                batch_bytes = 0;
             }
-        };
-        if !matches_plan(&request.filter, &plan) {
-            continue;
         }
-        report.points += 1;
-        match load_manifest_at(repository, &key) {
-            Ok(manifest) => manifests.push(manifest.payload),
-            Err(
-                error @ (EngineError::Object { .. }
-                | EngineError::Store(coffer_store::StoreError::NotFound { .. })),
-            ) => {
-                report.problem(
-                    "manifest",
-                    key.clone(),
-                    error,
-                    object_key::parse_manifest(&key).map(|(_, id)| id),
-                );
-            }
-            Err(error) => return Err(error),
-        }
+        notes.push(note);
     }
+    each(&batch, report)?;
+    drop(batch);
     if matches!(repository.access(), Access::Locked) {
         report.notice("no key given: signatures, maps and data were not checked");
     }
-    drop_void(repository, team, &mut manifests, report)?;
-    manifests.retain(|manifest| matches_manifest(&request.filter, manifest));
-    notice_siblings(&manifests, report);
-    check_confirmed(repository, team, &manifests, report)?;
-    check_chains(repository, &manifests, request, report)?;
-    Ok(manifests)
+    notice_siblings(&notes, report);
+    let lost = check_confirmed(repository, team, request, &notes, report)?;
+    check_ancestors(repository, &notes, &lost, report)?;
+    chains::check_chains(repository, &notes, request, report)?;
+    Ok(notes)
+}
+
+/// A manifest with its stored length; `None` after it was reported as damaged.
+fn load(
+    repository: &Repository,
+    key: &str,
+    report: &mut VerifyReport,
+) -> Result<Option<(Signed<Manifest>, usize)>, EngineError> {
+    let read = repository.looks().twice(|| {
+        let bytes = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
+        let bytes = bytes.ok_or_else(|| StoreError::NotFound { key: key.to_owned() })?;
+        Ok((decode_manifest(repository, key, &bytes)?, bytes.len()))
+    });
+    match read {
+        Ok(read) => Ok(Some(read)),
+        // A run that a rotation fenced leaves its manifest; whoever confirms it all the same holds a key that leaked.
+        Err(error) if error.is_replaced() && !has_confirmation(repository, key)? => {
+            report.points += 1;
+            report.notice(format!("{error}; prune removes it"));
+            Ok(None)
+        }
+        Err(error)
+            if is_bad_object(&error) || matches!(error, EngineError::Store(StoreError::NotFound { .. })) =>
+        {
+            report.points += 1;
+            report.problem("manifest", key, error, object_key::parse_manifest(key).map(|(_, id)| id));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the point counts for nothing, which is said. Without a key nobody's signature can be told: then a point of which nothing is gone is
+/// checked whatever records say.
+fn is_void(
+    repository: &Repository,
+    manifest: &Manifest,
+    ended: &mut EndedRecords<'_>,
+    report: &mut VerifyReport,
+) -> Result<bool, EngineError> {
+    if !ended.void(manifest)? {
+        return Ok(false);
+    }
+    let stands = all_objects_stand(repository, manifest)?;
+    if stands && matches!(repository.access(), Access::Locked) {
+        report.notice(format!(
+            "records that cannot be verified without a key say that point {} was ended; it is whole, and was checked",
+            manifest.point
+        ));
+        return Ok(false);
+    }
+    report.notice(match stands {
+        true => format!(
+            "point {} is void by signed records, and whole: it can be restored when it is named; look who ended it",
+            manifest.point
+        ),
+        false => format!("point {} is void: prune had ended what it names; prune removes it", manifest.point),
+    });
+    Ok(true)
+}
+
+/// Whether a LIST shows a `confirmed` record of the point whose manifest lies at `key`.
+fn has_confirmation(repository: &Repository, key: &str) -> Result<bool, EngineError> {
+    let (plan, id) = object_key::parse_manifest(key).map_err(EngineError::object(key))?;
+    let PlanId { team, cluster, namespace, plan } = &plan;
+    let prefix = object_key::confirmed_prefix(team, Some(cluster), Some(namespace), Some(plan));
+    Ok(!repository.store().list(&format!("{prefix}{id}."), None, 1)?.objects.is_empty())
 }
 
 fn matches_plan(filter: &Filter, plan: &PlanId) -> bool {
@@ -72,43 +181,18 @@ fn matches_plan(filter: &Filter, plan: &PlanId) -> bool {
 }
 
 fn matches_manifest(filter: &Filter, manifest: &Manifest) -> bool {
-    filter.since.is_none_or(|since| manifest.time >= since)
+    filter.point.is_none_or(|point| manifest.point == point)
+        && filter.since.is_none_or(|since| manifest.time >= since)
         && filter.until.is_none_or(|until| manifest.time <= until)
         && filter.volume.as_ref().is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name))
         && filter.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
 }
 
-fn drop_void(
-    repository: &Repository,
-    team: &Label,
-    manifests: &mut Vec<Manifest>,
-    report: &mut VerifyReport,
-) -> Result<(), EngineError> {
-    let chains = manifests.iter().map(|manifest| manifest.chain).collect();
-    let ended = match read_ended(repository, team, &chains) {
-        Ok(ended) => ended,
-        // The record itself was reported as damaged already.
-        Err(EngineError::Object { .. }) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    manifests.retain(|manifest| {
-        let void = ended.iter().any(|ended| ended.chain == manifest.chain && ended.voids(manifest));
-        if void {
-            report.notice(format!(
-                "point {} is void: prune had ended what it names; prune removes it",
-                manifest.point
-            ));
-        }
-        !void
-    });
-    Ok(())
-}
-
-fn notice_siblings(manifests: &[Manifest], report: &mut VerifyReport) {
+fn notice_siblings(notes: &[Note], report: &mut VerifyReport) {
     let mut children: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
-    for manifest in manifests {
-        if let Some(parent) = manifest.parent {
-            children.entry(parent).or_default().push(manifest.point);
+    for note in notes.iter().filter(|note| note.counts()) {
+        if let Some(parent) = note.parent {
+            children.entry(parent).or_default().push(note.point);
         }
     }
     for (parent, points) in children.into_iter().filter(|(_, points)| points.len() > 1) {
@@ -120,89 +204,137 @@ fn notice_siblings(manifests: &[Manifest], report: &mut VerifyReport) {
     }
 }
 
-/// Records of confirmed points: each agrees with its manifest, and points without one are named.
+/// Records of confirmed points: each is signed and agrees with its manifest, none stands alone, and points without one are named. Returns the
+/// points whose manifests were found lost.
 fn check_confirmed(
     repository: &Repository,
     team: &Label,
-    manifests: &[Manifest],
+    request: &VerifyRequest,
+    notes: &[Note],
     report: &mut VerifyReport,
-) -> Result<(), EngineError> {
-    let by_id: BTreeMap<Id, &Manifest> =
-        manifests.iter().map(|manifest| (manifest.point, manifest)).collect();
-    let mut keys = Vec::new();
-    for_each_object(repository, &object_key::confirmed_prefix(team, None, None, None), |object| {
-        keys.push((object.key.as_str().to_owned(), object.len))
+) -> Result<BTreeSet<Id>, EngineError> {
+    let by_id: BTreeMap<(&PlanId, Id), &Note> =
+        notes.iter().map(|note| ((&note.plan, note.point), note)).collect();
+    let mut found = Vec::new();
+    let prefix = object_key::confirmed_prefix(team, None, None, None);
+    let strange = walk(repository, &prefix, object_key::parse_confirmed, |(plan, id, _), object| {
+        if matches_plan(&request.filter, &plan) {
+            found.push((plan, id, object.key.as_str().to_owned()));
+        }
     })?;
-    let mut confirmed = BTreeSet::new();
-    for (key, len) in keys {
-        match object_key::parse_confirmed(&key) {
-            Err(error) => report.problem("confirmed", key, error, []),
-            Ok((plan, id, summary)) => {
-                let Some(manifest) = by_id.get(&id) else { continue };
-                if manifest.plan_id() == plan && manifest.summary() == summary && len == 0 {
-                    confirmed.insert(id);
-                } else {
-                    let detail = "the record does not agree with the manifest; delete it";
-                    report.problem("confirmed", key, detail, [id]);
+    report_strange_records(strange, report);
+    let (mut confirmed, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    for (plan, id, key) in found {
+        repository.environment().cancel.check()?;
+        let record = match records::read::<Confirmed>(repository, &key) {
+            Ok(Some(record)) => record.payload,
+            Ok(None) => continue,
+            Err(error) if is_bad_object(&error) => {
+                report.problem("confirmed", key, error, [id]);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match by_id.get(&(&plan, id)) {
+            Some(note) if note.confirmed_key == key && note.digest == record.manifest => {
+                confirmed.insert((plan, id));
+            }
+            Some(_) => {
+                report.problem(
+                    "confirmed",
+                    key,
+                    "the record does not agree with the manifest; delete it",
+                    [id],
+                );
+            }
+            None => {
+                if is_lost(repository, &plan, &id)? {
+                    let detail =
+                        "the manifest is missing, its confirmation stands, and no forget announced its end";
+                    report.problem("missing", object_key::manifest(&plan, &id), detail, [id]);
+                    lost.insert(id);
                 }
             }
         }
     }
-    for id in by_id.keys().filter(|id| !confirmed.contains(id)) {
-        report.notice(format!(
-            "point {id} is not confirmed: its run died, was fenced, or is still at it; it does not count"
-        ));
-    }
-    Ok(())
+    report_unconfirmed(notes, &confirmed, report);
+    Ok(lost)
 }
 
-fn check_chains(
+/// A name below `confirmed/` that begins with a point's id was that point's record once.
+fn report_strange_records(strange: Vec<String>, report: &mut VerifyReport) {
+    let (mut records, mut others) = (Vec::new(), Vec::new());
+    for key in strange {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        match name.split('.').next().unwrap_or_default().parse::<Id>() {
+            Ok(id) => records.push((key, id)),
+            Err(_) => others.push(key),
+        }
+    }
+    report.strange(others);
+    for (key, id) in records {
+        report.problem("confirmed", key, "the name of a point's record cannot be read; delete it", [id]);
+    }
+}
+
+/// Whether a manifest is gone that no forget has taken away.
+fn is_lost(repository: &Repository, plan: &PlanId, id: &Id) -> Result<bool, EngineError> {
+    Ok(!may_be_ending(repository, &plan.team, id)?
+        && !repository.store().exists(&store_key(&object_key::manifest(plan, id))?)?)
+}
+
+/// A point without a record may be one whose run is still at it, or died; but nothing is built on such a point, and not all runs of a plan die
+/// in that one moment.
+fn report_unconfirmed(notes: &[Note], confirmed: &BTreeSet<(PlanId, Id)>, report: &mut VerifyReport) {
+    let built_on: BTreeSet<Id> = notes.iter().flat_map(|note| note.ancestors.iter().copied()).collect();
+    let mut of_plan: BTreeMap<&PlanId, (usize, usize)> = BTreeMap::new();
+    let is_confirmed = |note: &Note| confirmed.contains(&(note.plan.clone(), note.point));
+    for note in notes.iter().filter(|note| !note.void) {
+        let (all, with_record) = of_plan.entry(&note.plan).or_default();
+        *all += 1;
+        *with_record += usize::from(is_confirmed(note));
+    }
+    for note in notes.iter().filter(|note| note.counts() && !is_confirmed(note)) {
+        let key = object_key::manifest(&note.plan, &note.point);
+        if built_on.contains(&note.point) {
+            let detail = "the record that confirms the point is missing, and later points build on it; it is not picked and not built on";
+            report.problem("unconfirmed", key, detail, [note.point]);
+        } else if matches!(of_plan.get(&note.plan), Some((2.., 0))) {
+            let detail = "no point of the plan has the record that confirms it: they were lost, or a copy left them out";
+            report.problem("unconfirmed", key, detail, [note.point]);
+        } else {
+            report.notice(format!(
+                "point {} is not confirmed: its run died, was fenced, or is still at it; it does not count",
+                note.point
+            ));
+        }
+    }
+}
+
+/// Ancestors whose manifests are gone: forget announces before it deletes, so one without a trace was lost.
+fn check_ancestors(
     repository: &Repository,
-    manifests: &[Manifest],
-    request: &VerifyRequest,
+    notes: &[Note],
+    lost: &BTreeSet<Id>,
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
-    if !repository.is_encrypted() {
-        return Ok(());
-    }
-    let mut chains: BTreeMap<(PlanId, Id), Vec<Id>> = BTreeMap::new();
-    for manifest in manifests {
-        chains.entry((manifest.plan_id(), manifest.chain)).or_default().push(manifest.point);
-    }
-    for ((plan, chain), points) in chains {
-        for number in chain_key_numbers(repository, &plan, chain)? {
-            if let Err(error) = read_chain_key(repository, &plan, chain, number) {
-                let key = object_key::chain_key(&plan, &chain, number);
-                keep_damage(report, "chain-key", key, error, &points)?;
+    let mut missing: BTreeMap<(&PlanId, Id), Vec<Id>> = BTreeMap::new();
+    let known: BTreeSet<(&PlanId, Id)> = notes.iter().map(|note| (&note.plan, note.point)).collect();
+    for note in notes.iter().filter(|note| note.counts()) {
+        for ancestor in &note.ancestors {
+            if !known.contains(&(&note.plan, *ancestor)) && !lost.contains(ancestor) {
+                missing.entry((&note.plan, *ancestor)).or_default().push(note.point);
             }
         }
-        let has_recovery =
-            matches!(repository.access(), Access::Key(key) if key.kind == coffer_format::KeyKind::Recovery);
-        if has_recovery && let Err(error) = open_chain_key(repository, &plan, chain) {
-            let key = object_key::chain_key(&plan, &chain, 1);
-            match error {
-                EngineError::Usage(detail) if request.read_data_percent.is_none() => report.notice(detail),
-                error => keep_damage(report, "chain-key", key, error, &points)?,
-            }
+    }
+    for ((plan, ancestor), points) in missing {
+        repository.environment().cancel.check()?;
+        if is_lost(repository, plan, &ancestor)? {
+            let detail = "the manifest is missing, later points build on it, and no forget announced its end";
+            report.problem("missing", object_key::manifest(plan, &ancestor), detail, points);
         }
     }
     Ok(())
-}
-
-fn chain_key_numbers(
-    repository: &Repository,
-    plan: &PlanId,
-    chain: Id,
-) -> Result<BTreeSet<u32>, EngineError> {
-    let mut numbers = BTreeSet::from([1]);
-    for_each_object(repository, &object_key::chain_keys_prefix(plan, &chain), |object| {
-        if let Ok((_, _, coffer_format::DataObject::ChainKey(number))) =
-            object_key::parse_data(object.key.as_str())
-        {
-            numbers.insert(number);
-        }
-    })?;
-    Ok(numbers)
 }
 
 /// Turns damage into a problem; other errors end the verification.
@@ -222,69 +354,4 @@ pub(crate) fn keep_damage(
         }
         other => Err(other),
     }
-}
-
-/// Every object that manifests name is listed, and each run's objects have together the length that the record states.
-pub(crate) fn check_lengths(
-    repository: &Repository,
-    team: &Label,
-    manifests: &[Manifest],
-    report: &mut VerifyReport,
-) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
-    let listed = list_objects(repository, team)?;
-    for objects in listed.values() {
-        for chain in objects.chains.values() {
-            if let Some(strange) = &chain.strange {
-                report.problem("key", strange.clone(), "not an object of a chain", []);
-            }
-        }
-    }
-    let mut done = BTreeSet::new();
-    for manifest in manifests {
-        let plan = manifest.plan_id();
-        let chain = listed.get(&plan).and_then(|plan| plan.chains.get(&manifest.chain));
-        for record in manifest.volumes.iter().map(|volume| &volume.payload) {
-            if record.state == VolumeState::Failed {
-                continue;
-            }
-            for entry in &record.lineage {
-                if !done.insert((plan.clone(), entry, record.name.clone())) {
-                    continue;
-                }
-                let objects = chain.and_then(|chain| chain.volumes.get(&(entry.point, record.name.clone())));
-                let path = coffer_format::VolumePath {
-                    plan: plan.clone(),
-                    chain: manifest.chain,
-                    point: entry.point,
-                    volume: record.name.clone(),
-                };
-                let have = objects.cloned().unwrap_or_default();
-                let named = entry.named_packs();
-                for number in named.numbers().filter(|number| !have.packs.contains_key(number)) {
-                    report.problem(
-                        "missing",
-                        object_key::pack(&path, number),
-                        "the object is missing",
-                        [manifest.point],
-                    );
-                }
-                let map = if entry.names_map() { have.map } else { Some(0) };
-                if map.is_none() {
-                    report.problem(
-                        "missing",
-                        object_key::map(&path),
-                        "the object is missing",
-                        [manifest.point],
-                    );
-                }
-                let packs = have.packs.iter().filter(|(number, _)| named.contains(**number));
-                let bytes = packs.map(|(_, len)| len).sum::<u64>() + map.unwrap_or(0);
-                if bytes != entry.bytes {
-                    let detail = format!("map and packs have {bytes} bytes, the record says {}", entry.bytes);
-                    report.problem("length", object_key::map(&path), detail, [manifest.point]);
-                }
-            }
-        }
-    }
-    Ok(listed)
 }

@@ -63,9 +63,23 @@ impl VerifyReport {
         }
     }
 
+    /// As [`VerifyReport::notice`], of what is met again and again.
+    pub(crate) fn notice_once(&mut self, text: String) {
+        if !self.notices.contains(&text) {
+            self.notice(text);
+        }
+    }
+
     pub(crate) fn notice(&mut self, text: impl Into<String>) {
         if self.notices.len() < PROBLEMS_MAX {
             self.notices.push(text.into());
+        }
+    }
+
+    /// Notes objects that are not ours: they harm nothing but room and patience.
+    pub(crate) fn strange(&mut self, keys: Vec<String>) {
+        for key in keys {
+            self.notice(format!("{key} is not an object of this format; it was set aside"));
         }
     }
 }

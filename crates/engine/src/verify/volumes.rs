@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use coffer_format::{
-    BlockHasher, Id, LEAF_BLOCKS, Label, MAP_FOOTER_LEN, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader,
-    ObjectContext, Place, PlanId, VolumeRecord, VolumeState, object_key,
+    Id, LEAF_BLOCKS, Label, MAP_FOOTER_LEN, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, ObjectContext,
+    Place, PlanId, VolumeRecord, VolumeState, object_key,
 };
 
 use super::packs::{PackCheck, PackTask};
@@ -27,6 +27,7 @@ pub(crate) fn check_volumes(
     manifests: &[Manifest],
     listed: &BTreeMap<PlanId, PlanObjects>,
     request: &VerifyRequest,
+    visited: &mut Visited,
     report: &mut VerifyReport,
 ) -> Result<(), EngineError> {
     if matches!(repository.access(), Access::Locked) {
@@ -44,7 +45,6 @@ pub(crate) fn check_volumes(
         report.notice(format!("the key is not of team {team}: its maps and data were not checked"));
         return Ok(());
     }
-    let mut visited = Visited::default();
     for manifest in manifests {
         for record in manifest.volumes.iter().map(|volume| &volume.payload) {
             if record.state == VolumeState::Failed
@@ -53,9 +53,16 @@ pub(crate) fn check_volumes(
                 continue;
             }
             repository.environment().cancel.check()?;
+            // A key that was replaced does not read what came after it; that is no damage.
+            if let Err(EngineError::Usage(detail)) =
+                repository.chain_secrets(&manifest.plan_id(), manifest.chain)
+            {
+                report.notice_once(detail);
+                continue;
+            }
             let points = points_that_name(manifests, record);
             let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
-            if let Err(error) = volume.check(&mut visited, report) {
+            if let Err(error) = volume.check(visited, report) {
                 let key = error_key(&error, manifest);
                 keep_damage(report, "map", key, error, &volume.points)?;
             }
@@ -64,8 +71,9 @@ pub(crate) fn check_volumes(
     Ok(())
 }
 
+/// Pages and packs that were checked already, for another point that shares them.
 #[derive(Default)]
-struct Visited {
+pub(super) struct Visited {
     pages: BTreeSet<(String, u64)>,
     packs: BTreeSet<String>,
 }
@@ -258,13 +266,12 @@ impl VolumeCheck<'_> {
             }
             None => None,
         };
-        let secrets = self.repository.secrets(&self.record.team)?;
         let check = PackCheck {
             volume: self,
             map,
             reader,
             trailers: Trailers::new(self.resources.cache_bytes / 2),
-            hasher: BlockHasher::new(&secrets, &map.repository()),
+            hasher: map.hasher(),
         };
         let next = AtomicUsize::new(0);
         let found: Mutex<(VerifyReport, Option<EngineError>)> = Mutex::default();

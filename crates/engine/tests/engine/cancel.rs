@@ -111,7 +111,7 @@ fn backup(world: &World, past: &Past, wish: TypeWish) -> Result<(), EngineError>
 fn restore(world: &World, past: &Past, mode: RestoreMode) -> Result<(), EngineError> {
     let repository = world.open()?;
     let made = &past.made[1];
-    let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+    let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
     let disk = Disk::filled(made.volumes[0].1.len(), 0xa5);
     world.restore_to(&point, &disk, mode).map(drop)
 }
@@ -128,7 +128,7 @@ fn a_restore_stops() {
     check("restore in place", &Past::new(4), |world, past| restore(world, past, RestoreMode::InPlace));
     check("stream", &Past::new(5), |world, past| {
         let repository = world.open()?;
-        let point = coffer_engine::catalog::find_point(&repository, &Default::default(), past.made[1].id)?;
+        let point = coffer_engine::find_point(&repository, &Default::default(), past.made[1].id)?;
         let name = "vol".parse().unwrap();
         restore_to_stream(&repository, &world.resources, &point, &name, &mut Vec::new()).map(drop)
     });

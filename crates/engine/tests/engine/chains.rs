@@ -42,6 +42,7 @@ fn a_hundred_hours_with_three_days_kept() {
             as_of: None,
             zone: &TimeZone::UTC,
             dry_run: false,
+            unverified: false,
         };
         forget_by_rules_at_any_clock(&world, &request);
         run_prune(&repository, &PruneRequest::default()).unwrap();

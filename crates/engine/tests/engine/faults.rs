@@ -196,7 +196,7 @@ fn restore_writes_what_was_backed_up_or_fails() {
     check(&Past::new(6, true), "restore", &[], |world, past| {
         let repository = world.open()?;
         for made in &past.made {
-            let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+            let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
             world.restore_made(&point, made)?;
         }
         Ok(Claim::default())
@@ -208,7 +208,7 @@ fn a_hold_that_is_reported_holds() {
     check(&Past::new(7, false), "hold", &[], |world, past| {
         let repository = world.open()?;
         let made = &past.made[1];
-        let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+        let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
         hold(&repository, &point, "test")?;
         let refused = forget_points(&repository, &[made.id], &Default::default(), false);
         match refused {
@@ -247,7 +247,7 @@ fn verify_never_calls_unread_objects_sound() {
 fn restore_all(world: &World, past: &Past) -> Result<u64, EngineError> {
     let repository = world.open()?;
     for made in &past.made {
-        let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+        let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
         let disk = Disk::filled(made.volumes[0].1.len(), 0xa5);
         let volume = RestoreVolume {
             name: "vol".parse().unwrap(),
@@ -318,7 +318,7 @@ fn answers_that_are_wrong_each_time_are_not_believed() {
         let world = past.world.over(faulty.clone());
         let result = world.open().and_then(|repository| {
             past.made.iter().try_for_each(|made| {
-                let point = coffer_engine::catalog::find_point(&repository, &Default::default(), made.id)?;
+                let point = coffer_engine::find_point(&repository, &Default::default(), made.id)?;
                 world.restore_made(&point, made)
             })
         });

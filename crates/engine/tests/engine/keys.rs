@@ -1,4 +1,4 @@
-//! What each key allows, what a rotation changes, and that no secret is ever seen.
+//! What each key allows, and that no secret is ever seen.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -6,25 +6,23 @@ use std::sync::{Arc, Mutex};
 use coffer_engine::backup::TypeWish;
 use coffer_engine::catalog::load_manifest;
 use coffer_engine::{
-    EngineError, Entropy, PruneRequest, Repository, RestoreMode, RotateReport, finish_rotation,
-    forget_points, hold, rotate, run_prune,
+    EngineError, Entropy, PruneRequest, Repository, RestoreMode, forget_points, hold, run_prune,
 };
-use coffer_format::{ChainKeyDocument, Id, KeyFile, Signed, object_key};
-use coffer_store::fault::{Failure, Fault, Moment};
-use coffer_store::{FaultPlan, FaultStore, Key, MemoryStore, ObjectStore};
+use coffer_format::{Id, KeyFile, SecretsWish};
+use coffer_store::{Key, MemoryStore};
 
-use crate::history::{Made, copy_of};
+use crate::rotation::rotate_over;
 use crate::world::{Disk, Image, World};
 
 const BLOCK: usize = 65_536;
 
-fn with_key(world: &World, key: Option<KeyFile>) -> World {
+pub(crate) fn with_key(world: &World, key: Option<KeyFile>) -> World {
     let mut other = world.over(world.store.clone());
     other.recovery = key;
     other
 }
 
-fn writer_of(key: &KeyFile, number: u8) -> KeyFile {
+pub(crate) fn writer_of(key: &KeyFile, number: u8) -> KeyFile {
     let mut draw = |out: &mut [u8]| {
         out.iter_mut().zip(number..).for_each(|(byte, value)| *byte = value.wrapping_mul(37))
     };
@@ -91,116 +89,6 @@ fn keys_of_others_are_refused() {
     );
 }
 
-/// Rotates over `store`; gives back what was saved.
-fn rotate_over(
-    world: &World,
-    store: Arc<dyn ObjectStore>,
-) -> (Option<KeyFile>, Result<RotateReport, EngineError>) {
-    let mut saved = None;
-    let mut save = |key: &KeyFile| {
-        saved = Some(key.clone());
-        Ok(())
-    };
-    let result = world.over(store).open().and_then(|repository| rotate(&repository, &mut save));
-    (saved, result)
-}
-
-fn recipients(world: &World, chain: Id, number: u32) -> Vec<u32> {
-    let key = Key::new(object_key::chain_key(&world.plan, &chain, number)).unwrap();
-    let bytes = world.store.get(&key, 1 << 20).unwrap();
-    let document = Signed::<ChainKeyDocument>::decode(&bytes).unwrap().payload;
-    document.recipients.iter().map(|recipient| recipient.generation).collect()
-}
-
-#[test]
-fn rotation_opens_all_chains_to_the_new_key_and_new_ones_to_it_alone() {
-    let world = World::new(5, true);
-    let image = Image::mixed(5, 3 * BLOCK, BLOCK);
-    let writer = with_key(&world, Some(writer_of(world.recovery.as_ref().unwrap(), 1)));
-    let mut made: Vec<Made> = Vec::new();
-    for _ in 0..2 {
-        let report = writer.try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap();
-        made.push(Made::new(report.point, &[("vol", &image)]));
-    }
-    let (new, report) = rotate_over(&world, world.store.clone());
-    assert_eq!(report.unwrap(), RotateReport { generation: 2, chains: 2 });
-    let new_world = with_key(&world, new);
-    // The old chains: with either key.
-    world.assert_all_restore(&made, "old key, old chains");
-    new_world.assert_all_restore(&made, "new key, old chains");
-    // The writer key of generation 1 goes on, in its chain and in new ones.
-    let continued = writer.make(&[("vol", &image)]);
-    let report = writer.try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap();
-    let opened = Made::new(report.point, &[("vol", &image)]);
-    assert_eq!(recipients(&world, report.chain, 1), [2]);
-    new_world.assert_all_restore([&continued, &opened], "new key, points after rotation");
-    world.assert_all_restore([&continued], "old key, old chain");
-    let closed = world.restore_made(&world.find(opened.id).unwrap(), &opened).unwrap_err();
-    assert!(closed.to_string().contains("generation 1"), "{closed}");
-    assert_eq!(new_world.verify(true).problems, []);
-    assert_eq!(writer.verify(false).problems, []);
-    let again = rotate_over(&world, world.store.clone()).1.unwrap_err();
-    assert_eq!(again.kind(), "refused", "{again}");
-    // A third generation, from the second.
-    let (third, report) = rotate_over(&new_world, world.store.clone());
-    assert_eq!(report.unwrap(), RotateReport { generation: 3, chains: 3 });
-    made.extend([continued, opened]);
-    with_key(&world, third).assert_all_restore(&made, "third key");
-}
-
-/// Interrupted at any step, a rotation either can be finished with the key that was saved, or was never begun.
-#[test]
-fn an_interrupted_rotation_is_finished_or_begun_again() {
-    let store = Arc::new(MemoryStore::new());
-    let world = World::on(store.clone(), 6, true).in_small_steps();
-    let image = Image::mixed(6, 2 * BLOCK, BLOCK);
-    let mut made = Vec::new();
-    for _ in 0..3 {
-        let report = world.try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap();
-        made.push(Made::new(report.point, &[("vol", &image)]));
-    }
-    let statement = Key::new(object_key::team(&world.plan.team, 2)).unwrap();
-    let (mut finished, mut begun_again) = (0, 0);
-    for lost_answer in [false, true] {
-        for step in 0.. {
-            let copy = copy_of(&store);
-            let plan = match lost_answer {
-                true => FaultPlan::none().fail_at(step, Fault::After(Failure::Unavailable)),
-                false => FaultPlan::none().die_at(step, Moment::Before),
-            };
-            let faulty = Arc::new(FaultStore::new(copy.clone(), plan));
-            let (saved, result) = rotate_over(&world, faulty.clone());
-            let context = format!("step {step}, lost answer {lost_answer}: {:?}", result.as_ref().err());
-            let world = world.over(copy.clone());
-            let key = match (saved, copy.peek(&statement).is_some()) {
-                (Some(new), true) => {
-                    finish_rotation(&world.repository(), &new).unwrap();
-                    finished += 1;
-                    new
-                }
-                (saved, false) => {
-                    assert!(result.is_err(), "{context}");
-                    if let Some(unpublished) = saved {
-                        let refused = finish_rotation(&world.repository(), &unpublished).unwrap_err();
-                        assert_eq!(refused.kind(), "refused", "{context}: {refused}");
-                    }
-                    begun_again += 1;
-                    let (new, result) = rotate_over(&world, copy.clone());
-                    result.unwrap();
-                    new.unwrap()
-                }
-                (None, true) => panic!("{context}: published and not saved"),
-            };
-            with_key(&world, Some(key)).assert_all_restore(&made, &context);
-            world.assert_all_restore(&made, &context);
-            if faulty.struck() == 0 {
-                break;
-            }
-        }
-    }
-    assert!(finished > 10 && begun_again >= 5, "{finished} finished, {begun_again} begun again");
-}
-
 /// Hands on to the real source, and remembers every 32 bytes that were drawn: keys are made of nothing else.
 struct Canaries {
     inner: Arc<dyn Entropy>,
@@ -225,14 +113,16 @@ fn hex(bytes: &[u8]) -> String {
 fn secrets_of(key: &KeyFile) -> Vec<[u8; 32]> {
     let text = key.encode();
     let fields = ["metadata_key", "hash_secret", "writer_private", "x25519_private", "ed25519_private"];
-    let secret = |field: &&str| {
-        let (_, rest) = text.split_once(&format!("\"{field}\":\""))?;
-        let digits = rest.get(..64)?;
+    let secret = |digits: &str| {
+        let digits = digits.get(..64)?;
         let bytes: Vec<u8> =
             (0..32).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect();
         <[u8; 32]>::try_from(bytes).ok()
     };
-    fields.iter().filter_map(secret).collect()
+    let named = |field: &&str| -> Vec<[u8; 32]> {
+        text.split(&format!("\"{field}\":\"")).skip(1).filter_map(secret).collect()
+    };
+    fields.iter().flat_map(named).collect()
 }
 
 #[test]
@@ -259,7 +149,7 @@ fn no_secret_is_stored_or_shown() {
     store.tamper(&pack, |bytes| bytes[300] ^= 1);
     show(&world.verify(true));
     show(&world.restore_made(&points[0], &made).map_err(|error| format!("{error} {error:?}")));
-    let (new, rotated) = rotate_over(&world, world.store.clone());
+    let (new, rotated) = rotate_over(&world, world.store.clone(), SecretsWish::Replace);
     show(&rotated);
     show(&new);
     let writer_world = with_key(&world, Some(writer.clone()));
@@ -274,7 +164,7 @@ fn no_secret_is_stored_or_shown() {
     show(&KeyFile::decode(&recovery.encode()[..900]));
     show(&world.repository().verifier());
     show(&world.repository().signer(&world.plan.team));
-    show(&world.repository().secrets(&world.plan.team));
+    show(&world.repository().chain_secrets(&world.plan, points[0].summary.chain));
     show(&forget_points(&world.repository(), &[points[0].id], &Default::default(), false));
     show(&run_prune(&world.repository(), &PruneRequest::default()));
     let mut secrets = canaries.drawn.lock().unwrap().clone();

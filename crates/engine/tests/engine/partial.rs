@@ -23,8 +23,14 @@ fn partial(world: &World, a: &Image, b: &Image) -> Id {
 fn forget_all_but_last(world: &World) -> Vec<Id> {
     let rules = KeepRules { last: Some(2), ..KeepRules::default() };
     let as_of = Some(world.clock.now());
-    let request =
-        ForgetRequest { plan: &world.plan, rules: &rules, as_of, zone: &TimeZone::UTC, dry_run: false };
+    let request = ForgetRequest {
+        plan: &world.plan,
+        rules: &rules,
+        as_of,
+        zone: &TimeZone::UTC,
+        dry_run: false,
+        unverified: false,
+    };
     forget_by_rules(&world.repository(), &request).unwrap().forgotten
 }
 

@@ -171,7 +171,7 @@ fn fact(error: &EngineError, name: &str) -> Option<String> {
 fn one_volume_that_cannot_be_restored_leaves_all_targets_as_they_were() {
     for encrypted in [false, true] {
         let sound = Scene::new(1, encrypted);
-        let harms: [(&str, &dyn Fn(&Scene)); 3] = [
+        let harms: [(&str, Harm<'_>); 3] = [
             ("root", &|scene| scene.damage_root("b")),
             ("map gone", &|scene| assert!(scene.store.lose(&scene.map("b")))),
             ("first frame", &|scene| {
@@ -209,7 +209,7 @@ fn a_key_that_cannot_open_the_chain_leaves_the_target_as_it_was() {
         newer = Some(key.clone());
         Ok(())
     };
-    rotate(&scene.world.repository(), &mut save).unwrap();
+    rotate(&scene.world.repository(), coffer_format::SecretsWish::Keep, &mut save).unwrap();
     // A chain that only the newer key opens: a full, made after the rotation.
     let old = scene.world.recovery.take();
     scene.world.recovery = newer;
@@ -269,6 +269,9 @@ fn a_cancel_in_the_middle_is_a_cancel_and_still_says_what_is_half_written() {
     assert!(error.is_cancellation() && error.kind() == "cancelled", "{error}");
     assert_eq!(fact(&error, "half_written").as_deref(), Some("target of a"));
 }
+
+/// What is done to a scene before its restore.
+type Harm<'a> = &'a dyn Fn(&Scene);
 
 /// What a salvage left of each block: the original, or what the mode leaves, and then only if the report lists it.
 fn check_salvaged(

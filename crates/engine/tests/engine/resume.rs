@@ -10,7 +10,8 @@ use coffer_engine::backup::{BackupReport, TypeWish, run_backup};
 use coffer_engine::catalog::load_manifest;
 use coffer_engine::{EngineError, PruneRequest, forget_points, rotate, run_prune};
 use coffer_format::{
-    BlockSize, Compression, DataObject, Ending, Id, KeyFile, Manifest, PointState, PointType, object_key,
+    BlockSize, Compression, DataObject, Ending, Id, KeyFile, Manifest, PointState, PointType, SecretsWish,
+    object_key,
 };
 use coffer_store::fault::{Failure, Fault, Moment};
 use coffer_store::{FaultPlan, FaultStore, Key, MemoryStore, ObjectStore, Operation};
@@ -456,16 +457,18 @@ fn put_ending(scene: &Scene, id: Id) {
     let coffer_format::PlanId { team, cluster, namespace, plan } = scene.world.plan.clone();
     let ending = Ending {
         format: 1,
-        point: id,
+        repository: scene.world.repository().id(),
         team: team.clone(),
         cluster,
         namespace,
         plan,
+        point: id,
         run: Id::from_parts(1, [1; 10]),
         time: coffer_engine::Clock::now(scene.world.clock.as_ref()),
     };
     let key = Key::new(object_key::ending(&team, &id)).unwrap();
-    scene.store.put(&key, Bytes::from(ending.encode())).unwrap();
+    let signed = scene.world.repository().signer(&team).unwrap().sign(&ending);
+    scene.store.put(&key, Bytes::from(signed.encode())).unwrap();
 }
 
 /// Rule takeover_skips_ending.
@@ -542,14 +545,20 @@ fn an_adopted_chain_opens_with_the_recovery_key_and_rotates() {
         new = Some(key.clone());
         Ok(())
     };
-    assert_eq!(rotate(&scene.world.repository(), &mut save).unwrap().chains, 1);
+    assert_eq!(rotate(&scene.world.repository(), SecretsWish::Keep, &mut save).unwrap().chains, 1);
     scene.world.recovery = new;
     scene.goes_on(&other(&image), "with the rotated key");
 }
 
-/// A chain that was sealed to an earlier recovery key only is not gone on with, whatever else is right.
+/// A chain whose secrets were replaced is not gone on with, whatever else is right; one that was sealed anew is.
 #[test]
-fn after_a_rotation_a_full_opens_a_chain_of_its_own() {
+fn after_a_rotation_a_full_goes_on_with_a_chain_only_if_it_has_the_newest_secrets() {
+    for secrets in [SecretsWish::Keep, SecretsWish::Replace] {
+        full_after_a_rotation(secrets);
+    }
+}
+
+fn full_after_a_rotation(secrets: SecretsWish) {
     let image = random(15, 9);
     let mut scene = Scene::new(15, true);
     scene.dies_before_manifest(TypeWish::Auto, &[("vol", &image)]);
@@ -558,10 +567,11 @@ fn after_a_rotation_a_full_opens_a_chain_of_its_own() {
         new = Some(key.clone());
         Ok(())
     };
-    rotate(&scene.world.repository(), &mut save).unwrap();
+    rotate(&scene.world.repository(), secrets, &mut save).unwrap();
     scene.world.recovery = new;
     let report = scene.goes_on(&image, "after the rotation");
-    assert_eq!((report.resumed_bytes, report.chain), (0, report.point));
+    let went_on = (report.resumed_bytes > 0, report.chain != report.point);
+    assert_eq!(went_on, (secrets == SecretsWish::Keep, secrets == SecretsWish::Keep), "{secrets:?}");
 }
 
 /// Rule check_taken_ending: a person calls the dead run abandoned, and prune comes at any moment of the run that takes it up.

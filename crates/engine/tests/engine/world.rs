@@ -179,7 +179,7 @@ impl World {
             write_all_zeroes: false,
         };
         let request = RestoreRequest { point, volumes: vec![volume], progress: &Silent };
-        run_restore(&self.repository(), &self.resources, &request)
+        run_restore(&self.open()?, &self.resources, &request)
     }
 
     /// Restores onto garbage, so that a block that is not written shows.

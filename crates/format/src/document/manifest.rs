@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, Document, MANIFEST_LEN_MAX, Names, Signed, VolumeRecord};
+use super::{Attributes, Document, MANIFEST_LEN_MAX, Names, Signed, SignedBy, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -157,6 +157,7 @@ impl Manifest {
 
 impl Document for Manifest {
     const KIND: &'static str = "manifest";
+    const SIGNED_BY: SignedBy = SignedBy::NewestOrListed;
     const LEN_MAX: usize = MANIFEST_LEN_MAX;
 
     fn repository(&self) -> &RepositoryId {

@@ -1,23 +1,69 @@
-//! Small records of prune, restore and verify. They are not signed: who may delete may also write them, and none of
-//! them makes a reader trust bytes.
+//! Small records: what a run announces, confirms, holds or found. Signed documents like all others, so that nobody who can only write makes
+//! one that counts.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{LineageEntry, Manifest, VolumeRecord, one_line_document};
+use super::{Document, check_format};
 use crate::error::{check, check_range};
-use crate::object_key::{DataObject, PACKS_MAX};
+use crate::object_key::{self, PACKS_MAX};
 use crate::pack::PACK_BLOCKS_MAX;
-use crate::{FormatError, Id, Label, PlanId, Timestamp, VolumeName};
+use crate::{Digest, FormatError, Id, Label, PlanId, RepositoryId, Summary, Timestamp, VolumeName};
 
-/// Prune is about to end a point.
+/// `repository`, `team`, and what ties a record to its key.
+macro_rules! record_document {
+    ($name:ty, $kind:literal) => {
+        impl Document for $name {
+            const KIND: &'static str = $kind;
+
+            fn repository(&self) -> &RepositoryId {
+                &self.repository
+            }
+
+            fn team(&self) -> &Label {
+                &self.team
+            }
+
+            fn check(&self) -> Result<(), FormatError> {
+                check_format($kind, self.format)?;
+                self.check_values()
+            }
+
+            fn check_key(&self, key: &str) -> Result<(), FormatError> {
+                check(self.key() == key, $kind, "belongs under another key")
+            }
+        }
+    };
+}
+pub(crate) use record_document;
+
+/// `plan_id` of a record that has the fields.
+macro_rules! plan_of_record {
+    ($name:ty) => {
+        impl $name {
+            /// The plan.
+            #[must_use]
+            pub fn plan_id(&self) -> PlanId {
+                PlanId {
+                    team: self.team.clone(),
+                    cluster: self.cluster.clone(),
+                    namespace: self.namespace.clone(),
+                    plan: self.plan.clone(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use plan_of_record;
+
+/// Forget or prune is about to end a point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ending {
     /// Version of the format: 1.
     pub format: u32,
-    /// The point.
-    pub point: Id,
+    /// Repository.
+    pub repository: RepositoryId,
     /// Team.
     pub team: Label,
     /// Cluster.
@@ -26,24 +72,22 @@ pub struct Ending {
     pub namespace: Label,
     /// Plan.
     pub plan: Label,
-    /// The prune run.
+    /// The point.
+    pub point: Id,
+    /// The forget or prune run.
     pub run: Id,
     /// When.
     pub time: Timestamp,
 }
 
-one_line_document!(Ending, "ending record");
+record_document!(Ending, "ending");
+plan_of_record!(Ending);
 
 impl Ending {
-    /// The plan.
+    /// The key it belongs under.
     #[must_use]
-    pub fn plan_id(&self) -> PlanId {
-        PlanId {
-            team: self.team.clone(),
-            cluster: self.cluster.clone(),
-            namespace: self.namespace.clone(),
-            plan: self.plan.clone(),
-        }
+    pub fn key(&self) -> String {
+        object_key::ending(&self.team, &self.point)
     }
 
     fn check_values(&self) -> Result<(), FormatError> {
@@ -51,126 +95,43 @@ impl Ending {
     }
 }
 
-/// What a prune run deletes of a point: a manifest that names any of it is void.
+/// A run got through its checks: its point counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ended {
+pub struct Confirmed {
     /// Version of the format: 1.
     pub format: u32,
-    /// The point that owns the objects, or the chain for its keys.
+    /// Repository.
+    pub repository: RepositoryId,
+    /// Team.
+    pub team: Label,
+    /// Cluster.
+    pub cluster: Label,
+    /// Namespace.
+    pub namespace: Label,
+    /// Plan.
+    pub plan: Label,
+    /// The point.
     pub point: Id,
-    /// The prune run.
-    pub run: Id,
-    /// When.
-    pub time: Timestamp,
-    /// The chain.
-    pub chain: Id,
-    /// The objects.
-    pub objects: EndedObjects,
+    /// The summary's text, as it stands in the key.
+    pub summary: String,
+    /// BLAKE3 of the manifest's payload line: the digest in its seal.
+    pub manifest: Digest,
 }
 
-/// Objects below one chain of one owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndedObjects {
-    /// Numbers of sealed chain keys, ascending.
-    pub keys: Vec<u32>,
-    /// Objects of volumes, ascending by name.
-    pub volumes: Vec<EndedVolume>,
-}
+record_document!(Confirmed, "confirmed");
+plan_of_record!(Confirmed);
 
-/// Objects of one volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndedVolume {
-    /// The volume.
-    pub name: VolumeName,
-    /// Whether the map object is among them.
-    pub map: bool,
-    /// Ranges of pack numbers, first and last, ascending and not adjacent.
-    pub packs: Vec<(u32, u32)>,
-}
-
-one_line_document!(Ended, "ended list");
-
-impl Ended {
-    /// Whether `object` of `chain` is on the list.
+impl Confirmed {
+    /// The key it belongs under.
     #[must_use]
-    pub fn contains(&self, chain: &Id, object: &DataObject) -> bool {
-        if *chain != self.chain || object.owner().is_some_and(|owner| owner != self.point) {
-            return false;
-        }
-        match object {
-            DataObject::ChainKey(number) => self.objects.keys.binary_search(number).is_ok(),
-            DataObject::Map { volume, .. } => self.volume(volume).is_some_and(|volume| volume.map),
-            DataObject::Pack { volume, number, .. } => {
-                let within = |(first, last): &(u32, u32)| (first..=last).contains(&number);
-                self.volume(volume).is_some_and(|volume| volume.packs.iter().any(within))
-            }
-        }
-    }
-
-    /// Whether it makes `manifest` void: the manifest names an object that is on the list.
-    #[must_use]
-    pub fn voids(&self, manifest: &Manifest) -> bool {
-        let named = |record: &VolumeRecord| {
-            let entry = record.lineage.iter().find(|entry| entry.point == self.point);
-            entry.zip(self.volume(&record.name)).is_some_and(|(entry, ended)| ended.has_any_of(entry))
-        };
-        manifest.chain == self.chain
-            && (!self.objects.keys.is_empty() || manifest.volume_records().any(named))
-    }
-
-    /// The listed objects.
-    pub fn data_objects(&self) -> impl Iterator<Item = DataObject> + '_ {
-        let keys = self.objects.keys.iter().map(|number| DataObject::ChainKey(*number));
-        keys.chain(self.objects.volumes.iter().flat_map(|volume| volume.data_objects(self.point)))
-    }
-
-    fn volume(&self, name: &VolumeName) -> Option<&EndedVolume> {
-        let index = self.objects.volumes.binary_search_by(|volume| volume.name.cmp(name)).ok()?;
-        self.objects.volumes.get(index)
+    pub fn key(&self) -> String {
+        object_key::confirmed_by_text(&self.plan_id(), &self.point, &self.summary)
     }
 
     fn check_values(&self) -> Result<(), FormatError> {
-        const WHAT: &str = "ended list";
-        let EndedObjects { keys, volumes } = &self.objects;
-        check(keys.is_sorted_by(|before, after| before < after), WHAT, "key numbers do not ascend")?;
-        check(keys.first().is_none_or(|first| *first > 0), WHAT, "key number 0")?;
-        check(volumes.is_sorted_by(|before, after| before.name < after.name), WHAT, "volumes do not ascend")?;
-        check(!(keys.is_empty() && volumes.is_empty()), WHAT, "names nothing")?;
-        volumes.iter().try_for_each(EndedVolume::check_values)
-    }
-}
-
-impl EndedVolume {
-    /// Whether an object that `entry` names is on the list.
-    fn has_any_of(&self, entry: &LineageEntry) -> bool {
-        let named = entry.named_packs();
-        (self.map && entry.names_map()) || self.packs.iter().any(|range| named.overlaps(*range))
-    }
-
-    fn data_objects(&self, point: Id) -> impl Iterator<Item = DataObject> + '_ {
-        let map = self.map.then(|| DataObject::Map { point, volume: self.name.clone() });
-        let numbers = self.packs.iter().flat_map(|(first, last)| *first..=*last);
-        let packs = numbers.map(move |number| DataObject::Pack { point, volume: self.name.clone(), number });
-        map.into_iter().chain(packs)
-    }
-
-    fn check_values(&self) -> Result<(), FormatError> {
-        const WHAT: &str = "ended list";
-        check(self.map || !self.packs.is_empty(), WHAT, "a volume names nothing")?;
-        for (first, last) in &self.packs {
-            check_range(
-                WHAT,
-                "last pack of a range",
-                (*last).into(),
-                (*first).into(),
-                u64::from(PACKS_MAX) - 1,
-            )?;
-        }
-        let apart = self.packs.is_sorted_by(|(_, last), (first, _)| last.saturating_add(1) < *first);
-        check(apart, WHAT, "ranges of packs do not ascend or could be one")
+        let summary = Summary::decode(&self.summary)?;
+        check(summary.encode() == self.summary, Self::KIND, "its summary is not in canonical form")
     }
 }
 
@@ -190,6 +151,10 @@ pub enum PinKind {
 pub struct Pin {
     /// Version of the format: 1.
     pub format: u32,
+    /// Repository.
+    pub repository: RepositoryId,
+    /// Team.
+    pub team: Label,
     /// The point.
     pub point: Id,
     /// The run that pins it.
@@ -202,9 +167,15 @@ pub struct Pin {
     pub note: String,
 }
 
-one_line_document!(Pin, "pin");
+record_document!(Pin, "pin");
 
 impl Pin {
+    /// The key it belongs under.
+    #[must_use]
+    pub fn key(&self) -> String {
+        object_key::pin(&self.team, &self.point, &self.run)
+    }
+
     fn check_values(&self) -> Result<(), FormatError> {
         Ok(())
     }
@@ -250,6 +221,10 @@ impl<'de> Deserialize<'de> for DamagedOrdinals {
 pub struct Damaged {
     /// Version of the format: 1.
     pub format: u32,
+    /// Repository.
+    pub repository: RepositoryId,
+    /// Team.
+    pub team: Label,
     /// The point that owns the pack.
     pub point: Id,
     /// The volume.
@@ -266,9 +241,15 @@ pub struct Damaged {
     pub detail: String,
 }
 
-one_line_document!(Damaged, "damage record");
+record_document!(Damaged, "damaged");
 
 impl Damaged {
+    /// The key it belongs under.
+    #[must_use]
+    pub fn key(&self) -> String {
+        object_key::damaged(&self.team, &self.point, &self.volume, self.pack, &self.run)
+    }
+
     /// Whether the block with `ordinal` is damaged.
     #[must_use]
     pub fn contains(&self, ordinal: u32) -> bool {
@@ -279,7 +260,7 @@ impl Damaged {
     }
 
     fn check_values(&self) -> Result<(), FormatError> {
-        const WHAT: &str = "damage record";
+        const WHAT: &str = Damaged::KIND;
         check_range(WHAT, "pack number", self.pack.into(), 0, u64::from(PACKS_MAX) - 1)?;
         let DamagedOrdinals::Some(ordinals) = &self.ordinals else { return Ok(()) };
         check(ordinals.is_sorted_by(|before, after| before < after), WHAT, "ordinals do not ascend")?;

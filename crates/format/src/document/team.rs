@@ -21,9 +21,13 @@ pub struct TeamStatement {
     pub team: Label,
     /// Generation of the recovery key, from 1.
     pub generation: u32,
+    /// Generation whose Ed25519 key signed this: the one that was the newest before. 1 for generation 1.
+    pub signed_by: u32,
+    /// Generation that brought the secrets for maps, trailers and hashes of new chains.
+    pub secrets: u32,
     /// Chain keys are sealed to this.
     pub x25519: RecoveryPublicKey,
-    /// Signs certificates and the next generation's statement.
+    /// Signs certificates, the list of what a rotation found, and the next generation's statement.
     pub ed25519: VerifyingKey,
 }
 
@@ -39,7 +43,7 @@ impl Document for TeamStatement {
     }
 
     fn issuer(&self) -> Issuer {
-        Issuer::Recovery(self.generation.saturating_sub(1).max(1))
+        Issuer::Recovery(self.signed_by)
     }
 
     fn check_key(&self, key: &str) -> Result<(), FormatError> {
@@ -50,6 +54,9 @@ impl Document for TeamStatement {
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
         check_range(Self::KIND, "generation", self.generation.into(), 1, u32::MAX.into())?;
+        let before = u64::from(self.generation.saturating_sub(1).max(1));
+        check_range(Self::KIND, "signing generation", self.signed_by.into(), 1, before)?;
+        check_range(Self::KIND, "generation of secrets", self.secrets.into(), 1, self.generation.into())?;
         Ok(())
     }
 }
@@ -72,6 +79,8 @@ pub struct ChainKeyDocument {
     pub plan: Label,
     /// The chain.
     pub chain: Id,
+    /// Generation that brought the secrets for the chain's maps, trailers and hashes.
+    pub secrets: u32,
     /// The chain's public key.
     pub public: ChainPublicKey,
     /// The private key, sealed to each recovery key that may open it.
@@ -126,6 +135,7 @@ impl Document for ChainKeyDocument {
 
     fn check(&self) -> Result<(), FormatError> {
         check_format(Self::KIND, self.format)?;
+        check_range(Self::KIND, "generation of secrets", self.secrets.into(), 1, u32::MAX.into())?;
         check_range(
             Self::KIND,
             "number of recipients",

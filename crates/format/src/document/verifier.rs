@@ -1,10 +1,13 @@
 //! Who signed a document, judged by the public keys that a key file pins. Nothing from the bucket is trusted by itself.
+//!
+//! Keys that were replaced sign no new points: what they signed counts by the list that the rotation left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::seal::signed_bytes;
-use super::{Certificate, Document, Issuer, Signed, TeamStatement, to_json};
-use crate::{FormatError, Label, RepositoryId, VerifyingKey};
+use super::{Certificate, Document, Issuer, RotationPoints, Signed, SignedBy, TeamStatement, to_json};
+use crate::error::check;
+use crate::{Digest, FormatError, Label, RepositoryId, VerifyingKey};
 
 /// Verifies documents of one repository.
 #[derive(Clone, Debug)]
@@ -23,8 +26,18 @@ enum Rule {
 struct Team {
     repository: RepositoryId,
     team: Label,
-    /// Recovery keys by generation: pinned and learnt.
+    /// Recovery keys by generation: pinned and learnt. One at least.
     recovery: BTreeMap<u32, VerifyingKey>,
+    /// What the newest rotation found whose list is known.
+    standing: Option<Standing>,
+}
+
+#[derive(Clone, Debug)]
+struct Standing {
+    /// Generation that left the list.
+    generation: u32,
+    /// Digests of the manifests on it.
+    manifests: BTreeSet<Digest>,
 }
 
 impl Verifier {
@@ -48,23 +61,62 @@ impl Verifier {
         pinned: impl IntoIterator<Item = (u32, VerifyingKey)>,
     ) -> Self {
         let recovery = pinned.into_iter().collect();
-        Self(Rule::Team(Box::new(Team { repository, team, recovery })))
+        Self(Rule::Team(Box::new(Team { repository, team, recovery, standing: None })))
     }
 
-    /// Believes a later generation if the one before signed it. A statement of a known generation must agree with it.
+    /// Believes a later generation if the newest one before signed it; a generation that was replaced cannot bring up another
+    /// successor. A statement of a known generation must agree with it.
     pub fn learn(&mut self, statement: &Signed<TeamStatement>) -> Result<(), FormatError> {
         self.verify(statement)?;
         let Rule::Team(team) = &mut self.0 else { return Ok(()) };
-        let TeamStatement { generation, ed25519, .. } = statement.payload;
-        let known = *team.recovery.entry(generation).or_insert(ed25519);
+        let TeamStatement { generation, signed_by, ed25519, .. } = statement.payload;
         let what = TeamStatement::KIND;
-        crate::error::check(known == ed25519, what, "names another key than the one known for its generation")
+        if let Some(known) = team.recovery.get(&generation) {
+            return check(*known == ed25519, what, "names another key than the one known for its generation");
+        }
+        let newest = team.newest();
+        check(generation > newest, what, "is of a generation that was passed over")?;
+        check(signed_by == newest, what, "is signed by a generation that was replaced before")?;
+        team.recovery.insert(generation, ed25519);
+        Ok(())
+    }
+
+    /// Believes the list of what a rotation found. That of the newest generation holds all that counts of the earlier ones.
+    pub fn learn_points(&mut self, list: &Signed<RotationPoints>) -> Result<(), FormatError> {
+        self.verify(list)?;
+        let Rule::Team(team) = &mut self.0 else { return Ok(()) };
+        let generation = list.payload.generation;
+        if team.standing.as_ref().is_none_or(|known| known.generation < generation) {
+            let manifests = list.payload.points.iter().map(|standing| standing.manifest).collect();
+            team.standing = Some(Standing { generation, manifests });
+        }
+        Ok(())
+    }
+
+    /// Generations whose recovery keys are known, ascending; none without a team's keys.
+    pub fn generations(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        let team = match &self.0 {
+            Rule::Team(team) => Some(team.recovery.keys().copied()),
+            Rule::Digest | Rule::Unencrypted(_) => None,
+        };
+        team.into_iter().flatten()
     }
 
     /// An error unless digest, certificate and signature are right and the document is of this repository and team;
     /// volume records inside it are verified too.
     pub fn verify<T: Document>(&self, signed: &Signed<T>) -> Result<(), FormatError> {
-        signed.payload.records().iter().try_for_each(|record| self.verify(record))?;
+        self.verify_within(signed, false)
+    }
+
+    /// As [`Verifier::verify`]; `listed` if it is inside a document that stood when its key was replaced.
+    fn verify_within<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
+        let listed = listed || self.lists(signed);
+        self.verify_own(signed, listed)?;
+        signed.payload.records().iter().try_for_each(|record| self.verify_within(record, listed))
+    }
+
+    /// As [`Verifier::verify_within`], without the records inside.
+    fn verify_own<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
         let what = T::KIND;
         signed.check_digest()?;
         match &self.0 {
@@ -74,8 +126,14 @@ impl Verifier {
                 let unsigned = signed.seal.certificate.is_none() && signed.seal.signature.is_none();
                 if unsigned { Ok(()) } else { Err(FormatError::Seal { what, detail: "signed in suite 0" }) }
             }
-            Rule::Team(team) => team.verify(signed),
+            Rule::Team(team) => team.verify(signed, listed),
         }
+    }
+
+    fn lists<T: Document>(&self, signed: &Signed<T>) -> bool {
+        let Rule::Team(team) = &self.0 else { return false };
+        let Some(certificate) = &signed.seal.certificate else { return false };
+        T::SIGNED_BY == SignedBy::NewestOrListed && team.lists(certificate.generation, &signed.seal.digest)
     }
 
     /// An error unless `certificate` is of this team and signed by a recovery key that is known.
@@ -91,14 +149,35 @@ impl Verifier {
 }
 
 impl Team {
-    fn verify<T: Document>(&self, signed: &Signed<T>) -> Result<(), FormatError> {
+    fn newest(&self) -> u32 {
+        self.recovery.last_key_value().map_or(0, |(generation, _)| *generation)
+    }
+
+    /// Whether what a replaced key of `generation` signed stood when it was replaced. While no later rotation's list is there that
+    /// cannot be told, and what the key signed is let pass: else nothing could be read until the rotation is finished.
+    fn lists(&self, generation: u32, digest: &Digest) -> bool {
+        if generation >= self.newest() {
+            return false;
+        }
+        match &self.standing {
+            Some(standing) if standing.generation > generation => standing.manifests.contains(digest),
+            _ => true,
+        }
+    }
+
+    fn verify<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
         let what = T::KIND;
         check_same(what, "repository", &self.repository, signed.payload.repository())?;
         check_same(what, "team", &self.team, signed.payload.team())?;
         let signature =
             signed.seal.signature.ok_or(FormatError::Seal { what, detail: "has no signature" })?;
         let public = match (signed.payload.issuer(), &signed.seal.certificate) {
-            (Issuer::Writer, Some(certificate)) => self.writer(certificate)?,
+            (Issuer::Writer, Some(certificate)) => {
+                if T::SIGNED_BY != SignedBy::AnyKnown && !listed {
+                    self.check_newest(what, certificate)?;
+                }
+                self.writer(certificate)?
+            }
             (Issuer::Writer, None) => return Err(FormatError::Seal { what, detail: "has no certificate" }),
             (Issuer::Recovery(generation), None) => self.recovery(what, generation)?,
             (Issuer::Recovery(_), Some(_)) => {
@@ -107,6 +186,11 @@ impl Team {
         };
         let message = signed_bytes(what, &to_json(&signed.payload));
         if public.verifies(&message, &signature) { Ok(()) } else { Err(FormatError::Signature { what }) }
+    }
+
+    fn check_newest(&self, what: &'static str, certificate: &Certificate) -> Result<(), FormatError> {
+        let (generation, newest) = (certificate.generation, self.newest());
+        if generation >= newest { Ok(()) } else { Err(FormatError::Replaced { what, generation, newest }) }
     }
 
     fn writer(&self, certificate: &Certificate) -> Result<VerifyingKey, FormatError> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, Document, PackRanges, check_format};
+use super::{Attributes, Document, PackRanges, SignedBy, check_format};
 use crate::crypto::PAGE_LEN_MAX;
 use crate::error::{check, check_range};
 use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
@@ -263,6 +263,7 @@ impl VolumeRecord {
 
 impl Document for VolumeRecord {
     const KIND: &'static str = "volume record";
+    const SIGNED_BY: SignedBy = SignedBy::NewestOrInListed;
 
     fn repository(&self) -> &RepositoryId {
         &self.repository

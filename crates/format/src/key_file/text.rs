@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{KeyFile, KeyKind, PinnedKey, RecoverySecrets, WHAT};
+use super::{GenerationSecrets, KeyFile, KeyKind, PinnedKey, RecoverySecrets, WHAT};
 use crate::error::check_range;
 use crate::{
     Certificate, FormatError, Label, RecoveryPrivateKey, RecoveryPublicKey, RepositoryId, Secret32,
@@ -17,8 +17,9 @@ const RECOVERY: &str = "coffer recovery key 1";
 const WRITER: &str = "coffer writer key 1";
 const CHECK_LEN: usize = 8;
 const TEXT_LEN_MAX: usize = 1 << 20;
-/// Room for the text of a file with a few generations, so that it is not moved while it grows.
-const TEXT_LEN_USUAL: usize = 16 << 10;
+/// Room for the text of a file with one generation, and for each more, so that the text is not moved while it grows.
+const TEXT_LEN_FIRST: usize = 4 << 10;
+const TEXT_LEN_MORE: usize = 512;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,13 +30,20 @@ struct Stored {
     generation: u32,
     pinned: Vec<PinnedKey>,
     x25519_public: RecoveryPublicKey,
-    metadata_key: SecretText,
-    hash_secret: SecretText,
+    secrets: Vec<StoredSecrets>,
     writer_private: SecretText,
     certificate: Certificate,
     x25519_private: Option<SecretText>,
     ed25519_private: Option<SecretText>,
     check: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSecrets {
+    generation: u32,
+    metadata_key: SecretText,
+    hash_secret: SecretText,
 }
 
 /// A secret as 64 hexadecimal digits.
@@ -76,7 +84,8 @@ impl serde::de::Visitor<'_> for SecretVisitor {
 
 impl Stored {
     fn json(&self) -> Zeroizing<Vec<u8>> {
-        let mut json = Zeroizing::new(Vec::with_capacity(TEXT_LEN_USUAL));
+        let room = TEXT_LEN_FIRST + TEXT_LEN_MORE * self.pinned.len();
+        let mut json = Zeroizing::new(Vec::with_capacity(room));
         serde_json::to_writer(&mut *json, self).expect("writing to memory does not fail");
         json
     }
@@ -105,8 +114,7 @@ impl KeyFile {
             generation: self.generation,
             pinned: self.pinned.clone(),
             x25519_public: self.x25519_public,
-            metadata_key: SecretText(self.secrets.metadata.clone()),
-            hash_secret: SecretText(self.secrets.hash.clone()),
+            secrets: self.secrets.iter().map(StoredSecrets::from).collect(),
             writer_private: SecretText(self.writer.seed().clone()),
             certificate: self.certificate.clone(),
             x25519_private: recovery.map(|recovery| SecretText(recovery.x25519.0.clone())),
@@ -170,10 +178,27 @@ impl Stored {
             generation: self.generation,
             pinned: self.pinned,
             x25519_public: self.x25519_public,
-            secrets: TeamSecrets { metadata: self.metadata_key.0, hash: self.hash_secret.0 },
+            secrets: self.secrets.into_iter().map(GenerationSecrets::from).collect(),
             writer: SigningKey::from_seed(self.writer_private.0),
             certificate: self.certificate,
             recovery,
         })
+    }
+}
+
+impl From<&GenerationSecrets> for StoredSecrets {
+    fn from(held: &GenerationSecrets) -> Self {
+        Self {
+            generation: held.generation,
+            metadata_key: SecretText(held.secrets.metadata.clone()),
+            hash_secret: SecretText(held.secrets.hash.clone()),
+        }
+    }
+}
+
+impl From<StoredSecrets> for GenerationSecrets {
+    fn from(stored: StoredSecrets) -> Self {
+        let secrets = TeamSecrets { metadata: stored.metadata_key.0, hash: stored.hash_secret.0 };
+        Self { generation: stored.generation, secrets }
     }
 }

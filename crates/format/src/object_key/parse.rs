@@ -70,12 +70,25 @@ pub fn parse_team(key: &str) -> Result<(Label, u32), FormatError> {
     Ok((team.parse()?, number.filter(|number| *number >= 2).ok_or_else(wrong)?))
 }
 
+/// Team and generation of the key of the list of points that a rotation found.
+pub fn parse_team_points(key: &str) -> Result<(Label, u32), FormatError> {
+    let wrong = || wrong("list of a rotation's points", key);
+    let ["t", team, name] = split::<3>("list of a rotation's points", key)? else { return Err(wrong()) };
+    let number = name.strip_prefix("team.").and_then(|name| name.strip_suffix(".points")).and_then(decimal);
+    Ok((team.parse()?, number.filter(|number| *number >= 2).ok_or_else(wrong)?))
+}
+
 /// Team and point of an `ending` record's key.
 pub fn parse_ending(key: &str) -> Result<(Label, Id), FormatError> {
     match split::<4>("ending record", key)? {
         ["t", team, "ending", point] => Ok((team.parse()?, point.parse()?)),
         _ => Err(wrong("ending record", key)),
     }
+}
+
+/// Team and point of the key of an announcement that is not signed.
+pub fn parse_unsigned_ending(key: &str) -> Result<(Label, Id), FormatError> {
+    parse_ending(key.strip_suffix(".unsigned").ok_or_else(|| wrong("unsigned ending record", key))?)
 }
 
 /// Team, chain, point and run of an `ended` list's key.

@@ -6,11 +6,11 @@
 
 use coffer_format::map::{leaf_count, node_count};
 use coffer_format::{
-    ChainKeyDocument, Codec, Config, Damaged, Digest, Document, Ended, Ending, Footer, FrameHeader,
-    FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher, Node,
-    ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin,
-    RepositoryId, Root, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Verifier,
-    VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
+    ChainKeyDocument, Codec, Config, Confirmed, Damaged, Digest, Document, Ended, Ending, Footer,
+    FrameHeader, FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher,
+    Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin,
+    RepositoryId, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement,
+    Verifier, VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
 };
 
 /// A body and the name of its target.
@@ -215,42 +215,41 @@ fn signed<T: Document>(data: &[u8]) -> Vec<Signed<T>> {
 /// All other documents.
 pub(crate) fn documents(data: &[u8]) -> bool {
     let statements = signed::<TeamStatement>(data).len();
-    let mut any =
-        statements + signed::<ChainKeyDocument>(data).len() + signed::<VolumeRecord>(data).len() > 0;
-    any |= small_records(data);
+    let lists = signed::<RotationPoints>(data).len();
+    let volumes = signed::<VolumeRecord>(data).len();
+    let mut any = statements + lists + signed::<ChainKeyDocument>(data).len() + volumes > 0;
+    any |= config(data) | records(data);
     // Once more with a digest that fits, so that mutations get past it.
     let line = first_line(data);
-    small_records(&[line, format!("\n{{\"digest\":\"{}\"}}\n", Digest::of(line)).as_bytes()].concat()) || any
+    config(&[line, format!("\n{{\"digest\":\"{}\"}}\n", Digest::of(line)).as_bytes()].concat()) || any
 }
 
 fn first_line(data: &[u8]) -> &[u8] {
     data.split(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
-fn small_records(data: &[u8]) -> bool {
-    let mut any = false;
-    if let Ok(config) = Config::decode(data) {
-        any = true;
-        assert_eq!(config.encode(), data);
-    }
-    if let Ok(ending) = Ending::decode(data) {
-        any = true;
-        assert_eq!(ending.encode(), data);
-    }
-    if let Ok(ended) = Ended::decode(data) {
-        any = true;
-        assert_eq!(ended.encode(), data);
+fn config(data: &[u8]) -> bool {
+    let config = Config::decode(data);
+    config.is_ok_and(|config| config.encode() == data)
+}
+
+fn records(data: &[u8]) -> bool {
+    let ended = signed::<Ended>(data);
+    for Signed { payload: ended, .. } in &ended {
         assert!(ended.data_objects().take(9).all(|object| ended.contains(&ended.chain, &object)));
     }
-    if let Ok(pin) = Pin::decode(data) {
-        any = true;
-        assert_eq!(pin.encode(), data);
+    at_their_keys(&ended, Ended::key)
+        | at_their_keys(&signed::<Ending>(data), Ending::key)
+        | at_their_keys(&signed::<Pin>(data), Pin::key)
+        | at_their_keys(&signed::<Damaged>(data), Damaged::key)
+        | at_their_keys(&signed::<Confirmed>(data), Confirmed::key)
+}
+
+fn at_their_keys<T: Document>(found: &[Signed<T>], key: fn(&T) -> String) -> bool {
+    for signed in found {
+        signed.payload.check_key(&key(&signed.payload)).expect("its own key");
     }
-    if let Ok(damaged) = Damaged::decode(data) {
-        any = true;
-        assert_eq!(damaged.encode(), data);
-    }
-    any
+    !found.is_empty()
 }
 
 /// Key files: as they come, and with a check that fits.
@@ -290,6 +289,10 @@ pub(crate) fn object_keys(data: &[u8]) -> bool {
     if let Ok((team, generation)) = object_key::parse_team(key) {
         any = true;
         assert_eq!(object_key::team(&team, generation), key);
+    }
+    if let Ok((team, generation)) = object_key::parse_team_points(key) {
+        any = true;
+        assert_eq!(object_key::team_points(&team, generation), key);
     }
     if let Ok((team, point)) = object_key::parse_ending(key) {
         any = true;

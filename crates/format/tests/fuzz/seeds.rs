@@ -68,15 +68,17 @@ fn documents() -> Vec<Vec<u8>> {
     let suite = coffer_format::Suite::Aes256Gcm;
     vec![
         samples::team_statement().encode(),
+        samples::rotation_points().encode(),
         samples::chain_key_document(suite).encode(),
         samples::signer(suite).sign(&samples::record()).encode(),
         samples::signer(suite).sign(&samples::failed_record()).encode(),
         Config::new(samples::repository(), true).encode(),
-        samples::ending().encode(),
-        samples::ended().encode(),
-        samples::pin().encode(),
-        samples::damaged(DamagedOrdinals::All).encode(),
-        samples::damaged(DamagedOrdinals::Some(vec![1, 7])).encode(),
+        samples::stored(suite, &samples::ending()),
+        samples::stored(suite, &samples::ended()),
+        samples::stored(suite, &samples::pin()),
+        samples::stored(suite, &samples::confirmed(suite)),
+        samples::stored(suite, &samples::damaged(DamagedOrdinals::All)),
+        samples::stored(suite, &samples::damaged(DamagedOrdinals::Some(vec![1, 7]))),
     ]
 }
 
@@ -88,6 +90,7 @@ fn object_keys() -> Vec<Vec<u8>> {
         object_key::confirmed(&plan, &point, &samples::summary()),
         object_key::team(&team, 1),
         object_key::team(&team, 2),
+        object_key::team_points(&team, 2),
         object_key::chain_key(&plan, &samples::id(1), 1),
         object_key::map(&samples::path(2)),
         object_key::pack(&samples::path(2), 12),

@@ -1,10 +1,10 @@
 //! Documents: round trips, one form only, and who is believed.
 
 use coffer_format::{
-    ChainKeyDocument, Config, Damaged, DamagedOrdinals, DataObject, Digest, Document, Ended, EndedObjects,
-    Ending, FormatError, KeyFile, LineageEntry, Manifest, NamedObjects, Pin, PinKind, PointState, PointType,
-    Reason, Seal, Signed, Signer, TeamStatement, Timestamp, Verifier, VerifyingKey, VolumeRecord,
-    VolumeState, object_key,
+    ChainKeyDocument, Config, Confirmed, Damaged, DamagedOrdinals, DataObject, Digest, Document, Ended,
+    EndedObjects, Ending, FormatError, KeyFile, LineageEntry, Manifest, NamedObjects, Pin, PinKind,
+    PointState, PointType, Reason, RotationPoints, Seal, SecretsWish, Signed, Signer, TeamStatement,
+    Timestamp, Verifier, VerifyingKey, VolumeRecord, VolumeState, object_key,
 };
 use proptest::prelude::*;
 
@@ -63,13 +63,13 @@ proptest! {
         let [point, run, chain] = ids.map(coffer_format::Id::from_bytes);
         let time = Timestamp::from_unix_ms(unix_ms);
         let ending = Ending { point, run, time, ..samples::ending() };
-        prop_assert_eq!(Ending::decode(&ending.encode()).unwrap(), ending);
+        round_trips(&ending.key(), &ending)?;
         let ended = Ended { point, run, time, chain, ..samples::ended() };
-        prop_assert_eq!(Ended::decode(&ended.encode()).unwrap(), ended);
+        round_trips(&ended.key(), &ended)?;
         let pin = Pin { point, run, time, note: note.clone(), kind: PinKind::Restore, ..samples::pin() };
-        prop_assert_eq!(Pin::decode(&pin.encode()).unwrap(), pin);
+        round_trips(&pin.key(), &pin)?;
         let damaged = Damaged { point, run, time, volume, detail: note, ..samples::damaged(DamagedOrdinals::All) };
-        prop_assert_eq!(Damaged::decode(&damaged.encode()).unwrap(), damaged);
+        round_trips(&damaged.key(), &damaged)?;
         let config = Config::new(coffer_format::RepositoryId::from_bytes(ids[0]), unix_ms % 2 == 0);
         prop_assert_eq!(Config::decode(&config.encode()).unwrap(), config);
     }
@@ -300,7 +300,7 @@ fn an_ended_list_voids_exactly_the_manifests_that_name_its_objects() {
 
 #[test]
 fn small_records_in_another_form_are_refused() {
-    let ended = |objects: EndedObjects| Ended::decode(&Ended { objects, ..samples::ended() }.encode());
+    let ended = |objects: EndedObjects| decode::<Ended>(&stored(&Ended { objects, ..samples::ended() }));
     let volume =
         |name: &str, map, packs| coffer_format::EndedVolume { name: name.parse().unwrap(), map, packs };
     let volumes = |volumes| EndedObjects { keys: Vec::new(), volumes };
@@ -318,18 +318,76 @@ fn small_records_in_another_form_are_refused() {
         "ranges that could be one"
     );
     assert!(ended(volumes(vec![volume("a", false, vec![(0, 1 << 24)])])).is_err(), "past the last pack");
-    let damaged = |ordinals| Damaged::decode(&samples::damaged(ordinals).encode());
+    let damaged = |ordinals| decode::<Damaged>(&stored(&samples::damaged(ordinals)));
     assert!(damaged(DamagedOrdinals::Some(vec![])).is_err(), "nothing");
     assert!(damaged(DamagedOrdinals::Some(vec![1, 1])).is_err(), "twice");
     assert!(damaged(DamagedOrdinals::Some(vec![32_768])).is_err(), "past the pack");
     assert!(damaged(DamagedOrdinals::All).unwrap().contains(9));
     assert!(!damaged(DamagedOrdinals::Some(vec![3, 5])).unwrap().contains(4));
-    let text = String::from_utf8(samples::damaged(DamagedOrdinals::All).encode()).unwrap();
-    assert!(Damaged::decode(text.replace("\"all\"", "\"some\"").as_bytes()).is_err());
+    let text = String::from_utf8(stored(&samples::damaged(DamagedOrdinals::All))).unwrap();
+    assert!(decode::<Damaged>(text.replace("\"all\"", "\"some\"").as_bytes()).is_err());
     assert!(
-        Pin::decode(String::from_utf8(samples::pin().encode()).unwrap().replace("hold", "keep").as_bytes())
+        decode::<Pin>(String::from_utf8(stored(&samples::pin())).unwrap().replace("hold", "keep").as_bytes())
             .is_err()
     );
+    let summary = |summary: &str| {
+        let confirmed = samples::confirmed(coffer_format::Suite::None);
+        decode::<Confirmed>(&stored(&Confirmed { summary: summary.into(), ..confirmed }))
+    };
+    let right = samples::confirmed(coffer_format::Suite::None).summary;
+    summary(&right).unwrap();
+    assert!(summary("").is_err() && summary("A").is_err() && summary(&format!("{right}A")).is_err());
+}
+
+fn stored<T: Document>(record: &T) -> Vec<u8> {
+    samples::stored(coffer_format::Suite::None, record)
+}
+
+fn decode<T: Document>(bytes: &[u8]) -> Result<T, FormatError> {
+    Signed::<T>::decode(bytes).map(|signed| signed.payload)
+}
+
+/// In both suites, at its key and at no other.
+fn round_trips<T: Document + PartialEq + std::fmt::Debug>(
+    key: &str,
+    record: &T,
+) -> Result<(), TestCaseError> {
+    for suite in [coffer_format::Suite::None, coffer_format::Suite::Aes256Gcm] {
+        let bytes = samples::stored(suite, record);
+        let signed = Signed::<T>::decode_at(key, &bytes).unwrap();
+        prop_assert_eq!(&signed.payload, record);
+        samples::verifier(suite).verify(&signed).unwrap();
+        let other = if suite == coffer_format::Suite::None {
+            coffer_format::Suite::Aes256Gcm
+        } else {
+            coffer_format::Suite::None
+        };
+        prop_assert!(samples::verifier(other).verify(&signed).is_err());
+        for wrong in ["", "x", &key[1..], &format!("{key}/"), &key.replacen("t/", "t/x", 1)] {
+            prop_assert!(Signed::<T>::decode_at(wrong, &bytes).is_err());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn records_of_each_kind_belong_under_their_own_key() {
+    use coffer_format::object_key;
+    let suite = coffer_format::Suite::Aes256Gcm;
+    let confirmed = samples::confirmed(suite);
+    let manifest = samples::manifest(suite).payload;
+    assert_eq!(
+        confirmed.key(),
+        object_key::confirmed(&samples::plan(), &manifest.point, &manifest.summary())
+    );
+    round_trips(&confirmed.key(), &confirmed).unwrap();
+    let ending = samples::ending();
+    assert_eq!(ending.key(), object_key::ending(&ending.team, &ending.point));
+    let unsigned = object_key::unsigned_ending(&ending.team, &ending.point);
+    assert!(Signed::<Ending>::decode_at(&unsigned, &stored(&ending)).is_err());
+    assert!(object_key::parse_ending(&unsigned).is_err());
+    assert_eq!(object_key::parse_unsigned_ending(&unsigned).unwrap(), (ending.team.clone(), ending.point));
+    assert!(object_key::parse_unsigned_ending(&ending.key()).is_err());
 }
 
 #[test]
@@ -397,44 +455,112 @@ fn a_signature_is_for_its_kind_and_its_payload() {
     }
 }
 
+fn rotated(key: &KeyFile, generation: u32, start: u8) -> (KeyFile, Signed<TeamStatement>) {
+    key.rotate(generation, SecretsWish::Keep, &mut samples::entropy(start)).unwrap()
+}
+
 #[test]
-fn a_later_generation_is_believed_if_the_one_before_signed_it() {
+fn a_later_generation_is_believed_if_the_newest_before_it_signed_it() {
     let first = samples::recovery_key();
-    let (second, statement2) = first.rotate(&mut samples::entropy(3)).unwrap();
-    let (third, statement3) = second.rotate(&mut samples::entropy(4)).unwrap();
+    let (second, statement2) = rotated(&first, 2, 3);
+    let (fourth, statement4) = rotated(&second, 4, 4);
     let statement1 = first.team_statement().unwrap();
     let mut verifier = first.verifier();
     verifier.learn(&statement1).unwrap();
-    let signed = third.signer().sign(&samples::record());
-    assert!(matches!(verifier.verify(&signed), Err(FormatError::Generation { generation: 3, .. })));
+    let signed = fourth.signer().sign(&samples::record());
+    assert!(matches!(verifier.verify(&signed), Err(FormatError::Generation { generation: 4, .. })));
     assert!(
-        matches!(verifier.learn(&statement3), Err(FormatError::Generation { generation: 2, .. })),
-        "a gap"
+        matches!(verifier.learn(&statement4), Err(FormatError::Generation { generation: 2, .. })),
+        "who signed it is not known yet"
     );
     verifier.learn(&statement2).unwrap();
-    verifier.learn(&statement3).unwrap();
+    verifier.learn(&statement4).unwrap();
+    verifier.learn(&statement2).unwrap();
     verifier.verify(&signed).unwrap();
-    third.verifier().verify(&first.signer().sign(&samples::record())).unwrap();
+    assert_eq!(verifier.generations().collect::<Vec<_>>(), [1, 2, 4]);
 
+    let (_, passed_over) = rotated(&second, 3, 6);
+    assert!(verifier.learn(&passed_over).is_err(), "a number that was passed over");
+    let (_, branch) = rotated(&second, 5, 7);
+    assert!(verifier.learn(&branch).is_err(), "signed by a generation that was replaced");
     let stranger =
         KeyFile::generate_team(samples::repository(), samples::plan().team, &mut samples::entropy(9));
-    let (_, forged) = stranger.rotate(&mut samples::entropy(8)).unwrap();
+    let (_, forged) = rotated(&stranger, 2, 8);
     assert!(
         matches!(first.verifier().learn(&forged), Err(FormatError::Signature { .. })),
         "signed by another key"
     );
     let forged = stranger.team_statement().unwrap();
     assert!(first.verifier().learn(&forged).is_err(), "another generation 1");
-    let (other, other_statement) = first.rotate(&mut samples::entropy(5)).unwrap();
+    let (_, other_statement) = rotated(&first, 2, 5);
     assert!(verifier.learn(&other_statement).is_err(), "a second generation 2");
-    assert_eq!(other.generation, 2);
-    assert!(Signed::<TeamStatement>::decode(&statement3.encode()).is_ok());
+}
+
+/// The kind of fault: a genuine document that was copied under another name.
+#[test]
+fn statements_and_lists_are_of_their_name_only() {
+    let team = samples::plan().team;
+    let (_, statement) = samples::rotated_key();
+    let bytes = statement.encode();
+    Signed::<TeamStatement>::decode_at(&object_key::team(&team, 3), &bytes).unwrap();
+    let list = samples::rotation_points().encode();
+    Signed::<RotationPoints>::decode_at(&object_key::team_points(&team, 3), &list).unwrap();
+    for generation in [1, 2, 4] {
+        assert!(Signed::<TeamStatement>::decode_at(&object_key::team(&team, generation), &bytes).is_err());
+    }
+    for generation in [2, 4] {
+        let key = object_key::team_points(&team, generation);
+        assert!(Signed::<RotationPoints>::decode_at(&key, &list).is_err());
+    }
+    let other = "other".parse().unwrap();
+    assert!(Signed::<TeamStatement>::decode_at(&object_key::team(&other, 3), &bytes).is_err());
+    assert!(Signed::<RotationPoints>::decode_at(&object_key::team_points(&other, 3), &list).is_err());
+}
+
+/// What a replaced key signed counts if it stood when the key was replaced, and not otherwise.
+#[test]
+fn replaced_keys_sign_no_new_points() {
+    let replaced = |result: Result<(), FormatError>| matches!(result, Err(FormatError::Replaced { .. }));
+    let manifest = samples::manifest(coffer_format::Suite::Aes256Gcm);
+    let mut later = manifest.payload.clone();
+    later.description.push('!');
+    let later = samples::writer_key().signer().sign(&later);
+    let record = samples::writer_key().signer().sign(&samples::record());
+    let (third, statement) = samples::rotated_key();
+    let mut verifier = samples::recovery_key().verifier();
+    verifier.verify(&later).unwrap();
+    verifier.learn(&statement).unwrap();
+    verifier.verify(&manifest).unwrap();
+    verifier.verify(&later).unwrap();
+    assert!(replaced(verifier.verify(&record)), "a record that is handed in is new, whatever the list says");
+    verifier.learn_points(&samples::rotation_points()).unwrap();
+    verifier.verify(&manifest).unwrap();
+    assert!(replaced(verifier.verify(&later)), "not on the list");
+    assert!(replaced(verifier.verify(&record)));
+    let mut mixed = manifest.payload.clone();
+    mixed.description.push('?');
+    assert!(
+        replaced(verifier.verify(&third.signer().sign(&mixed))),
+        "a new manifest around a replaced record"
+    );
+    verifier.verify(&samples::chain_key_document(coffer_format::Suite::Aes256Gcm)).unwrap();
+    let (fourth, statement4) = rotated(&third, 4, 11);
+    verifier.learn(&statement4).unwrap();
+    verifier.verify(&manifest).unwrap();
+    assert!(replaced(verifier.verify(&later)), "the list before still speaks of the first key");
+    let nothing = RotationPoints { generation: 4, points: Vec::new(), ..samples::rotation_points().payload };
+    verifier.learn_points(&fourth.sign_as_recovery(nothing.clone()).unwrap()).unwrap();
+    assert!(replaced(verifier.verify(&manifest)), "the newest list decides");
+    verifier.learn_points(&samples::rotation_points()).unwrap();
+    assert!(replaced(verifier.verify(&manifest)), "an older list does not come back");
+    assert!(third.sign_as_recovery(nothing).is_err(), "a list is signed by its own generation");
 }
 
 #[test]
 fn a_genuine_document_copied_to_another_key_is_refused() {
     let team = samples::plan().team;
-    let (_, statement) = samples::recovery_key().rotate(&mut samples::entropy(3)).unwrap();
+    let (_, statement) =
+        samples::recovery_key().rotate(2, SecretsWish::Keep, &mut samples::entropy(3)).unwrap();
     let bytes = statement.encode();
     Signed::<TeamStatement>::decode_at(&object_key::team(&team, 2), &bytes).unwrap();
     for other in

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use coffer_format::{
-    Config, Damaged, DamagedOrdinals, Ended, Ending, KeyFile, Leaf, MAP_FOOTER_LEN, Manifest, MapFooter,
-    MapHeader, Node, PackHeader, PackTableIndex, PackTablePage, Pin, Root, Signed, Suite, Summary,
-    TakenPacksPage, TeamStatement,
+    Config, DamagedOrdinals, Document, KeyFile, Leaf, MAP_FOOTER_LEN, Manifest, MapFooter, MapHeader, Node,
+    PackHeader, PackTableIndex, PackTablePage, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage,
+    TeamStatement,
 };
 
 use crate::samples;
@@ -88,24 +88,33 @@ fn signed_documents_are_what_they_were() {
     let statement = samples::team_statement();
     let golden = check("team.json", &statement.encode());
     assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let (_, statement) = samples::rotated_key();
+    let golden = check("team_3.json", &statement.encode());
+    assert_eq!(Signed::<TeamStatement>::decode(&golden).unwrap(), statement);
+    let points = samples::rotation_points();
+    let golden = check("team_3_points.json", &points.encode());
+    assert_eq!(Signed::<RotationPoints>::decode(&golden).unwrap(), points);
 }
 
 #[test]
 fn small_records_are_what_they_were() {
     let config = Config { format: 1, repository: samples::repository(), encrypted: true };
     assert_eq!(Config::decode(&check("coffer.json", &config.encode())).unwrap(), config);
-    let ending = samples::ending();
-    assert_eq!(Ending::decode(&check("ending.json", &ending.encode())).unwrap(), ending);
-    let ended = samples::ended();
-    assert_eq!(Ended::decode(&check("ended.json", &ended.encode())).unwrap(), ended);
-    let pin = samples::pin();
-    assert_eq!(Pin::decode(&check("pin.json", &pin.encode())).unwrap(), pin);
-    for (name, ordinals) in
-        [("damaged.json", DamagedOrdinals::Some(vec![0, 5])), ("damaged_all.json", DamagedOrdinals::All)]
-    {
-        let damaged = samples::damaged(ordinals);
-        assert_eq!(Damaged::decode(&check(name, &damaged.encode())).unwrap(), damaged);
-    }
+    in_both_suites(|suite, dir| {
+        same(suite, dir, "ending.json", &samples::ending());
+        same(suite, dir, "ended.json", &samples::ended());
+        same(suite, dir, "pin.json", &samples::pin());
+        same(suite, dir, "confirmed.json", &samples::confirmed(suite));
+        same(suite, dir, "damaged.json", &samples::damaged(DamagedOrdinals::Some(vec![0, 5])));
+        same(suite, dir, "damaged_all.json", &samples::damaged(DamagedOrdinals::All));
+    });
+}
+
+fn same<T: Document + PartialEq + std::fmt::Debug>(suite: Suite, dir: &str, name: &str, record: &T) {
+    let golden = check(&format!("{dir}/{name}"), &samples::stored(suite, record));
+    let signed = Signed::<T>::decode(&golden).unwrap();
+    samples::verifier(suite).verify(&signed).unwrap();
+    assert_eq!(&signed.payload, record);
 }
 
 #[test]
@@ -113,9 +122,11 @@ fn summaries_and_key_files_are_what_they_were() {
     let summary = samples::summary();
     let golden = check("summary.txt", summary.encode().as_bytes());
     assert_eq!(Summary::decode(std::str::from_utf8(&golden).unwrap()).unwrap(), summary);
-    for (name, key) in
-        [("recovery_key.json", samples::recovery_key()), ("writer_key.json", samples::writer_key())]
-    {
+    for (name, key) in [
+        ("recovery_key.json", samples::recovery_key()),
+        ("writer_key.json", samples::writer_key()),
+        ("rotated_key.json", samples::rotated_key().0),
+    ] {
         let golden = check(name, key.encode().as_bytes());
         let decoded = KeyFile::decode(std::str::from_utf8(&golden).unwrap()).unwrap();
         assert_eq!(*decoded.encode(), *key.encode());

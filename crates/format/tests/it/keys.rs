@@ -2,7 +2,7 @@
 
 use coffer_format::{
     BlockHasher, FormatError, FrameOpener, FrameSealer, KeyFile, KeyKind, PackKey, RepositoryId, Secret32,
-    Suite, generate_chain_pair,
+    SecretsWish, Suite, generate_chain_pair,
 };
 use proptest::prelude::*;
 
@@ -14,8 +14,9 @@ proptest! {
         let repository = RepositoryId::from_bytes(repository);
         let recovery = KeyFile::generate_team(repository, samples::plan().team, &mut samples::entropy(start));
         let writer = recovery.writer_key(samples::id(start), &mut samples::entropy(!start)).unwrap();
-        let (next, _) = recovery.rotate(&mut samples::entropy(start ^ 1)).unwrap();
-        for key in [recovery, writer, next] {
+        let (next, _) = recovery.rotate(2, SecretsWish::Keep, &mut samples::entropy(start ^ 1)).unwrap();
+        let (later, _) = next.rotate(9, SecretsWish::Replace, &mut samples::entropy(start ^ 2)).unwrap();
+        for key in [recovery, writer, next, later] {
             let text = key.encode();
             let decoded = KeyFile::decode(&text).unwrap();
             prop_assert_eq!(&*decoded.encode(), &*text);
@@ -48,16 +49,29 @@ fn a_writer_key_signs_and_does_not_read_or_make_keys() {
     assert!(text.contains("\"x25519_private\":null,\"ed25519_private\":null"));
     let needed = |error| matches!(error, FormatError::RecoveryKeyNeeded { .. });
     assert!(needed(writer.writer_key(samples::id(1), &mut samples::entropy(1)).unwrap_err()));
-    assert!(needed(writer.rotate(&mut samples::entropy(1)).unwrap_err()));
+    assert!(needed(writer.rotate(2, SecretsWish::Keep, &mut samples::entropy(1)).unwrap_err()));
     assert!(needed(writer.team_statement().unwrap_err()));
-    let (second, _) = samples::recovery_key().rotate(&mut samples::entropy(3)).unwrap();
-    assert!(second.team_statement().is_err(), "the generation before signs it");
-    assert_eq!(second.pinned.len(), 2);
-    assert_eq!(
-        second.secrets.hash.expose(),
-        samples::recovery_key().secrets.hash.expose(),
-        "old points stay readable"
-    );
+}
+
+#[test]
+fn a_rotation_keeps_what_opens_old_chains() {
+    let first = samples::recovery_key();
+    let rotate = |key: &KeyFile, generation, wish| key.rotate(generation, wish, &mut samples::entropy(3));
+    let (second, statement) = rotate(&first, 2, SecretsWish::Keep).unwrap();
+    assert!(second.team_statement().is_err(), "one before signs it");
+    assert_eq!(second.generation_before(), Some(1));
+    let hash = |key: &KeyFile, generation| *key.secrets_of(generation).unwrap().hash.expose();
+    assert_eq!((second.secrets.len(), statement.payload.secrets), (1, 1), "the same secrets");
+    assert_eq!(hash(&second, 1), hash(&first, 1), "old points stay readable");
+    let (fifth, statement) = rotate(&second, 5, SecretsWish::Replace).unwrap();
+    assert_eq!((statement.payload.signed_by, statement.payload.secrets), (2, 5), "over a gap");
+    assert_eq!(fifth.pinned.iter().map(|pinned| pinned.generation).collect::<Vec<_>>(), [1, 2, 5]);
+    assert_eq!(hash(&fifth, 1), hash(&first, 1));
+    assert_ne!(hash(&fifth, 5), hash(&first, 1), "new secrets");
+    assert!(matches!(second.secrets_of(5), Err(FormatError::SecretsUnknown { generation: 5, held: 1 })));
+    for generation in [0, 1, 2] {
+        assert!(rotate(&second, generation, SecretsWish::Keep).is_err(), "not later: {generation}");
+    }
 }
 
 #[test]
@@ -70,7 +84,7 @@ fn halves_that_do_not_fit_are_refused() {
         change(&mut key);
         matches!(
             KeyFile::decode(&key.encode()),
-            Err(FormatError::Inconsistent { .. } | FormatError::Signature { .. })
+            Err(FormatError::Inconsistent { .. } | FormatError::Signature { .. } | FormatError::Range { .. })
         )
     };
     assert!(!refused(&|_| ()));
@@ -83,6 +97,11 @@ fn halves_that_do_not_fit_are_refused() {
     );
     assert!(refused(&|key| key.pinned = other.pinned.clone()), "pinned");
     assert!(refused(&|key| key.pinned.clear()), "nothing pinned");
+    assert!(refused(&|key| key.pinned.insert(0, key.pinned[0])), "pinned twice");
+    assert!(refused(&|key| key.pinned[0].generation = 2), "no first generation");
+    assert!(refused(&|key| key.secrets.clear()), "no secrets");
+    assert!(refused(&|key| key.secrets.push(key.secrets[0].clone())), "secrets twice");
+    assert!(refused(&|key| key.secrets[0].generation = 2), "secrets of a generation that is not pinned");
     assert!(refused(&|key| key.generation = 2), "generation");
     assert!(refused(&|key| key.recovery = None), "kind");
 }
@@ -113,7 +132,7 @@ fn secrets_do_not_show() {
         format!("{file:?}"),
         format!("{:?} {:?}", file.secrets, file.signer()),
         format!("{:?}", file.recovery),
-        format!("{:?}", BlockHasher::new(&file.secrets, &samples::repository())),
+        format!("{:?}", BlockHasher::new(&file.newest_secrets().secrets, &samples::repository())),
     ];
     for text in shown {
         assert!(text.contains("[redacted]") && !shows(&text, &secret), "{text}");
@@ -123,7 +142,7 @@ fn secrets_do_not_show() {
 #[test]
 fn a_key_file_error_does_not_quote_a_secret() {
     let text = samples::recovery_key().encode();
-    let secret = samples::recovery_key().secrets.hash;
+    let secret = samples::recovery_key().newest_secrets().secrets.hash.clone();
     let hex: String = secret.expose().iter().map(|byte| format!("{byte:02x}")).collect();
     for broken in [
         text.replacen("\"generation\":1", &format!("\"generation\":\"{hex}\""), 1),

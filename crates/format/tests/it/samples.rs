@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use coffer_format::object_key;
 use coffer_format::{
     BlockHasher, BlockSize, ChainKeyDocument, ChainPrivateKey, ChainPublicKey, ChangeSource, Child, Codec,
-    Damaged, DamagedOrdinals, Digest, Ended, EndedObjects, EndedVolume, Ending, Extent, FRAME_OVERHEAD,
-    FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapFooter, MapHeader,
-    MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey, PackRanges,
-    PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId, PointState,
-    PointType, Reason, Recipient, RepositoryId, Root, RootLineage, RootRef, SealedSecret, Signed, Signer,
-    Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement, Timestamp, Trailer, TrailerBuilder,
-    TrailerEntry, VolumeKind, VolumeName, VolumePath, VolumeRecord, VolumeState, generate_chain_pair,
-    seal_chain_key, seal_pack_key,
+    Confirmed, Damaged, DamagedOrdinals, Digest, Document, Ended, EndedObjects, EndedVolume, Ending, Extent,
+    FRAME_OVERHEAD, FrameSealer, FreshPackKey, Id, KeyFile, Leaf, LineageEntry, Manifest, MapFooter,
+    MapHeader, MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackInfo, PackKey,
+    PackRanges, PackTableIndex, PackTablePage, PackTableRef, PageKind, PageRef, Pin, PinKind, Place, PlanId,
+    PointState, PointType, Reason, Recipient, RepositoryId, Root, RootLineage, RootRef, RotationPoints,
+    SealedSecret, SecretsWish, Signed, Signer, StandingPoint, Suite, Summary, TakenPacksPage, TeamSecrets,
+    TeamStatement, Timestamp, Trailer, TrailerBuilder, TrailerEntry, VolumeKind, VolumeName, VolumePath,
+    VolumeRecord, VolumeState, generate_chain_pair, seal_chain_key, seal_pack_key,
 };
 
 pub(crate) const SUITES: [Suite; 2] = [Suite::None, Suite::Aes256Gcm];
@@ -66,7 +66,7 @@ pub(crate) fn writer_key() -> KeyFile {
 pub(crate) fn secrets(suite: Suite) -> TeamSecrets {
     match suite {
         Suite::None => TeamSecrets::unencrypted(&repository()),
-        Suite::Aes256Gcm => recovery_key().secrets.clone(),
+        Suite::Aes256Gcm => recovery_key().newest_secrets().secrets.clone(),
     }
 }
 
@@ -413,6 +413,7 @@ pub(crate) fn chain_key_document(suite: Suite) -> Signed<ChainKeyDocument> {
         namespace,
         plan: name,
         chain: id(1),
+        secrets: 1,
         public,
         recipients: vec![Recipient { generation: 1, x25519: recovery.x25519_public, sealed }],
     })
@@ -422,9 +423,28 @@ pub(crate) fn team_statement() -> Signed<TeamStatement> {
     recovery_key().team_statement().unwrap()
 }
 
+/// The key of generation 3, which followed 1 and brought new secrets, and its statement.
+pub(crate) fn rotated_key() -> (KeyFile, Signed<TeamStatement>) {
+    recovery_key().rotate(3, SecretsWish::Replace, &mut entropy(3)).unwrap()
+}
+
+/// What that rotation found: the point of the sample manifest, and another.
+pub(crate) fn rotation_points() -> Signed<RotationPoints> {
+    let standing = manifest(Suite::Aes256Gcm);
+    let mut points = vec![
+        StandingPoint { point: standing.payload.point, manifest: standing.seal.digest },
+        StandingPoint { point: id(200), manifest: Digest::of(b"another manifest") },
+    ];
+    points.sort_by_key(|standing| standing.point);
+    let PlanId { team, .. } = plan();
+    let list = RotationPoints { format: 1, repository: repository(), team, generation: 3, points };
+    rotated_key().0.sign_as_recovery(list).unwrap()
+}
+
 pub(crate) fn ending() -> Ending {
     let PlanId { team, cluster, namespace, plan } = plan();
-    Ending { format: 1, point: id(2), team, cluster, namespace, plan, run: id(8), time: time(8) }
+    let (repository, point, run, time) = (repository(), id(2), id(8), time(8));
+    Ending { format: 1, repository, team, cluster, namespace, plan, point, run, time }
 }
 
 pub(crate) fn ended() -> Ended {
@@ -433,12 +453,16 @@ pub(crate) fn ended() -> Ended {
         EndedVolume { name: volume(), map: false, packs: vec![(0, 0), (2, 9)] },
     ];
     let objects = EndedObjects { keys: vec![1, 2], volumes };
-    Ended { format: 1, point: id(2), run: id(8), time: time(8), chain: id(1), objects }
+    let PlanId { team, cluster, namespace, plan } = plan();
+    let (repository, chain, point, run, time) = (repository(), id(1), id(2), id(8), time(8));
+    Ended { format: 1, repository, team, cluster, namespace, plan, chain, point, run, time, objects }
 }
 
 pub(crate) fn pin() -> Pin {
     Pin {
         format: 1,
+        repository: repository(),
+        team: plan().team,
         point: id(2),
         run: id(7),
         kind: PinKind::Hold,
@@ -450,6 +474,8 @@ pub(crate) fn pin() -> Pin {
 pub(crate) fn damaged(ordinals: DamagedOrdinals) -> Damaged {
     Damaged {
         format: 1,
+        repository: repository(),
+        team: plan().team,
         point: id(2),
         volume: volume(),
         pack: 1,
@@ -458,4 +484,25 @@ pub(crate) fn damaged(ordinals: DamagedOrdinals) -> Damaged {
         ordinals,
         detail: "authentication failed".to_owned(),
     }
+}
+
+pub(crate) fn confirmed(suite: Suite) -> Confirmed {
+    let manifest = manifest(suite);
+    let PlanId { team, cluster, namespace, plan } = plan();
+    Confirmed {
+        format: 1,
+        repository: repository(),
+        team,
+        cluster,
+        namespace,
+        plan,
+        point: manifest.payload.point,
+        summary: manifest.payload.summary().encode(),
+        manifest: manifest.seal.digest,
+    }
+}
+
+/// The object of a record that a writer of the suite signs.
+pub(crate) fn stored<T: Document>(suite: Suite, record: &T) -> Vec<u8> {
+    signer(suite).sign(record).encode()
 }

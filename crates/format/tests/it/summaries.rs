@@ -122,6 +122,14 @@ fn every_other_key_comes_back() {
         let key = object_key::team(&team, generation);
         assert_eq!(object_key::parse_team(&key).unwrap(), (team.clone(), generation));
     }
+    for generation in [2, 10] {
+        let key = object_key::team_points(&team, generation);
+        assert_eq!(object_key::parse_team_points(&key).unwrap(), (team.clone(), generation));
+        assert!(object_key::parse_team(&key).is_err());
+    }
+    for key in ["t/a/team.1.points", "t/a/team.02.points", "t/a/team.points", "t/a/team.2.points/x"] {
+        assert!(object_key::parse_team_points(key).is_err(), "{key}");
+    }
     assert_eq!(object_key::parse_ending(&object_key::ending(&team, &point)).unwrap(), (team.clone(), point));
     let key = object_key::ended(&team, &chain, &point, &run);
     assert_eq!(object_key::parse_ended(&key).unwrap(), (team.clone(), chain, point, run));

@@ -1,9 +1,8 @@
 //! Every flipped bit of every sealed structure is noticed, in both suites.
 
 use coffer_format::{
-    Config, Damaged, DamagedOrdinals, Ended, Ending, FOOTER_LEN, Footer, FrameOpener, MAP_FOOTER_LEN,
-    Manifest, MapFooter, PACK_HEADER_LEN, PackHeader, PageKind, Pin, Signed, Suite, decode_trailer_page,
-    trailer_page_range,
+    Config, DamagedOrdinals, Document, FOOTER_LEN, Footer, FrameOpener, MAP_FOOTER_LEN, Manifest, MapFooter,
+    PACK_HEADER_LEN, PackHeader, PageKind, Signed, Suite, decode_trailer_page, trailer_page_range,
 };
 
 use crate::samples::{self, SUITES};
@@ -146,11 +145,20 @@ fn manifests() {
 fn small_records() {
     let config = Config::new(samples::repository(), true).encode();
     check("coffer.json", &config, |bytes| Config::decode(bytes).is_ok());
-    check("ending", &samples::ending().encode(), |bytes| Ending::decode(bytes).is_ok());
-    check("ended", &samples::ended().encode(), |bytes| Ended::decode(bytes).is_ok());
-    check("pin", &samples::pin().encode(), |bytes| Pin::decode(bytes).is_ok());
-    let damaged = samples::damaged(DamagedOrdinals::Some(vec![0, 5])).encode();
-    check("damaged", &damaged, |bytes| Damaged::decode(bytes).is_ok());
+    for suite in [Suite::None, Suite::Aes256Gcm] {
+        record("ending", suite, &samples::ending());
+        record("ended", suite, &samples::ended());
+        record("pin", suite, &samples::pin());
+        record("confirmed", suite, &samples::confirmed(suite));
+        record("damaged", suite, &samples::damaged(DamagedOrdinals::Some(vec![0, 5])));
+    }
+}
+
+fn record<T: Document>(what: &str, suite: Suite, record: &T) {
+    let verifier = samples::verifier(suite);
+    check(what, &samples::stored(suite, record), |bytes| {
+        Signed::<T>::decode(bytes).is_ok_and(|signed| verifier.verify(&signed).is_ok())
+    });
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! Uses the same steps as the actors; must never change the state that it is asked about.
 
+use super::listing::Listing;
 use super::names::{Objects, PointId, Points};
 use super::property::Property;
 use super::pruner::{self, Pruner};
+use super::rotator::{self, Rotator};
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Actor, Step, Turn};
@@ -44,6 +46,14 @@ fn has_void(after: &Scenario, store: &Store) -> bool {
 fn prune(after: &Scenario, state: &State) -> State {
     let mut state = State { pruners: [Pruner::START, Pruner::OVER], ..*state };
     run(after, &mut state, Actor::Pruner(0), pruner::steps);
+    state
+}
+
+/// The rotation done to its end, alone and with nothing going wrong.
+pub fn finish_rotation(scenario: &Scenario, rest: &State) -> State {
+    let calm = Scenario { crashes: false, lost_answers: false, listing: Listing::Exact, ..scenario.clone() };
+    let mut state = State { rotator: Rotator::start(&calm, &rest.store.rotation), ..*rest };
+    run(&calm, &mut state, Actor::Rotator, |turn, _| rotator::steps(turn));
     state
 }
 

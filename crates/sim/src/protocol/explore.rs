@@ -7,6 +7,7 @@ use super::holder;
 use super::property::{self, Property};
 use super::pruner;
 use super::reader;
+use super::rotator;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Actor, Request, Step, Turn};
@@ -118,6 +119,8 @@ impl World {
         }
         turn.actor = Actor::Holder;
         holder::steps(&mut turn);
+        turn.actor = Actor::Rotator;
+        rotator::steps(&mut turn);
     }
 }
 

@@ -17,6 +17,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
         Phase::GetCandidate => get_candidate(turn, i),
         Phase::AskConfirmed => ask_confirmed(turn, i),
         Phase::AskEnding => ask_ending(turn, i),
+        Phase::AskSealed => ask_sealed(turn, i),
         Phase::AskLeftover => ask_leftover(turn, i, spec),
         Phase::AskLeftoverEnding => ask_leftover_ending(turn, i, spec),
         Phase::ListLeftovers => list_leftovers(turn, i, spec),
@@ -59,7 +60,8 @@ fn get_candidate(turn: &mut Turn<'_>, i: usize) {
     let point = candidate(turn, i);
     let found = store.manifests.has(point);
     for ended in scenario.listing.outside_prune().ended(store) {
-        let usable = found && counts(scenario.rules, store.plan(point), ended);
+        let usable =
+            found && scenario.accepts(store, point) && counts(scenario.rules, store.plan(point), ended);
         turn.take(Request::Get(Key::Manifest(point), found), |next| match usable {
             false => drop_candidate(scenario, next, i, point),
             true if scenario.rules.obeys(Rule::ParentConfirmed) => {
@@ -93,7 +95,24 @@ fn ask_ending(turn: &mut Turn<'_>, i: usize) {
     let found = turn.state.store.ending.has(point);
     turn.take(Request::Get(Key::Ending(point), found), |next| match found {
         true => drop_candidate(scenario, next, i, point),
+        false if asks_sealed(scenario, i) => next.writers[i].phase = Phase::AskSealed,
         false => choose(scenario, next, i, Some(point)),
+    });
+}
+
+/// The old key opens every chain that it has to do with.
+fn asks_sealed(scenario: &Scenario, i: usize) -> bool {
+    scenario.writers[i].new_key && scenario.rules.obeys(Rule::ContinuesSealedToNewest)
+}
+
+fn ask_sealed(turn: &mut Turn<'_>, i: usize) {
+    let scenario = turn.scenario;
+    let point = candidate(turn, i);
+    let chain = turn.state.store.plan(point).chain;
+    let found = turn.state.store.rotation.sealed.has(chain);
+    turn.take(Request::Get(Key::Sealed(chain), found), |next| match found {
+        true => choose(scenario, next, i, Some(point)),
+        false => choose(scenario, next, i, None),
     });
 }
 
@@ -189,7 +208,8 @@ pub(super) fn take_over(scenario: &Scenario, store: &mut Store, i: usize, seen: 
     let plan = *store.plan(spec.id);
     let taken = seen.only(packs(from, volumes));
     let opens = !spec.agents && plan.chain == spec.id && chain == from && seen.has(ObjectId::keys(from));
-    if taken.is_empty() || !(opens || plan.chain == chain) {
+    let is_sealed = !asks_sealed(scenario, i) || store.rotation.sealed.has(chain);
+    if taken.is_empty() || !(opens && is_sealed || plan.chain == chain) {
         return;
     }
     let mut next = Manifest { chain, second: plan.second.with(store.second.only(taken)), ..plan };

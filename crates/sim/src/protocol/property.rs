@@ -5,7 +5,7 @@
 use super::aftermath;
 use super::holder::Holder;
 use super::listing::Listing;
-use super::names::{PointId, Points};
+use super::names::{ObjectId, Objects, PointId, Points, Volumes};
 use super::reader::{Reader, Said};
 use super::scenario::{Before, Scenario, WriterSpec};
 use super::state::State;
@@ -33,6 +33,12 @@ pub enum Property {
     HoldIsHonoured,
     /// A point stays while a restore reads it under a pin that forget is sure to see.
     PinIsHonoured,
+    /// A point that was reported and not forgotten counts by its signature.
+    ReportedCounts,
+    /// The newest key opens what its own writers reported at once, and all that was reported once the rotation is done.
+    NewestOpensReported,
+    /// Once the rotation is done no data lies in a chain that is sealed to the replaced key only.
+    NothingSealedToReplaced,
     /// At rest, one prune removes all that the rules allow it to; after one more backup, all that nobody names.
     GarbageGoes,
     /// At rest, the next backup succeeds.
@@ -57,7 +63,7 @@ pub fn broken(
     only: Option<Property>,
 ) -> Option<Property> {
     let asked = |property: Property| only.is_none_or(|only| only == property);
-    let always: [(Property, Holds); 9] = [
+    let always: [(Property, Holds); 12] = [
         (Property::ReportedIsReadable, reported_is_readable),
         (Property::NamedIsKept, named_is_kept),
         (Property::SomethingStays, something_stays),
@@ -67,13 +73,23 @@ pub fn broken(
         (Property::SuccessIsWhole, |_, state| !state.readers.iter().any(is_hollow_success)),
         (Property::HoldIsHonoured, hold_is_honoured),
         (Property::PinIsHonoured, pin_is_honoured),
+        (Property::ReportedCounts, reported_counts),
+        (Property::NewestOpensReported, newest_opens_reported),
+        (Property::NothingSealedToReplaced, nothing_sealed_to_replaced),
     ];
     let fails = |&&(property, holds): &&(Property, Holds)| asked(property) && !holds(scenario, state);
-    let found = always.iter().find(fails).map(|&(property, _)| property);
+    let mut found = always.iter().find(fails).map(|&(property, _)| property);
+    // A rotation that was interrupted is finished sooner or later.
+    let finished =
+        (scenario.rotates && state.is_quiet()).then(|| aftermath::finish_rotation(scenario, state));
+    if let Some(state) = &finished {
+        let fails = |&&(property, holds): &&(Property, Holds)| asked(property) && !holds(scenario, state);
+        found = found.or_else(|| always.iter().find(fails).map(|&(property, _)| property));
+    }
     let at_rest = asked(Property::GarbageGoes) || asked(Property::NextBackupWorks);
     match found {
         None if at_rest && state.is_quiet() => {
-            aftermath::broken(after, state).filter(|&property| asked(property))
+            aftermath::broken(after, finished.as_ref().unwrap_or(state)).filter(|&property| asked(property))
         }
         found => found,
     }
@@ -109,6 +125,27 @@ fn named_is_kept(scenario: &Scenario, state: &State) -> bool {
     store.manifests.iter().filter(visible).all(|point| store.plan(point).names.within(store.objects))
 }
 
+fn reported_counts(scenario: &Scenario, state: &State) -> bool {
+    let kept = reported(scenario, state).without(state.store.forgotten);
+    kept.iter().all(|point| scenario.accepts(&state.store, point))
+}
+
+fn newest_opens_reported(scenario: &Scenario, state: &State) -> bool {
+    let rotation = &state.store.rotation;
+    let owed = |&point: &PointId| rotation.done || !scenario.is_by_old(point);
+    let kept = reported(scenario, state).without(state.store.forgotten);
+    kept.iter().filter(owed).all(|point| rotation.sealed.has(state.store.plan(point).chain))
+}
+
+/// What lies in a chain whose keys are gone is sealed to nobody.
+fn nothing_sealed_to_replaced(_: &Scenario, state: &State) -> bool {
+    let store = &state.store;
+    let packs = store.objects.only(Objects::of_volumes(Volumes::Both));
+    let chains = packs.owners().iter().map(|point| store.plan(point).chain);
+    let mut opened = chains.filter(|&chain| store.objects.has(ObjectId::keys(chain)));
+    !store.rotation.done || opened.all(|chain| store.rotation.sealed.has(chain))
+}
+
 fn something_stays(scenario: &Scenario, state: &State) -> bool {
     let store = &state.store;
     let good = |point| !store.plan(point).partial && store.readable(scenario.rules, point);
@@ -130,7 +167,9 @@ fn has_cause(scenario: &Scenario, state: &State, id: PointId) -> bool {
     let built_on = plan.taken.with(Points::one(id)).with(plan.parent.map_or(Points::NONE, Points::one));
     let named = scenario.pruners.iter().any(|ids| !ids.only(built_on).is_empty());
     let newest = store.confirmed.last();
-    named || newest.is_some_and(|newest| !built_on.only(Points::before(newest)).is_empty())
+    named
+        || (store.rotation.statement && scenario.is_by_old(id))
+        || newest.is_some_and(|newest| !built_on.only(Points::before(newest)).is_empty())
 }
 
 fn is_hollow_success(reader: &Reader) -> bool {

@@ -15,7 +15,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// Every rule: writer, forget, hold, restore, prune.
+            /// Every rule: writer, rotation, forget, hold, restore, prune.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The rule's name in traces, tables and the command line.
@@ -80,6 +80,15 @@ rules! {
     CoordinatorWaits "coordinator_waits_for_all_records" Design;
     /// A partial point is never a parent and never counts as the newest or as a later point.
     PartialNeverCounts "partial_never_counts" Design;
+
+    /// After putting a chain's keys a writer looks for a newer recovery key, and is fenced by one before it puts any data.
+    ChainKeyLooksForNewer "chain_key_looks_for_newer" Mend;
+    /// A writer goes on with a chain only if its keys are sealed to the newest recovery key; else it opens one.
+    ContinuesSealedToNewest "continues_sealed_to_newest" Mend;
+    /// After putting its manifest a writer looks for a newer recovery key, and is fenced by one.
+    CommitLooksForNewer "commit_looks_for_newer" Mend;
+    /// A rotation lists the points that stand only after its statement does.
+    ListsAfterStatement "lists_after_statement" Said;
 
     /// Forget never deletes the newest complete point that it sees.
     ForgetKeepsNewest "forget_keeps_newest" Design;

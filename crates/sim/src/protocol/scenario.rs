@@ -8,6 +8,7 @@ use super::listing::Listing;
 use super::names::{ObjectId, Objects, PointId, Points, Volumes};
 use super::pruner::Pruner;
 use super::reader::Reader;
+use super::rotator::Rotator;
 use super::rule::{Rule, Rules};
 use super::state::{State, WRITERS};
 use super::store::{Manifest, Store};
@@ -30,6 +31,8 @@ pub struct WriterSpec {
     pub agents: bool,
     /// The writer that must have ended before this one starts, by position.
     pub after: Option<usize>,
+    /// Whether its key is of the new generation; it starts once the rotation's statement stands.
+    pub new_key: bool,
 }
 
 impl WriterSpec {
@@ -44,6 +47,7 @@ impl WriterSpec {
             resumes: None,
             agents: false,
             after: None,
+            new_key: false,
         }
     }
 
@@ -74,6 +78,12 @@ impl WriterSpec {
     #[must_use]
     pub const fn by_agents(self) -> Self {
         Self { agents: true, volumes: Volumes::Both, ..self }
+    }
+
+    /// The same, with a key of the new generation.
+    #[must_use]
+    pub const fn with_new_key(self) -> Self {
+        Self { new_key: true, ..self }
     }
 
     /// The same, started when the writer at `position` has ended.
@@ -169,6 +179,8 @@ pub struct Scenario {
     pub readers: Vec<Points>,
     /// The point that a person holds and releases.
     pub hold: Option<PointId>,
+    /// Whether a person rotates the recovery key; what lies in the bucket at the start was made with the old one.
+    pub rotates: bool,
     /// How far a LIST can be trusted.
     pub listing: Listing,
     /// Whether any actor may die between two requests.
@@ -193,6 +205,7 @@ impl Scenario {
             forgets_in_turn: false,
             readers: Vec::new(),
             hold: None,
+            rotates: false,
             listing: Listing::Exact,
             crashes: true,
             lost_answers: false,
@@ -223,6 +236,7 @@ impl Scenario {
             readers: std::array::from_fn(
                 |i| if i < self.readers.len() { Reader::START } else { Reader::ABSENT },
             ),
+            rotator: if self.rotates { Rotator::start(self, &store.rotation) } else { Rotator::OVER },
             holder: if self.hold.is_some() { Holder::START } else { Holder::OVER },
         }
     }
@@ -242,6 +256,7 @@ impl Scenario {
             resumes: resumed.and_then(|w| w.resumes),
             agents: false,
             after: None,
+            new_key: self.rotates,
         };
         Self {
             writers: vec![last],
@@ -255,6 +270,17 @@ impl Scenario {
             late_duplicates: false,
             ..self.clone()
         }
+    }
+
+    /// Whether `point`'s manifest was signed with the old key, if it stands.
+    pub fn is_by_old(&self, point: PointId) -> bool {
+        !self.writers.iter().any(|writer| writer.id == point && writer.new_key)
+    }
+
+    /// Whether `point`'s manifest counts by its signature: the old key's do by the list, once that stands.
+    pub fn accepts(&self, store: &Store, point: PointId) -> bool {
+        let rotation = &store.rotation;
+        !rotation.list_stands || rotation.listed.has(point) || !self.is_by_old(point)
     }
 
     /// Panics if the scenario asks for more than a state can hold.

@@ -32,6 +32,8 @@ pub fn ordinary() -> Vec<Scenario> {
         stale_chain(),
         vanishing(),
         late_duplicate(),
+        rotation(),
+        rotation_resume(),
     ]
 }
 
@@ -49,6 +51,8 @@ pub fn deep() -> Vec<Scenario> {
         deep_stale_late_child(),
         Scenario { pruners: vec![Points::NONE; 2], name: "deep_clock_order", ..clock_order() },
         Scenario { lost_answers: true, name: "deep_clock_lost", ..clock_order() },
+        Scenario { lost_answers: true, name: "deep_rotation_lost", ..rotation() },
+        Scenario { forgetters: 1, pruners: vec![Points::NONE], name: "deep_rotation", ..rotation() },
     ]
 }
 
@@ -279,5 +283,34 @@ fn late_duplicate() -> Scenario {
         forgetters: 1,
         late_duplicates: true,
         ..Scenario::new("late_duplicate", "a manifest's PUT is done once more by the network, at any time")
+    }
+}
+
+fn rotation() -> Scenario {
+    Scenario {
+        before: vec![Before::complete(0)],
+        writers: vec![
+            WriterSpec::incremental(1),
+            WriterSpec::full(2),
+            WriterSpec::incremental(3).with_new_key(),
+        ],
+        rotates: true,
+        ..Scenario::new(
+            "rotation",
+            "the recovery key is rotated beside runs with the old key and one with the new",
+        )
+    }
+}
+
+fn rotation_resume() -> Scenario {
+    Scenario {
+        before: vec![Before::complete(0), Before::leftover(1)],
+        writers: vec![WriterSpec::full(2).resuming(1), WriterSpec::full(3).resuming(1).with_new_key()],
+        pruners: vec![Points::NONE],
+        rotates: true,
+        ..Scenario::new(
+            "rotation_resume",
+            "the recovery key is rotated while runs take over what one of the old key left",
+        )
     }
 }

@@ -7,6 +7,7 @@ use super::forgetter::Forgetter;
 use super::holder::Holder;
 use super::pruner::Pruner;
 use super::reader::Reader;
+use super::rotator::Rotator;
 use super::store::Store;
 use super::writer::Writer;
 
@@ -28,6 +29,8 @@ pub struct State {
     pub readers: [Reader; 2],
     /// The person with `hold`.
     pub holder: Holder,
+    /// The person who rotates the key.
+    pub rotator: Rotator,
 }
 
 impl State {
@@ -38,5 +41,6 @@ impl State {
             && self.forgetters.iter().all(Forgetter::is_over)
             && self.readers.iter().all(Reader::is_over)
             && self.holder.is_over()
+            && self.rotator.is_over()
     }
 }

@@ -23,6 +23,8 @@ pub enum Actor {
     Reader(u8),
     /// A person with `hold`.
     Holder,
+    /// A person who rotates the recovery key.
+    Rotator,
     /// The network, which still has an old request.
     Network,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Actor {
             Self::Forgetter(number) => write!(f, "forget-{}", number + 1),
             Self::Reader(number) => write!(f, "restore-{}", number + 1),
             Self::Holder => write!(f, "hold"),
+            Self::Rotator => write!(f, "rotate"),
             Self::Network => write!(f, "network"),
         }
     }
@@ -58,6 +61,12 @@ pub enum Key {
     Hold(PointId),
     /// `data/…`.
     Data(ObjectId),
+    /// `team.2.json`, the new key's statement.
+    Statement,
+    /// `team.2.points`, the points that stood.
+    PointsList,
+    /// `keys/<n>` of the chain that this point opened, sealed to the new key.
+    Sealed(PointId),
 }
 
 impl fmt::Display for Key {
@@ -70,6 +79,9 @@ impl fmt::Display for Key {
             Self::Pin(point) => write!(f, "pins/{point}"),
             Self::Hold(point) => write!(f, "holds/{point}"),
             Self::Data(object) => write!(f, "{object}"),
+            Self::Statement => write!(f, "team.2.json"),
+            Self::PointsList => write!(f, "team.2.points"),
+            Self::Sealed(point) => write!(f, "data/{point}/keys for the new key"),
         }
     }
 }

@@ -44,6 +44,32 @@ impl Manifest {
     };
 }
 
+/// What a rotation of the recovery key left. The keys of a chain that the old key opened are sealed to the old key in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rotation {
+    /// `team.2.json`: whether the statement stands.
+    pub statement: bool,
+    /// `team.2.points`: whether the list stands.
+    pub list_stands: bool,
+    /// The points on it.
+    pub listed: Points,
+    /// The chains, by who opened them, whose keys are sealed to the new key.
+    pub sealed: Points,
+    /// Not in the bucket: whether the rotation was done to its end.
+    pub done: bool,
+}
+
+impl Rotation {
+    /// Nobody rotated.
+    pub const NONE: Self = Self {
+        statement: false,
+        list_stands: false,
+        listed: Points::NONE,
+        sealed: Points::NONE,
+        done: false,
+    };
+}
+
 /// The bucket, and what each point's manifest says where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Store {
@@ -69,6 +95,8 @@ pub struct Store {
     pub in_flight: Points,
     /// Not in the bucket: the points that forget deleted on purpose.
     pub forgotten: Points,
+    /// The team's statements, and what a rotation left.
+    pub rotation: Rotation,
 }
 
 impl Store {
@@ -85,6 +113,7 @@ impl Store {
         holds: Points::NONE,
         in_flight: Points::NONE,
         forgotten: Points::NONE,
+        rotation: Rotation::NONE,
     };
 
     /// What `point`'s manifest says.

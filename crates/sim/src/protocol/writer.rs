@@ -23,6 +23,8 @@ pub enum Phase {
     AskConfirmed,
     /// About to see whether the candidate is ending.
     AskEnding,
+    /// About to see whether the keys of the candidate's chain are sealed to the newest recovery key.
+    AskSealed,
     /// About to see whether the leftover's id has a manifest.
     AskLeftover,
     /// About to see whether the leftover's id is ending.
@@ -31,6 +33,8 @@ pub enum Phase {
     ListLeftovers,
     /// About to put the chain's keys.
     PutKeys,
+    /// About to look for a newer recovery key, having put the chain's keys.
+    LookForNewer,
     /// About to put the packs of volume A.
     PutPackA,
     /// About to put the packs of volume B.
@@ -45,6 +49,8 @@ pub enum Phase {
     CheckParent,
     /// About to look for an `ending` record of the id whose packs it took over.
     CheckTaken,
+    /// About to look for a newer recovery key, having put the manifest.
+    CheckNewer,
     /// About to put the `confirmed` record.
     PutConfirmed,
     /// Reported success.
@@ -55,8 +61,9 @@ pub enum Phase {
     Dead,
 }
 
-const ORDER: [Phase; 9] = [
+const ORDER: [Phase; 11] = [
     Phase::PutKeys,
+    Phase::LookForNewer,
     Phase::PutPackA,
     Phase::PutPackB,
     Phase::Agents,
@@ -64,25 +71,29 @@ const ORDER: [Phase; 9] = [
     Phase::CheckOwn,
     Phase::CheckParent,
     Phase::CheckTaken,
+    Phase::CheckNewer,
     Phase::PutConfirmed,
 ];
 
 /// Without [`Rule::ManifestLast`].
-const MANIFEST_FIRST: [Phase; 9] = [
+const MANIFEST_FIRST: [Phase; 11] = [
     Phase::PutManifest,
     Phase::PutKeys,
+    Phase::LookForNewer,
     Phase::PutPackA,
     Phase::PutPackB,
     Phase::Agents,
     Phase::CheckOwn,
     Phase::CheckParent,
     Phase::CheckTaken,
+    Phase::CheckNewer,
     Phase::PutConfirmed,
 ];
 
 /// Without [`Rule::ConfirmAfterChecks`].
-const CONFIRMED_FIRST: [Phase; 9] = [
+const CONFIRMED_FIRST: [Phase; 11] = [
     Phase::PutKeys,
+    Phase::LookForNewer,
     Phase::PutPackA,
     Phase::PutPackB,
     Phase::Agents,
@@ -91,6 +102,7 @@ const CONFIRMED_FIRST: [Phase; 9] = [
     Phase::CheckOwn,
     Phase::CheckParent,
     Phase::CheckTaken,
+    Phase::CheckNewer,
 ];
 
 /// One run.
@@ -149,6 +161,10 @@ pub fn steps(turn: &mut Turn<'_>, i: usize) {
     if spec.after.is_some_and(|first| !turn.state.writers[first].has_ended()) {
         return;
     }
+    // The new key is used only once its statement stands.
+    if spec.new_key && !turn.state.store.rotation.statement {
+        return;
+    }
     agents::steps(turn, i, &spec);
     turn.actor = Actor::Writer(spec.id);
     let writer = &turn.state.writers[i];
@@ -158,6 +174,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize) {
     turn.crash(|next| next.writers[i].end(Phase::Dead));
     match writer.phase {
         Phase::PutKeys => put_data(turn, i, ObjectId::keys(spec.id)),
+        Phase::LookForNewer | Phase::CheckNewer => look_for_newer(turn, i),
         Phase::PutPackA => put_data(turn, i, ObjectId::pack(spec.id, Volume::A)),
         Phase::PutPackB => put_data(turn, i, ObjectId::pack(spec.id, Volume::B)),
         Phase::Agents => agents::coordinate(turn, i),
@@ -184,7 +201,7 @@ pub(super) fn advance(scenario: &Scenario, next: &mut State, i: usize, from: Opt
     }
 }
 
-fn order(scenario: &Scenario) -> &'static [Phase; 9] {
+fn order(scenario: &Scenario) -> &'static [Phase; 11] {
     if !scenario.rules.obeys(Rule::ManifestLast) {
         &MANIFEST_FIRST
     } else if !scenario.rules.obeys(Rule::ConfirmAfterChecks) {
@@ -198,8 +215,12 @@ fn applies(scenario: &Scenario, state: &State, i: usize, phase: Phase) -> bool {
     let spec = &scenario.writers[i];
     let plan = state.store.plan(spec.id);
     let obeys = |rule| scenario.rules.obeys(rule);
+    // There is no third key in the model.
+    let looks = scenario.rotates && !spec.new_key;
     match phase {
         Phase::PutKeys => plan.chain == spec.id,
+        Phase::LookForNewer => looks && obeys(Rule::ChainKeyLooksForNewer) && plan.chain == spec.id,
+        Phase::CheckNewer => looks && obeys(Rule::CommitLooksForNewer),
         Phase::PutPackA => !spec.agents,
         Phase::PutPackB => !spec.agents && spec.volumes.has(Volume::B),
         Phase::Agents => spec.agents,
@@ -213,8 +234,12 @@ fn applies(scenario: &Scenario, state: &State, i: usize, phase: Phase) -> bool {
 fn put_data(turn: &mut Turn<'_>, i: usize, object: ObjectId) {
     let scenario = turn.scenario;
     let writer = turn.state.writers[i];
+    let spec = scenario.writers[i];
     let effect = |store: &mut super::store::Store| {
         store.objects.insert(object);
+        if spec.new_key && object == ObjectId::keys(spec.id) {
+            store.rotation.sealed.insert(spec.id);
+        }
         if writer.reencodes {
             store.second.insert(object);
             store.plans[object.owner().index()].second.insert(object);
@@ -276,6 +301,11 @@ fn check_parent(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
 fn check_taken(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
     let taken = turn.state.store.plan(spec.id).taken;
     check_ending(turn, i, taken.first().expect("the phase applies only where packs were taken over"));
+}
+
+fn look_for_newer(turn: &mut Turn<'_>, i: usize) {
+    let found = turn.state.store.rotation.statement;
+    settle(turn, i, Request::Get(Key::Statement, found), found);
 }
 
 fn settle(turn: &mut Turn<'_>, i: usize, request: Request, fenced: bool) {

@@ -193,7 +193,9 @@ pub(super) fn clock(store: &dyn ObjectStore) {
     let now = store.now().expect("a store tells its time");
     assert!(now > UNIX_EPOCH);
     put(store, "c/1", body(1, 1));
-    let modified = store.head(&key("c/1")).expect("it is there").modified;
+    let modified = store.head(&key("c/1")).expect("it is there").modified.expect("a store tells times");
+    let listed = store.list("c/", None, 1).expect("a list succeeds").objects;
+    assert_eq!(listed[0].modified, Some(modified), "a list tells what a look-up tells");
     // One clock gives both; clocks of file systems tick coarsely, and S3 tells whole seconds.
     let tolerance = Duration::from_secs(60);
     assert!(modified + tolerance >= now, "an object of {modified:?} was put after {now:?}");

@@ -143,7 +143,9 @@ impl<F: Fs> FileStore<F> {
             stat => stat.map_err(fail)?,
         };
         match stat.kind {
-            EntryKind::File => Ok(ObjectInfo { key: key.clone(), len: stat.len, modified: stat.modified }),
+            EntryKind::File => {
+                Ok(ObjectInfo { key: key.clone(), len: stat.len, modified: Some(stat.modified) })
+            }
             EntryKind::Link => Err(fail(rustix::io::Errno::LOOP.into())),
             _ => Err(absent()),
         }

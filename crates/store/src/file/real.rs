@@ -248,3 +248,17 @@ fn time_of(stat: &fs::Stat) -> SystemTime {
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
     UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds)).unwrap_or(UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_single_directory_can_be_synced_all_is() {
+        // Like directories of such file systems, a pipe takes no fsync and lies on a file system that takes syncfs.
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        assert_eq!(fs::fsync(&pipe), Err(Errno::INVAL));
+        sync_dir(&pipe).unwrap();
+        sync_dir(File::open("/").unwrap()).unwrap();
+    }
+}

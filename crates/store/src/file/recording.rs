@@ -91,6 +91,8 @@ pub struct Lapses {
     pub dir_syncs: bool,
     /// There is no rename without replacing.
     pub rename_noreplace: bool,
+    /// There are no second names of files.
+    pub links: bool,
 }
 
 /// `F` with a log. Its root must be empty at first. Clones share all: stores on them are as several processes.
@@ -263,6 +265,9 @@ impl<F: Fs> Fs for RecordingFs<F> {
     }
 
     fn link(&self, from: &Self::Dir, name: &str, to: &Self::Dir, to_name: &str) -> io::Result<()> {
+        if self.lapses.links {
+            return Err(Errno::PERM.into());
+        }
         let mut log = self.lock();
         self.inner.link(&from.inner, name, &to.inner, to_name)?;
         let node = log.node_of(from.node, name)?;

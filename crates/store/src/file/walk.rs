@@ -131,7 +131,7 @@ impl<F: Fs> Walk<'_, F> {
         if let Ok(key) = Key::new(child.path)
             && stat.kind == EntryKind::File
         {
-            self.found.push(ObjectInfo { key, len: stat.len, modified: stat.modified });
+            self.found.push(ObjectInfo { key, len: stat.len, modified: Some(stat.modified) });
         }
         Ok(())
     }

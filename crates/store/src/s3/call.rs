@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::S3Store;
+use super::client::Used;
 use super::failure::{Failure, Kind, Place};
 use super::gate::LOOK;
+use super::identity::Mark;
 use super::retry::{Next, Tries};
 use crate::error::StoreError;
 use crate::port::Operation;
@@ -25,7 +27,9 @@ impl S3Store {
     ) -> Result<T, Failure> {
         let began = Instant::now();
         let mut tries = Tries::default();
+        let mut refused = None;
         loop {
+            let used = self.connected.used();
             let failure = match self.once(operation, key, tries.failed(), &mut send) {
                 Ok(done) => {
                     self.note_success(operation, key, tries.failed(), began.elapsed());
@@ -33,8 +37,11 @@ impl S3Store {
                 }
                 Err(failure) => failure,
             };
-            if failure.kind.is_answer() {
-                self.established.store(true, Ordering::Relaxed);
+            if failure.kind == Kind::OtherRegion && self.connected.adopt_region(used) {
+                continue;
+            }
+            if failure.kind == Kind::Expired && !self.renews(used, &mut refused) {
+                return Err(failure);
             }
             let kind = self.kind_to_act_on(operation, failure.kind);
             let next = tries.failed_with(kind, began.elapsed(), self.patience_now(operation), chance());
@@ -50,8 +57,20 @@ impl S3Store {
 
     /// The error for the port's caller.
     pub(super) fn error(&self, operation: Operation, key: &str, failure: Failure) -> StoreError {
-        let server = self.address.endpoint.as_deref().unwrap_or("AWS");
-        failure.into_error(operation, key, &Place { bucket: &self.address.bucket, server })
+        let failure = self.explain(failure);
+        failure.into_error(operation, key, &Place { bucket: &self.address.bucket, server: self.server() })
+    }
+
+    /// Reads the credentials again where that may help: others than those refused last, or of whom the server knew before.
+    fn renews(&self, used: Used, refused: &mut Option<Mark>) -> bool {
+        let now = self.connected.credentials();
+        let same = now.is_some() && *refused == now;
+        *refused = now;
+        if same && self.done.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.connected.reload(used);
+        true
     }
 
     /// [`S3Store::call`] for requests whose failures need no looking at.
@@ -111,7 +130,7 @@ impl S3Store {
         }
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
@@ -123,7 +142,7 @@ impl S3Store {
 
     /// A person who wants to stop does not wait for a server that is gone.
     fn patience_now(&self, operation: Operation) -> Duration {
-        match self.established.load(Ordering::Relaxed) {
+        match self.connected.http.has_spoken() {
             _ if operation == Operation::AbortUpload && self.is_cancelled() => Duration::ZERO,
             true => self.patience.established,
             false => self.patience.fresh,
@@ -145,7 +164,7 @@ impl S3Store {
     }
 
     fn note_success(&self, operation: Operation, key: &str, failed: u32, elapsed: Duration) {
-        self.established.store(true, Ordering::Relaxed);
+        self.connected.http.note_spoken();
         self.done.fetch_or(bit(operation), Ordering::Relaxed);
         if failed >= 5 {
             let seconds = elapsed.as_secs();

@@ -1,9 +1,13 @@
-//! CRC-64/NVME: what S3 itself keeps of every object, computed once per body, checked by the server on arrival.
+//! CRC-64/NVME: what S3 itself keeps of every object, computed once per body, checked by the server on arrival. Servers that do not know it
+//! are sent CRC32C, which is older.
 //!
 //! The parts' checksums combine to that of the whole object, so that the server can check what it joined.
 
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 use data_encoding::BASE64;
+
+use super::failure::{Failure, Kind};
+use crate::url::Checksum;
 
 /// A checksum over some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,42 @@ impl Crc {
     /// Whether the server's text, where it gave one, says the same.
     pub(super) fn agrees_with(self, text: Option<&str>) -> bool {
         text.is_none_or(|text| text == self.to_base64())
+    }
+}
+
+/// The checksum that goes with a body.
+pub(super) struct Sum {
+    kind: Checksum,
+    text: Option<String>,
+}
+
+impl Sum {
+    /// Of the kind that the server takes; `crc` is known already.
+    pub(super) fn of(kind: Checksum, body: &[u8], crc: Crc) -> Self {
+        let text = match kind {
+            Checksum::Crc64Nvme => Some(crc.to_base64()),
+            Checksum::Crc32c => Some(BASE64.encode(&crc_fast::crc32_iscsi(body).to_be_bytes())),
+            Checksum::None => None,
+        };
+        Sum { kind, text }
+    }
+
+    pub(super) fn crc64(&self) -> Option<String> {
+        self.text.clone().filter(|_| self.kind == Checksum::Crc64Nvme)
+    }
+
+    pub(super) fn crc32c(&self) -> Option<String> {
+        self.text.clone().filter(|_| self.kind == Checksum::Crc32c)
+    }
+
+    /// Where the server tells the CRC32C that it found, it is the one that was sent.
+    pub(super) fn confirmed(&self, found: Option<&str>) -> Result<(), Failure> {
+        match (self.crc32c(), found) {
+            (Some(sent), Some(found)) if sent != found => {
+                Err(Failure::new(Kind::Garbled, "the server stored bytes with another checksum"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -55,6 +95,16 @@ mod tests {
     fn the_check_value_of_the_catalogue_comes_out() {
         // reveng's catalogue of CRC algorithms: CRC-64/NVME, check value of "123456789".
         assert_eq!(Crc::of(b"123456789"), Crc(0xae8b_1486_0a79_9888));
+    }
+
+    #[test]
+    fn an_older_server_gets_crc32c() {
+        let body = b"123456789";
+        let sum = Sum::of(Checksum::Crc32c, body, Crc::of(body));
+        // The catalogue's check value of CRC-32/ISCSI: e3069283.
+        assert_eq!((sum.crc64(), sum.crc32c().as_deref()), (None, Some("4waSgw==")));
+        assert!(sum.confirmed(None).is_ok() && sum.confirmed(Some("4waSgw==")).is_ok());
+        assert_eq!(sum.confirmed(Some("AAAAAA==")).expect_err("another").kind, Kind::Garbled);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an answer, or its absence, means: the SDK's errors as a few kinds that a caller can act on.
 //!
-//! Pure. Nothing here may carry credentials: of an answer only status, code, message and request id are kept.
+//! Pure. Nothing here may carry credentials: of an answer only status, code, message and request id are kept, or its first words
+//! where it is not one of S3.
 
 use std::error::Error;
 
@@ -8,9 +9,14 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use super::answer::{AnswerFault, printable, words};
 use super::dial::OutOfReach;
+use super::identity::Unusable;
 use crate::error::StoreError;
 use crate::port::Operation;
+
+/// Characters that are kept of what a server says.
+const SAID_MAX: usize = 300;
 
 /// One failed try.
 #[derive(Debug)]
@@ -47,6 +53,16 @@ pub(super) enum Kind {
     Garbled,
     /// A 404 that is not in S3's words: of a gateway, perhaps, that has lost its server.
     NotOurs404,
+    /// Something else than S3 answered: a console, a login page, a gateway.
+    NotS3,
+    /// The server does not know these credentials, or not any more.
+    Expired,
+    /// The server's clock and ours are too far apart for signatures.
+    Skewed,
+    /// The bucket is in another region.
+    OtherRegion,
+    /// The body of the request is longer than something on the way takes.
+    BodyLimit,
     /// Two requests got into each other's way; or a name is taken by a directory, where the server is one.
     Clash,
     /// Waiting changes nothing.
@@ -60,13 +76,13 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether the same request may succeed later.
     pub(super) fn passes(self) -> bool {
-        use Kind::{Broken, Clash, Garbled, NotOurs404, Throttled, Unreachable};
-        matches!(self, Throttled | Unreachable | Broken | Garbled | NotOurs404 | Clash)
+        use Kind::{Broken, Clash, Expired, Garbled, NotOurs404, NotS3, Throttled, Unreachable};
+        matches!(self, Throttled | Unreachable | Broken | Garbled | NotOurs404 | NotS3 | Clash | Expired)
     }
 
-    /// Whether the server answered, whatever it said.
-    pub(super) fn is_answer(self) -> bool {
-        !matches!(self, Kind::Unreachable | Kind::Setup | Kind::Cancelled)
+    /// Whether trying again helps soon or never.
+    pub(super) fn is_brief(self) -> bool {
+        matches!(self, Kind::Garbled | Kind::Clash | Kind::Expired)
     }
 }
 
@@ -87,12 +103,19 @@ impl Failure {
                 endpoint: place.server.to_owned(),
             },
             Kind::Precondition => StoreError::Exists { key: name },
-            Kind::Denied => StoreError::Denied { operation, key: name, source: Some(detail.into()) },
-            Kind::NoSpace => StoreError::NoSpace { operation, key: name },
-            Kind::Throttled | Kind::Unreachable | Kind::Broken | Kind::Garbled | Kind::NotOurs404 => {
-                StoreError::Unavailable { operation, key: name, source: Some(detail.into()) }
+            Kind::Denied | Kind::Expired | Kind::Skewed => {
+                StoreError::Denied { operation, key: name, source: Some(detail.into()) }
             }
-            Kind::Range | Kind::Refused | Kind::Clash => StoreError::Refused { operation, key: name, detail },
+            Kind::NoSpace => StoreError::NoSpace { operation, key: name },
+            Kind::Throttled
+            | Kind::Unreachable
+            | Kind::Broken
+            | Kind::Garbled
+            | Kind::NotOurs404
+            | Kind::NotS3 => StoreError::Unavailable { operation, key: name, source: Some(detail.into()) },
+            Kind::Range | Kind::Refused | Kind::Clash | Kind::OtherRegion | Kind::BodyLimit => {
+                StoreError::Refused { operation, key: name, detail }
+            }
             Kind::Setup => StoreError::Setup { detail, source: None },
             Kind::Cancelled => StoreError::Cancelled { operation, key: name },
         }
@@ -115,7 +138,10 @@ where
                 let (status, said) = (answer.raw().status().as_u16(), answer.err());
                 let code = said.code().unwrap_or_default();
                 let request = answer.raw().headers().get("x-amz-request-id").unwrap_or_default();
-                Failure::answer(status, code, said.message().unwrap_or_default(), request)
+                match code {
+                    "" => Failure::without_code(status, answer.raw(), request),
+                    code => Failure::answer(status, code, said.message().unwrap_or_default(), request),
+                }
             }
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
@@ -129,20 +155,28 @@ where
 }
 
 impl Failure {
+    /// An answer in words that are not S3's, or without any.
+    fn without_code(status: u16, answer: &HttpResponse, request: &str) -> Self {
+        let failure = Failure::answer(status, "", "", request);
+        let mut headers = http::HeaderMap::new();
+        for name in [http::header::CONTENT_TYPE, http::header::LOCATION] {
+            let value = answer.headers().get(name.as_str()).and_then(|value| value.parse().ok());
+            headers.extend(value.map(|value: http::HeaderValue| (name, value)));
+        }
+        let said = words(status, &headers, answer.body().bytes().unwrap_or_default());
+        Failure { detail: said, ..failure }
+    }
+
     /// An answer with a status that is no success. `code` is empty where the answer had no body that could be read.
     pub(super) fn answer(status: u16, code: &str, message: &str, request: &str) -> Self {
         let mut detail = format!("answer {status}");
         for (before, text) in [(" ", code), (": ", message), ("; request ", request)] {
             if !text.is_empty() {
                 detail.push_str(before);
-                detail.extend(text.chars().filter(|sign| !sign.is_control()).take(300));
+                detail.push_str(&printable(text.as_bytes(), SAID_MAX));
             }
         }
-        let kind = kind_of(status, code, !request.is_empty());
-        if kind == Kind::Refused && matches!(status, 301 | 307 | 308) {
-            detail.push_str("; the bucket is in another region: name it by region= in the address");
-        }
-        Failure { kind, detail }
+        Failure { kind: kind_of(status, code, !request.is_empty()), detail }
     }
 }
 
@@ -183,15 +217,21 @@ fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
         "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "InsufficientStorage" => {
             Kind::NoSpace
         }
-        "AccessDenied"
+        "ExpiredToken"
+        | "ExpiredTokenException"
         | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch"
-        | "ExpiredToken"
         | "InvalidToken"
-        | "AllAccessDisabled"
-        | "AccountProblem"
-        | "RequestTimeTooSkewed" => Kind::Denied,
+        | "TokenRefreshRequired" => Kind::Expired,
+        "RequestTimeTooSkewed" => Kind::Skewed,
+        "AccessDenied" | "SignatureDoesNotMatch" | "AllAccessDisabled" | "AccountProblem" => Kind::Denied,
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "IllegalLocationConstraintException" => Kind::OtherRegion,
+        "EntityTooLarge" | "MaxMessageLengthExceeded" => Kind::BodyLimit,
         _ => match status {
+            301 | 307 | 308 => Kind::OtherRegion,
+            413 => Kind::BodyLimit,
             404 => Kind::NotOurs404,
             401 | 403 => Kind::Denied,
             412 => Kind::Precondition,
@@ -207,6 +247,16 @@ fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
 
 fn dispatch<E: Error + 'static>(connector: Option<&ConnectorError>, error: &E) -> Failure {
     let detail = chain(error);
+    match sources(error).find_map(|error| error.downcast_ref::<AnswerFault>()) {
+        // Who says no in a page of its own says so for ever.
+        Some(fault @ AnswerFault::NotS3 { status: 401 | 403 | 407, .. }) => {
+            return Failure::new(Kind::Denied, format!("{fault}, which is not S3's"));
+        }
+        Some(fault @ AnswerFault::NotS3 { .. }) => return Failure::new(Kind::NotS3, fault.to_string()),
+        Some(fault @ AnswerFault::TooLong { .. }) => return Failure::new(Kind::Refused, fault.to_string()),
+        Some(fault @ AnswerFault::Endless) => return Failure::new(Kind::Broken, fault.to_string()),
+        None => {}
+    }
     if detail.contains("invalid peer certificate") {
         let advice = "the server's certificate is not trusted: name its authority by ca=FILE in the address";
         return Failure::new(Kind::Setup, format!("{advice} ({detail})"));
@@ -232,6 +282,9 @@ fn is_out_of_reach(error: &(dyn Error + 'static)) -> bool {
 /// What never left: no credentials, or a request that cannot be built.
 fn undelivered<E: Error + 'static>(error: &E) -> Failure {
     let detail = chain(error);
+    if let Some(unusable) = sources(error).find_map(|error| error.downcast_ref::<Unusable>()) {
+        return Failure::new(Kind::Setup, unusable.to_string());
+    }
     let credentials = sources(error).any(|error| {
         error.downcast_ref::<aws_credential_types::provider::error::CredentialsError>().is_some()
     });
@@ -282,7 +335,13 @@ mod tests {
         check(404, "NoSuchBucket", Kind::NoBucket);
         check(404, "NoSuchUpload", Kind::NoSuchUpload);
         check(403, "", Kind::Denied);
-        check(400, "ExpiredToken", Kind::Denied);
+        check(400, "ExpiredToken", Kind::Expired);
+        check(403, "InvalidAccessKeyId", Kind::Expired);
+        check(403, "RequestTimeTooSkewed", Kind::Skewed);
+        check(400, "AuthorizationHeaderMalformed", Kind::OtherRegion);
+        check(301, "", Kind::OtherRegion);
+        check(413, "", Kind::BodyLimit);
+        check(400, "EntityTooLarge", Kind::BodyLimit);
         check(412, "", Kind::Precondition);
         check(409, "ConditionalRequestConflict", Kind::Broken);
         check(503, "SlowDown", Kind::Throttled);
@@ -299,8 +358,6 @@ mod tests {
     #[test]
     fn an_answer_is_told_with_status_code_message_and_request() {
         let failure = Failure::answer(403, "AccessDenied", "no\nway", "R1");
-        assert_eq!(failure.detail, "answer 403 AccessDenied: noway; request R1");
-        let failure = Failure::answer(301, "PermanentRedirect", "", "");
-        assert!(failure.detail.contains("region="), "{}", failure.detail);
+        assert_eq!(failure.detail, "answer 403 AccessDenied: no way; request R1");
     }
 }

@@ -1,12 +1,16 @@
 //! HTTP for the S3 client: HTTP/1.1 only, connections reused, certificates of the system and of the user.
 //!
 //! HTTP/2 is never offered: its flow control throttles uploads (measured elsewhere: a tenth of the rate at 240 ms), and one
-//! connection would carry all parts. It also remembers the server's clock, which every answer tells.
+//! connection would carry all parts. It also remembers the server's clock, which every answer tells, and the region that it names.
+//! Of what it holds whole it reads no more than a stated length: memory is bounded whatever a server sends.
 
 use std::fmt;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +21,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::{Bytes, BytesMut};
+use http::response::Parts;
+use http::{Method, header};
+use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -26,6 +34,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::answer::{self, AnswerFault, ERROR_BYTES_MAX, PAGE_BYTES_MAX, Speaker};
 use super::dial::Dial;
 use crate::error::StoreError;
 use crate::reach::Reach;
@@ -41,6 +50,11 @@ pub(super) struct Http {
     client: Client<HttpsConnector<Dial>, SdkBody>,
     dial: Dial,
     clock: Arc<Mutex<Option<ServerTime>>>,
+    region: Arc<Mutex<Option<String>>>,
+    /// Whether a server has ever answered as S3 does.
+    spoken: Arc<AtomicBool>,
+    /// Whether answers must be those of S3; services that give credentials speak otherwise.
+    strict: bool,
 }
 
 /// The server's clock as its last answer told it.
@@ -64,7 +78,40 @@ impl Http {
             .pool_idle_timeout(stall / 2)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Http { client, dial, clock: Arc::default() }
+        Http {
+            client,
+            dial,
+            clock: Arc::default(),
+            region: Arc::default(),
+            spoken: Arc::default(),
+            strict: false,
+        }
+    }
+
+    /// The same for requests to S3 itself: what answers otherwise is an error.
+    pub(super) fn for_s3(&self) -> Self {
+        Http { strict: true, ..self.clone() }
+    }
+
+    /// Whether a server has ever answered as S3 does.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoken.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has.
+    pub(super) fn note_spoken(&self) {
+        self.spoken.store(true, Ordering::Relaxed);
+    }
+
+    /// The region that the server named last.
+    pub(super) fn region_told(&self) -> Option<String> {
+        self.region.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_region(&self, parts: &Parts, body: &[u8]) {
+        if let Some(region) = answer::region(&parts.headers, body) {
+            *self.region.lock().unwrap_or_else(PoisonError::into_inner) = Some(region);
+        }
     }
 
     /// The server's clock now, by its last answer.
@@ -89,12 +136,82 @@ impl Http {
         if let Some(auth) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
             request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, auth.clone());
         }
+        let (method, streams) = (request.method().clone(), is_object(request.uri()));
         let response = self.client.request(request).await;
         let response = response.map_err(|error| ConnectorError::io(error.into()))?;
         self.note_time(response.headers());
-        HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-            .map_err(|error| ConnectorError::other(error.into(), None))
+        let response = self.bounded(&method, streams, response).await?;
+        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
     }
+
+    /// The answer with its body in memory, up to a length; an object's content stays on the line.
+    async fn bounded(
+        &self,
+        method: &Method,
+        streams: bool,
+        response: http::Response<Incoming>,
+    ) -> Result<http::Response<SdkBody>, ConnectorError> {
+        let (parts, mut body) = response.into_parts();
+        let (status, success) = (parts.status.as_u16(), parts.status.is_success());
+        if self.strict && streams && success {
+            match answer::speaker(method, status, &parts.headers, None) {
+                Speaker::S3 if !ends_visibly(&parts.headers) => return Err(fault(AnswerFault::Endless)),
+                Speaker::S3 => {
+                    self.note_spoken();
+                    return Ok(http::Response::from_parts(parts, SdkBody::from_body_1_x(body)));
+                }
+                Speaker::Other | Speaker::Unknown => {}
+            }
+        }
+        let max = if success && !streams { PAGE_BYTES_MAX } else { ERROR_BYTES_MAX };
+        let (bytes, whole) = collect(&mut body, max).await?;
+        if self.strict {
+            match answer::speaker(method, status, &parts.headers, Some(&bytes)) {
+                Speaker::S3 => self.note_spoken(),
+                Speaker::Other => {
+                    let words = answer::words(status, &parts.headers, &bytes);
+                    return Err(fault(AnswerFault::NotS3 { status, words }));
+                }
+                Speaker::Unknown => {}
+            }
+            self.note_region(&parts, &bytes);
+        }
+        if !whole {
+            return Err(fault(AnswerFault::TooLong { status, max }));
+        }
+        Ok(http::Response::from_parts(parts, SdkBody::from(bytes)))
+    }
+}
+
+/// Whether a request asks for an object's content: the SDK names its operations.
+fn is_object(uri: &http::Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "x-id=GetObject"))
+}
+
+/// Whether a break in the body is told from its end.
+fn ends_visibly(headers: &http::HeaderMap) -> bool {
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_RANGE]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// At most `max` bytes of a body, and whether these are all.
+async fn collect(body: &mut Incoming, max: usize) -> Result<(Bytes, bool), ConnectorError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| ConnectorError::io(error.into()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let room = max - bytes.len();
+        bytes.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((bytes.freeze(), false));
+        }
+    }
+    Ok((bytes.freeze(), true))
+}
+
+fn fault(fault: AnswerFault) -> ConnectorError {
+    ConnectorError::other(fault.into(), None)
 }
 
 impl fmt::Debug for Http {

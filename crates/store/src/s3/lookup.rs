@@ -16,17 +16,23 @@ use super::objects::next;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::port::{ObjectInfo, Operation};
+use crate::url::Checksum;
 
 /// What is looked up to hear the server's clock; it need not exist.
 const CLOCK_KEY: &str = "coffer.json";
 
 impl S3Store {
-    /// One HEAD. It cannot say why it fails, so where that matters a GET asks for S3's own words.
+    /// One HEAD. It cannot say why it fails, so where that matters a GET asks for the words.
     async fn look_up(&self, key: &str, checksum: bool) -> Result<HeadObjectOutput, Failure> {
-        let head = self.connected.client.head_object().bucket(&self.address.bucket).key(self.name(key));
+        let head = self.client().head_object().bucket(&self.address.bucket).key(self.name(key));
         let head = head.set_checksum_mode(checksum.then_some(ChecksumMode::Enabled));
         let failure = match head.send().await.map_err(Failure::from) {
-            Err(failure) if matches!(failure.kind, Kind::NotOurs404 | Kind::Denied | Kind::Refused) => {
+            Err(failure)
+                if matches!(
+                    failure.kind,
+                    Kind::NotOurs404 | Kind::NotS3 | Kind::Denied | Kind::Refused | Kind::OtherRegion
+                ) =>
+            {
                 failure
             }
             answer => return answer,
@@ -49,7 +55,8 @@ impl S3Store {
             Err(Failure { kind: Kind::NotFound, .. }) => return Ok(false),
             Err(failure) => return Err(self.error(Operation::Head, key.as_str(), failure)),
         };
-        if found.content_length().and_then(|len| u64::try_from(len).ok()) != Some(len) {
+        let length = found.content_length().and_then(|len| u64::try_from(len).ok());
+        if length.is_some_and(|length| length != len) {
             return Ok(false);
         }
         match found.checksum_crc64_nvme() {
@@ -62,7 +69,8 @@ impl S3Store {
     pub(super) fn find_checksum(&self, key: &Key) -> Result<Option<&'static str>, StoreError> {
         self.request(Operation::Head, key.as_str(), async |_| {
             let found = self.look_up(key.as_str(), true).await?;
-            Ok(found.checksum_crc64_nvme().map(|_| "crc64nvme"))
+            let crc32c = found.checksum_crc32_c().map(|_| Checksum::Crc32c.name());
+            Ok(found.checksum_crc64_nvme().map(|_| Checksum::Crc64Nvme.name()).or(crc32c))
         })
     }
 
@@ -80,16 +88,44 @@ impl S3Store {
 
     pub(super) fn head_object(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
         self.request(Operation::Head, key.as_str(), async |_| {
-            let found = self.look_up(key.as_str(), false).await?;
-            let len = found.content_length().and_then(|len| u64::try_from(len).ok());
-            let (Some(len), Some(_)) = (len, found.e_tag()) else {
-                return Err(Failure::new(
-                    Kind::Broken,
-                    "an answer without length or ETag, which is no object",
-                ));
+            let found = self.look_up_object(key).await?;
+            let len = match found.content_length().and_then(|len| u64::try_from(len).ok()) {
+                Some(len) => len,
+                None => self.length_by_get(key).await?,
             };
             Ok(ObjectInfo { key: key.clone(), len, modified: whole_seconds(found.last_modified()) })
         })
+    }
+
+    /// That it exists needs no length.
+    pub(super) fn object_exists(&self, key: &Key) -> Result<bool, StoreError> {
+        let found = self.call(Operation::Head, key.as_str(), async |_| self.look_up_object(key).await);
+        match found {
+            Ok(_) => Ok(true),
+            Err(Failure { kind: Kind::NotFound, .. }) => Ok(false),
+            Err(failure) => Err(self.error(Operation::Head, key.as_str(), failure)),
+        }
+    }
+
+    async fn look_up_object(&self, key: &Key) -> Result<HeadObjectOutput, Failure> {
+        let found = self.look_up(key.as_str(), false).await?;
+        match found.e_tag() {
+            Some(_) => Ok(found),
+            None => Err(Failure::new(Kind::Broken, "an answer without an ETag, which is no object")),
+        }
+    }
+
+    /// For servers, and proxies before them, that leave the length out of their answers to HEAD.
+    async fn length_by_get(&self, key: &Key) -> Result<u64, Failure> {
+        let unknown = || Failure::new(Kind::Garbled, "answers to HEAD and GET that tell no length");
+        match self.start_get(key.as_str(), Some("bytes=0-0")).await {
+            Ok(answer) => {
+                let total = answer.content_range().and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+                total.ok_or_else(unknown)
+            }
+            Err(Failure { kind: Kind::Range, .. }) => Ok(0),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Any answer tells the time, also that there is no repository yet.
@@ -108,7 +144,7 @@ impl S3Store {
 }
 
 /// The server's times in whole seconds: listings tell milliseconds where look-ups do not.
-pub(super) fn whole_seconds(time: Option<&DateTime>) -> SystemTime {
-    let seconds = time.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_secs(seconds)
+pub(super) fn whole_seconds(time: Option<&DateTime>) -> Option<SystemTime> {
+    let seconds = u64::try_from(time?.secs()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

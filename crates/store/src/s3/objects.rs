@@ -1,14 +1,13 @@
-//! Whole objects and ranges of them: put once, get, delete.
+//! Whole objects and ranges of them: put once, get.
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 
 use super::S3Store;
-use super::checksum::Crc;
+use super::checksum::{Crc, Sum};
+use super::dialect::Way;
 use super::failure::{Failure, Kind, chain};
-use crate::checks;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::port::{Operation, PutOutcome};
@@ -17,7 +16,9 @@ use crate::url::{S3Address, ServerEncryption};
 impl S3Store {
     pub(super) fn put_object(&self, key: &Key, body: &Bytes) -> Result<PutOutcome, StoreError> {
         let crc = Crc::of(body);
-        let put = self.call(Operation::Put, key.as_str(), async |_| self.put_once(key, body, crc).await);
+        let put = self.call(Operation::Put, key.as_str(), async |_| {
+            self.dialect.put.send(async |way| self.put_once(key, body, crc, way).await).await
+        });
         match put {
             Ok(()) => Ok(PutOutcome::Stored),
             // Also when an earlier try was done and its answer lost.
@@ -29,44 +30,49 @@ impl S3Store {
         }
     }
 
-    async fn put_once(&self, key: &Key, body: &Bytes, crc: Crc) -> Result<(), Failure> {
+    async fn put_once(&self, key: &Key, body: &Bytes, crc: Crc, way: Way) -> Result<(), Failure> {
         let address = &self.address;
-        let mut put = self.connected.client.put_object();
+        let mut put = self.client().put_object();
         put = put.bucket(&address.bucket).key(self.name(key.as_str())).body(ByteStream::from(body.clone()));
         put = put.set_storage_class(address.storage_class.as_deref().map(Into::into));
         put = put.set_tagging(tagging(address));
         if let Some(encryption) = &address.encryption {
             put = put.server_side_encryption(encryption.name()).set_ssekms_key_id(encryption.key());
         }
-        if address.conditional_put {
+        if way.once {
             put = put.if_none_match("*");
         }
-        if address.checksum {
-            put = put.checksum_crc64_nvme(crc.to_base64());
-        }
+        let sum = Sum::of(way.checksum, body, crc);
+        put = put.set_checksum_crc64_nvme(sum.crc64()).set_checksum_crc32_c(sum.crc32c());
         let mut put = put.customize();
         if !self.signs_payload() {
             put = put.disable_payload_signing();
         }
         let answer = put.send().await?;
-        accepted(answer.e_tag(), answer.checksum_crc64_nvme(), crc)
+        accepted(answer.e_tag(), answer.checksum_crc64_nvme(), crc)?;
+        sum.confirmed(answer.checksum_crc32_c())
     }
 
     pub(super) fn get_object(&self, key: &Key, len_max: u64) -> Result<Vec<u8>, StoreError> {
         let got = self.request(Operation::Get, key.as_str(), async |_| {
             let mut answer = self.start_get(key.as_str(), None).await?;
-            let len = length(&answer)?;
-            if len > len_max {
+            let announced = announced(&answer);
+            if let Some(len) = announced.filter(|len| *len > len_max) {
                 return Ok(Err(len));
             }
-            let mut whole = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+            let mut whole = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
             while let Some(bytes) = next(&mut answer).await? {
-                if whole.len() as u64 + bytes.len() as u64 > len {
-                    return Err(Failure::new(Kind::Broken, format!("more than the {len} bytes announced")));
+                let len = whole.len() as u64 + bytes.len() as u64;
+                if announced.is_none() && len > len_max {
+                    return Ok(Err(len));
+                }
+                if announced.is_some_and(|announced| len > announced) {
+                    return Err(Failure::new(Kind::Broken, "more bytes than announced"));
                 }
                 whole.extend_from_slice(&bytes);
             }
-            complete(whole.len() as u64, len)?;
+            // Who sends in chunks says himself where they end.
+            complete(whole.len() as u64, announced.unwrap_or(whole.len() as u64))?;
             Ok(Ok(whole))
         })?;
         got.map_err(|len| StoreError::TooLarge { key: key.to_string(), len, len_max })
@@ -83,7 +89,7 @@ impl S3Store {
         let range = format!("bytes={offset}-{last}");
         let got = self.call(Operation::GetRange, key.as_str(), async |_| {
             let mut answer = self.start_get(key.as_str(), Some(&range)).await?;
-            let len = range_length(&answer, offset, wanted)?;
+            let announced = range_length(&answer, offset, wanted)?;
             let mut filled = 0;
             while let Some(bytes) = next(&mut answer).await? {
                 let place = out.get_mut(filled..filled + bytes.len());
@@ -91,8 +97,9 @@ impl S3Store {
                 place.copy_from_slice(&bytes);
                 filled += bytes.len();
             }
-            complete(filled as u64, len)?;
-            Ok(len)
+            let filled = filled as u64;
+            complete(filled, announced.unwrap_or(filled))?;
+            Ok(filled)
         });
         match got {
             Ok(got) if got == wanted => Ok(()),
@@ -103,41 +110,13 @@ impl S3Store {
     }
 
     pub(super) async fn start_get(&self, key: &str, range: Option<&str>) -> Result<GetObjectOutput, Failure> {
-        let get = self.connected.client.get_object().bucket(&self.address.bucket).key(self.name(key));
+        let get = self.client().get_object().bucket(&self.address.bucket).key(self.name(key));
         let answer = get.set_range(range.map(Into::into)).send().await?;
         // Every object has one: an answer without it is some other server's page.
         if answer.e_tag().is_none() {
             return Err(Failure::new(Kind::Broken, "an answer without an ETag, which is no object"));
         }
         Ok(answer)
-    }
-
-    pub(super) fn delete_objects(&self, keys: &[Key]) -> Result<(), StoreError> {
-        checks::delete(keys)?;
-        let Some(first) = keys.first() else { return Ok(()) };
-        let mut names: Vec<_> = keys.iter().map(|key| self.name(key.as_str())).collect();
-        names.sort();
-        names.dedup();
-        self.request(Operation::Delete, first.as_str(), async |_| {
-            let objects = names.iter().map(|name| ObjectIdentifier::builder().key(name).build());
-            let objects = objects.collect::<Result<Vec<_>, _>>().map_err(|error| bug(&error))?;
-            let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
-            let delete = delete.map_err(|error| bug(&error))?;
-            let request = self.connected.client.delete_objects().bucket(&self.address.bucket);
-            let answer = request.delete(delete).send().await?;
-            for error in answer.errors() {
-                let failure = Failure::answer(
-                    200,
-                    error.code().unwrap_or_default(),
-                    error.message().unwrap_or_default(),
-                    "",
-                );
-                if failure.kind != Kind::NotFound {
-                    return Err(failure);
-                }
-            }
-            Ok(())
-        })
     }
 }
 
@@ -182,9 +161,9 @@ pub(super) async fn next(answer: &mut GetObjectOutput) -> Result<Option<Bytes>, 
     answer.body.next().await.transpose().map_err(|error| broke(&error))
 }
 
-fn length(answer: &GetObjectOutput) -> Result<u64, Failure> {
-    let len = answer.content_length().and_then(|len| u64::try_from(len).ok());
-    len.ok_or_else(|| Failure::new(Kind::Broken, "an answer without its length"))
+/// The length of the answer, if it says one; the SDK takes the answer of chunks for one without.
+fn announced(answer: &GetObjectOutput) -> Option<u64> {
+    answer.content_length().and_then(|len| u64::try_from(len).ok())
 }
 
 fn complete(got: u64, len: u64) -> Result<(), Failure> {
@@ -194,28 +173,25 @@ fn complete(got: u64, len: u64) -> Result<(), Failure> {
     Err(Failure::new(Kind::Unreachable, format!("the answer broke off after {got} of {len} bytes")))
 }
 
-/// How many of the bytes asked for the answer holds; an error if it holds others.
-fn range_length(answer: &GetObjectOutput, offset: u64, wanted: u64) -> Result<u64, Failure> {
-    let len = length(answer)?;
-    let starts = match answer.content_range() {
-        Some(range) => range_start(range) == Some(offset),
-        None => offset == 0,
-    };
-    if starts && len <= wanted {
+/// How many of the bytes asked for the answer says it holds, if it says so; an error if it holds others.
+fn range_length(answer: &GetObjectOutput, offset: u64, wanted: u64) -> Result<Option<u64>, Failure> {
+    let range = answer.content_range().map(|range| range_of(range).unwrap_or((u64::MAX, 0)));
+    let len = announced(answer).or(range.map(|(_, len)| len));
+    let starts = range.map_or(0, |(start, _)| start) == offset;
+    if starts && len.is_none_or(|len| len <= wanted) {
         return Ok(len);
     }
-    let range = answer.content_range().unwrap_or("no range");
+    let text = answer.content_range().unwrap_or("no range");
+    // A line that changes bytes may do this once; a server without ranges does it always.
     Err(Failure::new(
-        Kind::Broken,
-        format!("{wanted} bytes at {offset} were asked for, the answer has {len} ({range})"),
+        Kind::Garbled,
+        format!("{wanted} bytes at {offset} were asked for, the answer has {len:?} ({text})"),
     ))
 }
 
-/// The first byte of `bytes first-last/total`.
-fn range_start(range: &str) -> Option<u64> {
-    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
-}
-
-fn bug(error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::new(Kind::Refused, chain(error))
+/// The first byte and the length of `bytes first-last/total`.
+fn range_of(range: &str) -> Option<(u64, u64)> {
+    let (first, rest) = range.strip_prefix("bytes ")?.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, rest.split('/').next()?.parse().ok()?);
+    Some((first, last.checked_sub(first)?.checked_add(1)?))
 }

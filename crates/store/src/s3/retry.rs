@@ -1,6 +1,6 @@
 //! How long a request is tried again, and how long is waited in between. Pure: time and chance are given.
 //!
-//! Before the server has answered for the first time a person waits for the outcome of a command, and a wrong address is the
+//! Before a server has answered as S3 does for the first time, a person waits for the outcome of a command, and a wrong address is the
 //! likeliest cause: seconds. Afterwards work would be lost by giving up: minutes.
 
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::failure::Kind;
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two tries.
 const DELAY_MAX: Duration = Duration::from_secs(10);
-/// Tries where a failure passes soon or never: bytes that arrive changed (a faulty line passes, faulty memory does not), and requests in
-/// each other's way.
+/// Tries where a failure passes soon or never: bytes that arrive changed (a faulty line passes, faulty memory does not), requests in
+/// each other's way, credentials that are read again.
 const BRIEF_TRIES_MAX: u32 = 5;
 
 /// For how long failures are borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// While the server has not answered yet.
+    /// While nothing has answered as S3 does yet.
     pub fresh: Duration,
     /// Once it has.
     pub established: Duration,
@@ -54,8 +54,7 @@ impl Tries {
         chance: u32,
     ) -> Next {
         self.failed = self.failed.saturating_add(1);
-        let brief = matches!(kind, Kind::Garbled | Kind::Clash);
-        if !kind.passes() || (brief && self.failed >= BRIEF_TRIES_MAX) {
+        if !kind.passes() || (kind.is_brief() && self.failed >= BRIEF_TRIES_MAX) {
             return Next::GiveUp;
         }
         let delay = self.delay(chance);

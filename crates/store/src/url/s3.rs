@@ -22,12 +22,18 @@ pub const PREFIX_LEN_MAX: usize = 120;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The most that `patience` may say, seconds: a day.
 const PATIENCE_SECONDS_MAX: u64 = 86_400;
+/// Length of a part unless the address says otherwise, MiB.
+const PART_MIB: u64 = 17;
+/// The shortest part, MiB: S3's limit.
+pub(crate) const PART_MIB_MIN: u64 = 5;
+/// The longest part, MiB: it is held in memory.
+const PART_MIB_MAX: u64 = 512;
 /// S3 takes 10 tags per object.
 const TAGS_MAX: usize = 10;
 
 /// Every switch with what it takes, in the order they are shown.
 const SWITCHES: &[(&str, &str)] = &[
-    ("endpoint", "https://host[:port] of a server that speaks S3 [AWS]"),
+    ("endpoint", "https://host[:port][/path] of a server that speaks S3 [AWS]"),
     ("region", "its region [of the profile or environment; us-east-1 with an endpoint]"),
     ("path-style", "true or false: the bucket in the path instead of the host name [true with an endpoint]"),
     ("ca", "file of certificates (PEM) to trust besides the system's"),
@@ -35,8 +41,15 @@ const SWITCHES: &[(&str, &str)] = &[
     ("sse", "s3 or kms: encryption by the server, besides our own"),
     ("sse-kms-key", "id or ARN of the KMS key"),
     ("tags", "name:value,… set on every object"),
-    ("conditional-put", "true or false: let the server refuse to overwrite [true]"),
-    ("checksum", "crc64nvme or none: sent with every object and checked by the server [crc64nvme]"),
+    (
+        "conditional-put",
+        "true or false: let the server refuse to overwrite [true, false where it does not know how]",
+    ),
+    (
+        "checksum",
+        "crc64nvme, crc32c or none: sent with every object and checked by the server [the first of these that it takes]",
+    ),
+    ("part-size", "5 to 512, MiB of a part and so of the longest request; less memory makes it shorter [17]"),
     ("sign-payload", "auto, always or never: SHA-256 over every body [auto: only without TLS]"),
     ("patience", "seconds to wait out an outage once the store has answered [600]"),
 ];
@@ -48,7 +61,7 @@ pub struct S3Address {
     pub bucket: String,
     /// The prefix of all keys, without slashes at its ends; may be empty.
     pub prefix: String,
-    /// `http(s)://host[:port]`; AWS where `None`.
+    /// `http(s)://host[:port][/path]`; AWS where `None`.
     pub endpoint: Option<String>,
     /// The region, where the address names one.
     pub region: Option<String>,
@@ -62,14 +75,38 @@ pub struct S3Address {
     pub encryption: Option<ServerEncryption>,
     /// Tags of every object.
     pub tags: Vec<(String, String)>,
-    /// Whether the server is asked to refuse overwriting (`If-None-Match: *`).
-    pub conditional_put: bool,
-    /// Whether a CRC-64/NVME goes with every object.
-    pub checksum: bool,
+    /// Whether the server is asked to refuse overwriting (`If-None-Match: *`); as far as it knows how where `None`.
+    pub conditional_put: Option<bool>,
+    /// What goes with every object; the best that the server takes where `None`.
+    pub checksum: Option<Checksum>,
+    /// Length of a part, bytes.
+    pub part_bytes: u64,
     /// Whether bodies are signed with SHA-256 (0.6 CPU-seconds per GiB).
     pub sign_payload: SignPayload,
     /// How long an outage is waited out once the store has answered.
     pub patience: Duration,
+}
+
+/// A checksum that goes with every object, for the server to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// CRC-64/NVME, which S3 itself keeps.
+    Crc64Nvme,
+    /// CRC-32C, for servers that do not know it.
+    Crc32c,
+    /// None.
+    None,
+}
+
+impl Checksum {
+    /// As the address names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Checksum::Crc64Nvme => "crc64nvme",
+            Checksum::Crc32c => "crc32c",
+            Checksum::None => "none",
+        }
+    }
 }
 
 /// Encryption by the server, besides Coffer's own.
@@ -105,8 +142,9 @@ impl S3Address {
             storage_class: None,
             encryption: None,
             tags: Vec::new(),
-            conditional_put: true,
-            checksum: true,
+            conditional_put: None,
+            checksum: None,
+            part_bytes: PART_MIB << 20,
             sign_payload: SignPayload::Auto,
             patience: PATIENCE,
         }
@@ -172,8 +210,9 @@ impl S3Address {
             "sse" => self.encryption = Some(encryption(value, self.encryption.take())?),
             "sse-kms-key" => self.encryption = Some(kms_key(value, self.encryption.take())?),
             "tags" => self.tags = tags(value)?,
-            "conditional-put" => self.conditional_put = boolean(name, value)?,
-            "checksum" => self.checksum = checksum(value)?,
+            "conditional-put" => self.conditional_put = Some(boolean(name, value)?),
+            "checksum" => self.checksum = Some(checksum(value)?),
+            "part-size" => self.part_bytes = part_bytes(value)?,
             "sign-payload" => self.sign_payload = sign_payload(value)?,
             "patience" => self.patience = patience(value)?,
             _ => return Err(UrlError::S3UnknownSwitch { name: known_charset(name) }),
@@ -225,8 +264,9 @@ impl S3Address {
         }
         let tags: Vec<_> = self.tags.iter().map(|(name, value)| format!("{name}:{value}")).collect();
         add("tags", (!tags.is_empty()).then(|| tags.join(",")));
-        add("conditional-put", (!self.conditional_put).then(|| "false".into()));
-        add("checksum", (!self.checksum).then(|| "none".into()));
+        add("conditional-put", self.conditional_put.map(|once| once.to_string()));
+        add("checksum", self.checksum.map(|checksum| checksum.name().into()));
+        add("part-size", (self.part_bytes >> 20 != PART_MIB).then(|| (self.part_bytes >> 20).to_string()));
         match self.sign_payload {
             SignPayload::Auto => {}
             SignPayload::Always => add("sign-payload", Some("always".into())),
@@ -285,13 +325,16 @@ fn prefix(path: &str) -> Result<String, UrlError> {
 }
 
 fn endpoint(value: &str) -> Result<String, UrlError> {
-    let fault = || switch("endpoint", "is not of the form https://host or http://host:port");
+    let fault = || {
+        switch("endpoint", "is not of the form https://host or http://host:port, with a plain path at most")
+    };
     let url = Url::parse(value).map_err(|_| fault())?;
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
-        && url.path() == "/"
+        && !has_dots(value)
+        && url.path().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte))
         && url.query().is_none()
         && url.fragment().is_none();
     if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(fault()) }
@@ -347,11 +390,16 @@ fn tags(value: &str) -> Result<Vec<(String, String)>, UrlError> {
     if tags.len() > TAGS_MAX { Err(fault()) } else { Ok(tags) }
 }
 
-fn checksum(value: &str) -> Result<bool, UrlError> {
-    match value {
-        "crc64nvme" => Ok(true),
-        "none" => Ok(false),
-        _ => Err(switch("checksum", "is neither crc64nvme nor none")),
+fn checksum(value: &str) -> Result<Checksum, UrlError> {
+    let all = [Checksum::Crc64Nvme, Checksum::Crc32c, Checksum::None];
+    let found = all.into_iter().find(|checksum| checksum.name() == value);
+    found.ok_or_else(|| switch("checksum", "is none of crc64nvme, crc32c, none"))
+}
+
+fn part_bytes(value: &str) -> Result<u64, UrlError> {
+    match value.parse::<u64>() {
+        Ok(mib) if (PART_MIB_MIN..=PART_MIB_MAX).contains(&mib) => Ok(mib << 20),
+        _ => Err(switch("part-size", "is no number of MiB from 5 to 512")),
     }
 }
 

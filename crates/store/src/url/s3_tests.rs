@@ -38,6 +38,8 @@ fn every_address_shown_is_read_back_as_itself() {
         "s3://bucket/p?storage-class=STANDARD_IA&sse=kms&sse-kms-key=arn:aws:kms:eu:1:key/2&tags=a:b,c:d%20e",
         "s3://bucket/p?sse-kms-key=abc&sse=kms",
         "s3://bucket/p?sse=s3&conditional-put=false&checksum=none&sign-payload=always&patience=5",
+        "s3://bucket/p?endpoint=https://host/storage/v1/s3&conditional-put=true&checksum=crc32c&part-size=5",
+        "s3://bucket/p?checksum=crc64nvme",
     ] {
         let address = read(text);
         assert_eq!(read(&address.to_string()), address, "{address}");
@@ -62,7 +64,12 @@ fn wrong_addresses_say_what_is_wrong() {
     check("s3://bucket/%FF", "UTF-8");
     check(&format!("s3://bucket/{}", "x".repeat(121)), "120 bytes");
     check("s3://bucket/p?endpoint=host:9000", "https://host");
-    check("s3://bucket/p?endpoint=https://host/path", "https://host");
+    check("s3://bucket/p?endpoint=https://host/path?query", "https://host");
+    check("s3://bucket/p?endpoint=https://host/a/../b", "https://host");
+    check("s3://bucket/p?endpoint=https://host/a%252fb", "https://host");
+    check("s3://bucket/p?part-size=4", "from 5 to 512");
+    check("s3://bucket/p?part-size=513", "from 5 to 512");
+    check("s3://bucket/p?part-size=x", "from 5 to 512");
     check("s3://bucket/p?regoin=x", "regoin");
     check("s3://bucket/p?region=x&region=y", "given twice");
     check("s3://bucket/p?region=", "no value");

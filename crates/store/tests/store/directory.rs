@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coffer_store::error::Advice;
+use coffer_store::file::real::RealFs;
+use coffer_store::file::recording::{Lapses, RecordingFs};
 use coffer_store::{FileStore, Key, MemoryStore, ObjectStore, OpenOptions, PutOutcome, StoreError, list_all};
 use proptest::collection::vec;
 use proptest::option;
@@ -48,6 +50,78 @@ fn objects_are_plain_files_for_their_owner_only() {
     let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("t/x/%41"), mode("t/x"), mode("t"), mode(".tmp")), (0o600, 0o700, 0o700, 0o700));
     assert!(scratch_files(dir.path()).is_empty());
+}
+
+#[test]
+fn where_the_group_may_write_the_root_all_is_the_groups_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |root: u32, file: u32, below: u32| {
+        let place = dir.path().join(format!("{root:o}"));
+        fs::create_dir(&place).unwrap();
+        fs::set_permissions(&place, PermissionsExt::from_mode(root)).unwrap();
+        let store = open(&place);
+        store.put(&key("t/x/1"), Bytes::from_static(b"hello")).unwrap();
+        let upload = store.start_upload(&key("t/y/1"), 100).unwrap();
+        let tag = store.put_part(&upload, 1, Bytes::from(vec![1; 100])).unwrap();
+        store.complete_upload(&upload, &[tag]).unwrap();
+        let mode = |path: &str| fs::metadata(place.join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("t/x/1"), mode("t/y/1")), (file, file), "{root:o}");
+        assert_eq!((mode("t/x"), mode("t"), mode(".tmp")), (below, below, below), "{root:o}");
+    };
+    check(0o2770, 0o660, 0o2770);
+    check(0o775, 0o660, 0o2770);
+    check(0o755, 0o600, 0o700);
+    check(0o750, 0o600, 0o700);
+    check(0o707, 0o600, 0o700);
+}
+
+#[test]
+fn what_is_made_for_a_group_belongs_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let given = rustix::fs::chown(dir.path(), None, Some(rustix::fs::Gid::from_raw(65_534)));
+    if given.is_err() {
+        eprintln!("not run: only root gives a directory to any group");
+        return;
+    }
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o770)).unwrap();
+    open(dir.path()).put(&key("t/1"), Bytes::new()).unwrap();
+    for path in ["t", "t/1", ".tmp"] {
+        let made = fs::metadata(dir.path().join(path)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::gid(&made), 65_534, "{path}");
+    }
+}
+
+#[test]
+fn a_file_system_that_can_neither_move_nor_link_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let lapses = Lapses { rename_noreplace: true, links: true, ..Lapses::default() };
+    let fs = RecordingFs::new(RealFs::open(dir.path()).unwrap(), lapses);
+    let store = FileStore::with_fs(fs, "recorded".to_owned());
+    let error = store.put(&key("t/1"), Bytes::from_static(b"1")).unwrap_err();
+    assert!(matches!(error, StoreError::Setup { .. }), "{error:?}");
+    for word in ["renameat2", "linkat", "another one"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(!store.exists(&key("t/1")).unwrap() && scratch_files(dir.path()).is_empty());
+}
+
+#[test]
+fn a_reserve_is_made_once_given_up_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, other) = (open(dir.path()), open(dir.path()));
+    let reserve = dir.path().join(".reserve");
+    assert!(!store.give_up_reserve().unwrap());
+    store.restore_reserve().unwrap();
+    let made = fs::read(&reserve).unwrap();
+    assert_eq!(made.len(), 1 << 20);
+    other.restore_reserve().unwrap();
+    assert!(fs::read(&reserve).unwrap() == made, "one that is whole stays as it is");
+    assert!(list_all(&store, "").unwrap().is_empty() && scratch_files(dir.path()).is_empty());
+    assert!(other.give_up_reserve().unwrap());
+    assert!(!reserve.exists() && !store.give_up_reserve().unwrap());
+    fs::write(&reserve, b"a part").unwrap();
+    store.restore_reserve().unwrap();
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), 1 << 20);
 }
 
 #[test]
@@ -178,7 +252,7 @@ fn what_is_no_object_is_not_shown_and_does_not_hang() {
     assert_eq!(listed, [key("t/1")]);
     assert!(matches!(store.get(&key("t/pipe"), 10), Err(StoreError::NotFound { .. })));
     assert!(matches!(store.head(&key("t/pipe")), Err(StoreError::NotFound { .. })));
-    for reserved in [".tmp/x", "lost+found/1", ".tmp"] {
+    for reserved in [".tmp/x", "lost+found/1", ".tmp", ".reserve", ".reserve/x"] {
         assert!(matches!(store.get(&key(reserved), 10), Err(StoreError::InvalidKey { .. })));
         assert!(matches!(store.put(&key(reserved), Bytes::new()), Err(StoreError::InvalidKey { .. })));
         assert!(matches!(store.delete(&[key(reserved)]), Err(StoreError::InvalidKey { .. })));

@@ -79,6 +79,32 @@ fn a_full_disk_is_a_clean_error() {
 }
 
 #[test]
+fn a_full_disk_has_a_reserve_and_keeps_as_much_of_it_as_fits() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let store = FileStore::open(&disk.root(), OpenOptions::default()).unwrap();
+    store.restore_reserve().unwrap();
+    let mut kept = 0;
+    while store.put(&key(&format!("t/{kept}")), Bytes::from(vec![kept; 128 << 10])).is_ok() {
+        kept += 1;
+    }
+    while store.put(&key(&format!("t/{kept}")), Bytes::from(vec![kept; 4 << 10])).is_ok() {
+        kept += 1;
+    }
+    is_no_space(store.put(&key("t/record"), Bytes::from(vec![1; 4 << 10])));
+    assert!(store.give_up_reserve().unwrap());
+    store.put(&key("t/record"), Bytes::from(vec![1; 4 << 10])).unwrap();
+    store.restore_reserve().unwrap();
+    let left = std::fs::metadata(disk.root().join(".reserve")).unwrap().len();
+    assert!((64 << 10..1 << 20).contains(&left), "{left}");
+    is_no_space(store.put(&key("t/more"), Bytes::from(vec![1; 512 << 10])));
+    assert_eq!(scratch_count(&disk.root()), 0);
+    let keys: Vec<Key> = (0..kept).map(|number| key(&format!("t/{number}"))).collect();
+    store.delete(&keys).unwrap();
+    store.restore_reserve().unwrap();
+    assert_eq!(std::fs::metadata(disk.root().join(".reserve")).unwrap().len(), 1 << 20);
+}
+
+#[test]
 fn a_full_disk_can_be_emptied() {
     let Some(disk) = SmallDisk::mount() else { return };
     let store = FileStore::open(&disk.root(), OpenOptions::default()).unwrap();

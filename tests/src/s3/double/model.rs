@@ -1,13 +1,13 @@
 //! What the double holds, and what AWS allows with it. Pure apart from its lock: bytes in, outcomes out, no HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
-use s3s::crypto::{Checksum, Crc64Nvme, Md5};
+use s3s::crypto::{Checksum, Crc32c, Crc64Nvme, Md5};
 
 /// AWS: the least length of a part that is not the last.
 const PART_LEN_MIN: usize = 5 << 20;
@@ -58,6 +58,8 @@ struct Content {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
+    /// All names there ever were.
+    used: BTreeSet<String>,
 }
 
 /// CRC-64/NVME as S3 writes it.
@@ -76,7 +78,22 @@ pub(super) fn check_crc(body: &[u8], sent: Option<&str>) -> Result<String, Refus
     if sent.is_none_or(|sent| sent == found) { Ok(found) } else { Err(Refusal::BadDigest) }
 }
 
+/// The same for CRC-32C.
+pub(super) fn check_crc32c(body: &[u8], sent: Option<&str>) -> Result<Option<String>, Refusal> {
+    let found = BASE64.encode(&Crc32c::checksum(body));
+    match sent {
+        None => Ok(None),
+        Some(sent) if sent == found => Ok(Some(found)),
+        Some(_) => Err(Refusal::BadDigest),
+    }
+}
+
 impl Model {
+    /// Whether there ever was such an object.
+    pub(super) fn was_used(&self, key: &str) -> bool {
+        self.lock().used.contains(key)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,6 +198,7 @@ impl Content {
             return Err(Refusal::Precondition);
         }
         self.objects.insert(key.to_owned(), object.clone());
+        self.used.insert(key.to_owned());
         Ok(object)
     }
 

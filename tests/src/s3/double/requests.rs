@@ -7,32 +7,37 @@ use futures_util::TryStreamExt;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, ETag, ETagCondition, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, MultipartUpload,
-    Object as ListedObject, Part, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput,
-    UploadPartOutput,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, ETag, ETagCondition,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    MultipartUpload, Object as ListedObject, Part, PutObjectInput, PutObjectOutput, StreamingBlob,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::model::{NamedPart, Refusal, check_crc, e_tag};
-use super::{BUCKET, State};
+use super::model::{NamedPart, Refusal, check_crc, check_crc32c, e_tag};
+use super::{BUCKET, Lack, State};
 
 pub(super) struct Requests(pub(super) Arc<State>);
 
 const PAGE_LEN_MAX: i32 = 1_000;
+/// What [`Lack::LongBodies`] takes, bytes.
+const LONG: usize = 8 << 20;
 
 #[async_trait::async_trait]
 impl S3 for Requests {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = request.input;
         known(&input.bucket)?;
-        let once = once(input.if_none_match.as_ref())?;
-        let body = whole(input.body).await?;
+        let once = self.once(&input.key, input.if_none_match.as_ref())?;
+        self.knows_checksums(input.checksum_crc64nvme.is_some(), input.checksum_crc32c.is_some())?;
+        let body = self.whole(input.body).await?;
+        let crc32c = check_crc32c(&body, input.checksum_crc32c.as_deref())?;
         let object = self.0.model.put(&input.key, body, input.checksum_crc64nvme.as_deref(), once)?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(object.e_tag)),
-            checksum_crc64nvme: Some(object.crc),
+            checksum_crc64nvme: self.tells_crc64().then_some(object.crc),
+            checksum_crc32c: crc32c,
             ..PutObjectOutput::default()
         }))
     }
@@ -73,7 +78,7 @@ impl S3 for Requests {
             content_length: Some(length(object.body.len())),
             e_tag: Some(ETag::Strong(object.e_tag)),
             last_modified: Some(object.modified.into()),
-            checksum_crc64nvme: input.checksum_mode.is_some().then_some(object.crc),
+            checksum_crc64nvme: (input.checksum_mode.is_some() && self.tells_crc64()).then_some(object.crc),
             ..HeadObjectOutput::default()
         }))
     }
@@ -86,6 +91,7 @@ impl S3 for Requests {
         known(&input.bucket)?;
         let max = input.max_keys.unwrap_or(PAGE_LEN_MAX).clamp(0, PAGE_LEN_MAX);
         let after = input.continuation_token.or(input.start_after).unwrap_or_default();
+        let after = if self.0.lacks(Lack::StartAfter) { String::new() } else { after };
         let (found, more) = self.0.model.list(&input.prefix.unwrap_or_default(), &after, index(max as u64));
         let token = found.last().filter(|_| more).map(|(key, _)| key.clone());
         let listed = found.into_iter().map(|(key, object)| ListedObject {
@@ -108,6 +114,12 @@ impl S3 for Requests {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        if self.0.lacks(Lack::DeleteLists) {
+            return Err(s3_error!(NotImplemented));
+        }
+        if self.0.lacks(Lack::DeleteListsWithoutMd5) && !request.headers.contains_key("content-md5") {
+            return Err(s3_error!(InvalidRequest, "Missing required header for this request: Content-MD5"));
+        }
         let input = request.input;
         known(&input.bucket)?;
         if input.delete.objects.len() > 1_000 {
@@ -119,12 +131,23 @@ impl S3 for Requests {
         Ok(S3Response::new(DeleteObjectsOutput::default()))
     }
 
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        known(&request.input.bucket)?;
+        self.0.model.delete(&request.input.key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
         known(&input.bucket)?;
+        let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
+        self.knows_checksums(algorithm == Some("CRC64NVME"), algorithm == Some("CRC32C"))?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             upload_id: Some(self.0.model.start_upload(&input.key)),
             bucket: Some(input.bucket),
@@ -139,13 +162,16 @@ impl S3 for Requests {
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
         known(&input.bucket)?;
-        let body = whole(input.body).await?;
+        self.knows_checksums(input.checksum_crc64nvme.is_some(), input.checksum_crc32c.is_some())?;
+        let body = self.whole(input.body).await?;
+        let crc32c = check_crc32c(&body, input.checksum_crc32c.as_deref())?;
         let crc = check_crc(&body, input.checksum_crc64nvme.as_deref())?;
         let e_tag = e_tag(&body);
         self.0.model.put_part(&input.key, &input.upload_id, input.part_number, body)?;
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(e_tag)),
-            checksum_crc64nvme: Some(crc),
+            checksum_crc64nvme: self.tells_crc64().then_some(crc),
+            checksum_crc32c: crc32c,
             ..UploadPartOutput::default()
         }))
     }
@@ -156,7 +182,8 @@ impl S3 for Requests {
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = request.input;
         known(&input.bucket)?;
-        let once = once(input.if_none_match.as_ref())?;
+        let once = self.once(&input.key, input.if_none_match.as_ref())?;
+        self.knows_checksums(input.checksum_crc64nvme.is_some(), false)?;
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let named = parts.into_iter().map(|part| NamedPart {
             number: part.part_number.unwrap_or_default(),
@@ -170,8 +197,8 @@ impl S3 for Requests {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(ETag::Strong(object.e_tag)),
-            checksum_crc64nvme: Some(object.crc),
-            checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+            checksum_crc64nvme: self.tells_crc64().then_some(object.crc),
+            checksum_type: self.tells_crc64().then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
             ..CompleteMultipartUploadOutput::default()
         }))
     }
@@ -245,12 +272,38 @@ fn known(bucket: &str) -> S3Result<()> {
     if bucket == BUCKET { Ok(()) } else { Err(s3_error!(NoSuchBucket)) }
 }
 
-/// AWS takes only `*`.
-fn once(condition: Option<&ETagCondition>) -> S3Result<bool> {
-    match condition {
-        None => Ok(false),
-        Some(condition) if condition.is_any() => Ok(true),
-        Some(_) => Err(s3_error!(NotImplemented)),
+impl Requests {
+    /// Whether there may be nothing under the name yet. AWS takes only `*`.
+    fn once(&self, key: &str, condition: Option<&ETagCondition>) -> S3Result<bool> {
+        match condition {
+            None => Ok(false),
+            Some(_) if self.0.lacks(Lack::Conditions) => Err(s3_error!(NotImplemented)),
+            Some(_) if self.0.lacks(Lack::HeededConditions) => Ok(false),
+            Some(condition) if condition.is_any() => {
+                if self.0.lacks(Lack::SecondUse) && self.0.model.was_used(key) {
+                    return Err(s3_error!(PreconditionFailed));
+                }
+                Ok(true)
+            }
+            Some(_) => Err(s3_error!(NotImplemented)),
+        }
+    }
+
+    fn tells_crc64(&self) -> bool {
+        !self.0.lacks(Lack::Crc64) && !self.0.lacks(Lack::Checksums)
+    }
+
+    fn knows_checksums(&self, crc64: bool, crc32c: bool) -> S3Result<()> {
+        let refuses = (crc64 && !self.tells_crc64()) || (crc32c && self.0.lacks(Lack::Checksums));
+        if refuses { Err(s3_error!(InvalidArgument, "unknown checksum")) } else { Ok(()) }
+    }
+
+    async fn whole(&self, body: Option<StreamingBlob>) -> S3Result<Bytes> {
+        let body = whole(body).await?;
+        match self.0.lacks(Lack::LongBodies) && body.len() > LONG {
+            true => Err(s3_error!(EntityTooLarge)),
+            false => Ok(body),
+        }
     }
 }
 

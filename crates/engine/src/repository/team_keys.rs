@@ -1,0 +1,150 @@
+//! What the key's generation means: which one is the newest, who may still write, and which secrets open which chain.
+
+use coffer_format::{Id, KeyFile, KeyKind, Label, PlanId, TeamSecrets, object_key};
+
+use super::{Access, Repository};
+use crate::EngineError;
+use crate::chain_keys;
+use crate::generations::{Listed, NewestKey, Statements};
+
+impl Repository {
+    /// What new chains are sealed to.
+    ///
+    /// # Errors
+    /// [`EngineError::Usage`] without a key.
+    pub fn newest_key(&self) -> Result<NewestKey, EngineError> {
+        self.newest.ok_or_else(no_key)
+    }
+
+    /// An error unless the key may make points of `team`: it is of the team, and of the newest generation.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where the key was replaced by a rotation; [`EngineError::Usage`] where it is of another team or missing.
+    pub fn check_writing(&self, team: &Label) -> Result<(), EngineError> {
+        let Some(key) = self.key_of(team)? else { return Ok(()) };
+        let newest = self.newest_key()?.generation;
+        if key.generation == newest {
+            return Ok(());
+        }
+        Err(EngineError::Refused(replaced(key, newest)))
+    }
+
+    /// The secrets that open the maps and hash the blocks of a chain; needs any key of its team that is not older than the secrets.
+    pub fn chain_secrets(&self, plan: &PlanId, chain: Id) -> Result<TeamSecrets, EngineError> {
+        let Some(key) = self.key_of(&plan.team)? else { return Ok(TeamSecrets::unencrypted(&self.id)) };
+        let generation = self.chain_secrets_generation(plan, chain)?;
+        self.secrets_of(key, generation, &format!("chain {chain} of plan {plan}"))
+    }
+
+    /// The secrets of a chain that is opened now.
+    pub(crate) fn new_chain_secrets(&self, team: &Label) -> Result<TeamSecrets, EngineError> {
+        match self.key_of(team)? {
+            None => Ok(TeamSecrets::unencrypted(&self.id)),
+            Some(key) => self.secrets_of(key, self.newest_key()?.secrets, "a new chain"),
+        }
+    }
+
+    /// Generation of the secrets of a chain.
+    pub(crate) fn chain_secrets_generation(&self, plan: &PlanId, chain: Id) -> Result<u32, EngineError> {
+        // No rotation brought others.
+        if self.newest_key()?.secrets == 1 {
+            return Ok(1);
+        }
+        let seen = || self.chain_secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let entry = (plan.clone(), chain);
+        if let Some(generation) = seen().get(&entry) {
+            return Ok(*generation);
+        }
+        let generation = chain_keys::secrets_generation(self, plan, chain)?;
+        seen().insert(entry, generation);
+        Ok(generation)
+    }
+
+    fn secrets_of(&self, key: &KeyFile, generation: u32, what: &str) -> Result<TeamSecrets, EngineError> {
+        key.secrets_of(generation).cloned().map_err(|error| {
+            EngineError::Usage(format!("{what}: {error}; give a key of generation {generation} or later"))
+        })
+    }
+
+    /// The key, if it is of `team`; `None` where nothing is encrypted.
+    pub(super) fn key_of(&self, team: &Label) -> Result<Option<&KeyFile>, EngineError> {
+        match &self.access {
+            Access::Unencrypted => Ok(None),
+            Access::Locked => Err(no_key()),
+            Access::Key(key) if key.team == *team => Ok(Some(key)),
+            Access::Key(key) => Err(EngineError::Usage(format!(
+                "the key is of team {}, the points are of team {team}: give that team's key",
+                key.team
+            ))),
+        }
+    }
+
+    /// The newest generation, if there is one that was not there when the repository was opened. Always asks the store.
+    pub(crate) fn newer_generation(&self) -> Result<Option<u32>, EngineError> {
+        let (Access::Key(key), Some(known)) = (&self.access, self.newest) else { return Ok(None) };
+        let learnt = self.statements(&key.team).follow(known, &mut self.verifier.clone())?;
+        Ok((learnt.newest.generation != known.generation).then_some(learnt.newest.generation))
+    }
+
+    /// Reads statements and lists of `team`.
+    pub(crate) fn statements<'a>(&'a self, team: &'a Label) -> Statements<'a> {
+        Statements { store: self.store.as_ref(), looks: &self.looks, cancel: &self.environment.cancel, team }
+    }
+
+    /// Follows the rotations after the generation of the key.
+    pub(super) fn follow_rotations(&mut self) -> Result<(), EngineError> {
+        let Access::Key(key) = &self.access else { return Ok(()) };
+        let mut verifier = self.verifier.clone();
+        let statements = self.statements(&key.team);
+        let learnt = statements.follow(NewestKey::of(key), &mut verifier)?;
+        for error in &learnt.strange {
+            tracing::warn!(%error, "what lies at the name of a team's statement is none of ours; going on without it");
+        }
+        if learnt.lost {
+            let statement = object_key::team(&key.team, key.generation);
+            tracing::warn!(
+                statement,
+                "the statement of the key's own generation is gone: others do not learn of the rotation; see `coffer verify`"
+            );
+        }
+        if let Some((generation, listed)) = statements.learn_newest_points(&mut verifier)?.first() {
+            warn_of_list(*generation, listed);
+        }
+        (self.verifier, self.newest) = (verifier, Some(learnt.newest));
+        Ok(())
+    }
+}
+
+fn warn_of_list(generation: u32, listed: &Listed) {
+    let next = "finish it with `coffer key rotate --finish`; until then points of replaced keys cannot be told from forged ones";
+    match listed {
+        Listed::Strange(error) => {
+            tracing::warn!(generation, %error, "the list of what the rotation found is none of ours; remove it, and {next}")
+        }
+        Listed::Known | Listed::Missing => {
+            tracing::warn!(generation, "the rotation was not finished; {next}")
+        }
+    }
+}
+
+/// Said of a key that a rotation replaced.
+fn replaced(key: &KeyFile, newest: u32) -> String {
+    let (kind, next) = match key.kind {
+        KeyKind::Writer => (
+            "writer",
+            "make a new one with `coffer key writer --key RECOVERY-KEY --writer-key-out FILE`, from the recovery key",
+        ),
+        KeyKind::Recovery => ("recovery", "use a writer key made from the recovery key, or that key itself,"),
+    };
+    format!(
+        "the {kind} key of team {} is of generation {}, which generation {newest} replaced: what it signs from then on does not count; {next} of generation \
+         {newest}",
+        key.team, key.generation
+    )
+}
+
+fn no_key() -> EngineError {
+    EngineError::Usage(
+        "this needs a key: give --key FILE or COFFER_KEY_FILE (a writer key is enough to write, a recovery key to read)".into(),
+    )
+}
