@@ -5,6 +5,9 @@ set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
+# What does not compile must not leave the checkout without its golden bytes.
+cargo test --locked --no-run -p coffer-format --test it
+cargo test --locked --no-run -p coffer-engine --test engine
 rm -rf tests/golden crates/format/tests/golden
 export COFFER_WRITE_GOLDEN=1
 cargo test --locked -p coffer-format --test it golden

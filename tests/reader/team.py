@@ -74,8 +74,7 @@ class Team:
         prefix = f"t/{self.name}/team."
         names = [name[len(prefix) :].split(".") for name in objects if name.startswith(prefix)]
         numbers = [int(name[0]) for name in names if name[1:] == ["json"] and re.fullmatch("[2-9]|[1-9][0-9]{1,9}", name[0])]
-        pinned = sorted(self.known)
-        for number in pinned + sorted(number for number in numbers if number > pinned[-1])[:STATEMENTS_MAX]:
+        for number in sorted({*self.known, *numbers})[: len(self.known) + STATEMENTS_MAX]:
             key = prefix + ("json" if number == 1 else f"{number}.json")
             try:
                 require(key in objects, "team: the statement of a pinned generation is missing")
@@ -87,6 +86,7 @@ class Team:
         number, public = statement.value["generation"], statement.value["ed25519"]
         self.verify(statement)
         if number not in self.known:
+            require(number > self.newest, "team: of a generation that was passed over")
             require(statement.value["signed_by"] == self.newest, "team: signed by a generation that was replaced")
         require(self.known.setdefault(number, public) == public, "team: another key than the one that is pinned")
 

@@ -1,4 +1,5 @@
-//! Makes golden repositories: seeded chance, a clock that stands still between runs, one thread.
+//! Makes golden repositories: seeded chance, a clock that stands still between runs, one thread. Two runs make the same bytes, but for the
+//! order of pages in the map with an index: a full page of its pack table is written when the 256th pack is stored, before or after a leaf.
 
 use std::path::Path;
 use std::sync::Arc;
