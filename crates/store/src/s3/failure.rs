@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::answer::{AnswerFault, printable, words};
+use super::dial::OutOfReach;
 use super::identity::Unusable;
 use crate::error::StoreError;
 use crate::port::Operation;
@@ -263,12 +264,22 @@ fn dispatch<E: Error + 'static>(connector: Option<&ConnectorError>, error: &E) -
         let advice = "the server's certificate is not trusted: name its authority by ca=FILE in the address";
         return Failure::new(Kind::Setup, format!("{advice} ({detail})"));
     }
+    // No second try changes where a name leads; and if it did, nobody should wait for it.
+    if sources(error).any(is_out_of_reach) {
+        return Failure::new(Kind::Setup, detail);
+    }
     match connector {
         Some(connector) if connector.is_io() || connector.is_timeout() => {
             Failure::new(Kind::Unreachable, detail)
         }
         _ => undelivered(error),
     }
+}
+
+/// An I/O error carries its cause inside, not behind it.
+fn is_out_of_reach(error: &(dyn Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<OutOfReach>() || inner.is_some_and(|inner| inner.is::<OutOfReach>())
 }
 
 /// What never left: no credentials, or a request that cannot be built.
