@@ -32,9 +32,9 @@ use crate::services::node::{NodeFacts, NodeOperations, NodeService, SharedLimits
 /// Calls and streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
 /// Bytes that one call may have sent which nobody has looked at yet.
-const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// The same of all calls of a connection.
-const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// Headers of one call, bytes.
 const HEADER_BYTES_MAX: u32 = 8 << 10;
 /// Calls of a connection that were taken back, or went wrong, before the agent was done with them; past it the connection ends.

@@ -23,8 +23,10 @@ const MESSAGE_TIME: Duration = Duration::from_secs(60);
 pub(super) const CALL_BYTES: u64 = 4 << 10;
 
 /// What a call takes of its caller's account, from its headers to its answer.
+///
+/// A service finds it among a request's extensions, and gives it to work that goes on when the caller has left.
 #[derive(Debug, Clone)]
-pub(super) struct Account(Arc<Mutex<Permit>>);
+pub struct Account(Arc<Mutex<Permit>>);
 
 impl Account {
     pub(super) fn new(permit: Permit) -> Account {

@@ -151,8 +151,10 @@ impl Dispatcher {
             if let Err(error) = &saved {
                 tracing::warn!(operation = %record.id, error = one_line(error), "write progress down");
             }
-            if saved.is_ok() && record.state.has_ended() {
-                self.shared.lighten(&record);
+            if let Ok(stored) = saved
+                && record.state.has_ended()
+            {
+                self.shared.lighten(&record, stored);
             }
         }
     }
@@ -227,12 +229,13 @@ impl Shared {
     }
 
     /// The journal has this state now.
-    fn lighten(&self, saved: &Record) {
+    fn lighten(&self, saved: &Record, stored: u64) {
         let mut inner = self.lock();
         if let Some(entry) =
             inner.entries.get_mut(&saved.id).filter(|entry| entry.record.revision == saved.revision)
         {
             entry.unsaved = false;
+            entry.stored = stored;
             entry.record = entry.record.light();
         }
     }

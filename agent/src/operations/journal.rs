@@ -66,11 +66,14 @@ enum Found {
 }
 
 impl Journal {
-    /// Opens or makes the journal in `state_dir`, and reads what is there, oldest first.
+    /// Opens or makes the journal in `state_dir`, and reads what is there, oldest first, each with the length of its file.
     ///
     /// # Errors
     /// [`AgentError::Journal`] where the directory cannot be used, and where another agent uses it.
-    pub fn open(state_dir: &Path, files: Arc<dyn Files>) -> Result<(Journal, Vec<Record>), AgentError> {
+    pub fn open(
+        state_dir: &Path,
+        files: Arc<dyn Files>,
+    ) -> Result<(Journal, Vec<(Record, u64)>), AgentError> {
         let directory = state_dir.join("operations");
         std::fs::create_dir_all(&directory).map_err(failed("make directory", &directory))?;
         let lock = lock(&state_dir.join("lock"))?;
@@ -80,17 +83,17 @@ impl Journal {
             .iter()
             .map(|(record, bytes)| (record.id, Saved { revision: record.revision, bytes: *bytes }));
         *journal.saved() = saved.collect();
-        Ok((journal, records.into_iter().map(|(record, _)| record).collect()))
+        Ok((journal, records))
     }
 
-    /// Writes a record down. An older revision than the one on disk is left out.
+    /// Writes a record down, and returns how long its file is then. An older revision than the one on disk is left out.
     ///
     /// # Errors
     /// [`AgentError::Journal`]; the state before then stands.
-    pub fn save(&self, record: &Record) -> Result<(), AgentError> {
+    pub fn save(&self, record: &Record) -> Result<u64, AgentError> {
         let mut saved = self.saved();
-        if saved.get(&record.id).is_some_and(|on_disk| on_disk.revision >= record.revision) {
-            return Ok(());
+        if let Some(on_disk) = saved.get(&record.id).filter(|on_disk| on_disk.revision >= record.revision) {
+            return Ok(on_disk.bytes);
         }
         let (path, new) = (self.path(record.id, ENDING), self.path(record.id, ENDING_NEW));
         let encoded = encode(record)?;
@@ -104,13 +107,9 @@ impl Journal {
             let _still_there = self.files.remove(&new);
         }
         written?;
-        saved.insert(record.id, Saved { revision: record.revision, bytes: encoded.len() as u64 });
-        Ok(())
-    }
-
-    /// Length of an operation's file; 0 where there is none.
-    pub fn bytes_of(&self, id: Id) -> u64 {
-        self.saved().get(&id).map_or(0, |saved| saved.bytes)
+        let bytes = encoded.len() as u64;
+        saved.insert(record.id, Saved { revision: record.revision, bytes });
+        Ok(bytes)
     }
 
     /// Reads one record.

@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) live: Option<Live>,
     /// Whether the journal lacks this state.
     pub(super) unsaved: bool,
+    /// Length of its file in the journal, as it was last written, bytes.
+    pub(super) stored: u64,
 }
 
 /// What only an operation has that waits or runs.
@@ -74,7 +76,7 @@ impl Entry {
     /// Without anything that works.
     pub(super) fn at_rest(record: Record) -> Entry {
         let events = Events::after(record.log_sequence);
-        Entry { record, events, live: None, unsaved: false }
+        Entry { record, events, live: None, unsaved: false, stored: 0 }
     }
 
     /// The record with its present progress.
@@ -101,8 +103,8 @@ impl Shared {
             }),
             draining: false,
         };
-        for record in records {
-            let entry = take_up(&journal, &ports, record);
+        for (record, stored) in records {
+            let entry = Entry { stored, ..take_up(&journal, &ports, record) };
             inner.keys.insert((entry.record.team.clone(), entry.record.key.clone()), entry.record.id);
             inner.entries.insert(entry.record.id, entry);
         }
@@ -146,7 +148,7 @@ impl Shared {
         let inner = self.lock();
         let Some(entry) = inner.entries.get(&id) else { return 0 };
         let known = history::memory_bytes(&entry.record) + entry.events.bytes();
-        let stored = if entry.live.is_none() { self.journal.bytes_of(id) } else { 0 };
+        let stored = if entry.live.is_none() { entry.stored } else { 0 };
         // Read, taken apart, and made a message.
         2 * known + 3 * stored
     }
@@ -285,7 +287,7 @@ impl Shared {
         let forgotten: Vec<Id> = {
             let mut inner = self.lock();
             inner.forget_old_logs(newcomer);
-            let ended = inner.at_rest(&self.journal);
+            let ended = inner.at_rest();
             let surplus = history::surplus(ended, limits, newcomer);
             surplus.into_iter().filter(|id| inner.forget(*id)).collect()
         };
@@ -320,13 +322,13 @@ impl Inner {
     }
 
     /// All ended operations, with what they take.
-    fn at_rest(&self, journal: &Journal) -> Vec<Ended> {
+    fn at_rest(&self) -> Vec<Ended> {
         let ended = |entry: &Entry| Ended {
             id: entry.record.id,
             ended_ms: entry.record.ended.map_or(0, |time| time.unix_ms()),
             group: Group::of(&entry.record),
             memory: history::memory_bytes(&entry.record) + entry.events.bytes(),
-            disk: journal.bytes_of(entry.record.id),
+            disk: entry.stored,
         };
         self.ended().map(ended).collect()
     }

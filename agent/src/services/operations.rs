@@ -19,9 +19,11 @@ use tonic::{Request, Response, Status};
 
 use super::message;
 use super::turnstile::Turnstile;
+use super::waits::Waits;
 use crate::edge::identity::Identity;
+use crate::edge::metered::Account;
 use crate::errors::AgentError;
-use crate::operations::stores::{Allows, check_address};
+use crate::operations::stores::Allows;
 use crate::operations::{Caller, Operations, PAGE_BYTES_MAX, View, Viewer, Watch, request};
 use crate::requests::Permit;
 use crate::shares::Holder;
@@ -30,6 +32,18 @@ use crate::shares::Holder;
 const LISTED_BYTES: u64 = 2 << 10;
 /// Shortest time between two events of one stream.
 const EVENT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Who calls, and what the call takes.
+struct Call {
+    identity: Identity,
+    account: Option<Account>,
+}
+
+impl Call {
+    fn of<T>(request: &Request<T>) -> Result<Call, AgentError> {
+        Ok(Call { identity: identity(request)?, account: request.extensions().get().cloned() })
+    }
+}
 
 /// The service.
 #[derive(Clone)]
@@ -41,26 +55,27 @@ pub struct OperationsService {
 }
 
 impl OperationsService {
-    /// Serves `operations` on repositories that are allowed. Starts look at the node's volumes, and pass `looks` to do so.
+    /// Serves `operations` where `allows` does. Starts look at the node's volumes, and pass `looks` to do so.
     pub fn new(operations: Operations, allows: Allows, looks: Arc<Turnstile>) -> Self {
         OperationsService { operations, allows, looks, threads: Arc::new(Turnstile::for_threads()) }
     }
 
-    async fn start(
-        &self,
-        identity: Identity,
-        wanted: request::Request,
-    ) -> Result<Response<v1::Operation>, Status> {
+    async fn start(&self, call: Call, wanted: request::Request) -> Result<Response<v1::Operation>, Status> {
+        let Call { identity, account } = call;
         let caller = caller(&identity, &wanted)?;
         let who = Holder::from(&identity);
-        let _look = match wanted.volume_refs().is_empty() {
+        let look = match wanted.volume_refs().is_empty() {
             true => None,
             false => Some(self.looks.pass(&who).await),
         };
         let (operations, allows) = (self.operations.clone(), self.allows.clone());
+        let waits = Waits::default();
+        let gone = waits.gone();
         let started = self.blocking(&who, move || {
-            check_address(wanted.url(), &allows)?;
-            operations.start(&caller, wanted)
+            // All of it is held until this ends, whether or not the caller waits.
+            let _held = (look, account);
+            allows(&wanted)?;
+            operations.start(&caller, wanted, &gone)
         });
         Ok(Response::new(message::operation(started.await?)))
     }
@@ -71,8 +86,13 @@ impl OperationsService {
         who: &Holder,
         work: impl FnOnce() -> Result<T, AgentError> + Send + 'static,
     ) -> Result<T, AgentError> {
-        let _passed = self.threads.pass(who).await;
-        blocking(work).await
+        let passed = self.threads.pass(who).await;
+        blocking(move || {
+            // Also when nobody waits for it any more, the thread is in use until the work is done.
+            let _passed = passed;
+            work()
+        })
+        .await
     }
 
     /// An operation as an answer, which counts on its caller's account until it is sent.
@@ -84,7 +104,8 @@ impl OperationsService {
     ) -> Result<Response<v1::Operation>, Status> {
         let permit = self.operations.requests().take(who, self.operations.bytes_to_tell(id), "an answer")?;
         let operations = self.operations.clone();
-        let view = self.blocking(who, move || look(&operations)).await?;
+        let looked = self.blocking(who, move || look(&operations).map(|view| (view, permit)));
+        let (view, permit) = looked.await?;
         Ok(counted(message::operation(view), permit))
     }
 }
@@ -97,27 +118,27 @@ impl OperationsRpc for OperationsService {
         &self,
         request: Request<v1::StartBackupRequest>,
     ) -> Result<Response<v1::Operation>, Status> {
-        let identity = identity(&request)?;
+        let call = Call::of(&request)?;
         let wanted = StartBackup::try_from(request.into_inner()).map_err(AgentError::from)?;
-        self.start(identity, request::Request::Backup(wanted)).await
+        self.start(call, request::Request::Backup(wanted)).await
     }
 
     async fn start_restore(
         &self,
         request: Request<v1::StartRestoreRequest>,
     ) -> Result<Response<v1::Operation>, Status> {
-        let identity = identity(&request)?;
+        let call = Call::of(&request)?;
         let wanted = StartRestore::try_from(request.into_inner()).map_err(AgentError::from)?;
-        self.start(identity, request::Request::Restore(wanted)).await
+        self.start(call, request::Request::Restore(wanted)).await
     }
 
     async fn start_verify(
         &self,
         request: Request<v1::StartVerifyRequest>,
     ) -> Result<Response<v1::Operation>, Status> {
-        let identity = identity(&request)?;
+        let call = Call::of(&request)?;
         let wanted = StartVerify::try_from(request.into_inner()).map_err(AgentError::from)?;
-        self.start(identity, request::Request::Verify(wanted)).await
+        self.start(call, request::Request::Verify(wanted)).await
     }
 
     async fn get(
@@ -140,7 +161,8 @@ impl OperationsRpc for OperationsService {
         let page_bytes = PAGE_BYTES_MAX.min(LISTED_BYTES * wanted.page_size as u64);
         let permit = self.operations.requests().take(&who, 2 * page_bytes, "a page of operations")?;
         let operations = self.operations.clone();
-        let page = self.blocking(&who, move || Ok(operations.list(&viewer, &wanted))).await?;
+        let looked = self.blocking(&who, move || Ok((operations.list(&viewer, &wanted), permit)));
+        let (page, permit) = looked.await?;
         let page = v1::ListOperationsResponse {
             operations: page.views.into_iter().map(message::operation).collect(),
             next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),

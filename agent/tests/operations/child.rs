@@ -46,7 +46,7 @@ fn be_agent(directory: &Path) {
 /// Saves newer and newer states of some operations, and says each that was saved.
 fn be_journal(directory: &Path) {
     let (journal, records) = Journal::open(directory, Arc::new(RealFiles)).unwrap();
-    let mut revision = records.iter().map(|record| record.revision).max().unwrap_or(0);
+    let mut revision = records.iter().map(|(record, _)| record.revision).max().unwrap_or(0);
     loop {
         revision += 1;
         let record = record(revision % 3, revision);
@@ -159,9 +159,11 @@ fn a_journal_whose_writer_is_killed_again_and_again_holds_what_was_saved() {
         }
         let (_journal, found) = Journal::open(directory.path(), Arc::new(RealFiles)).unwrap();
         for (id, revision) in saved {
-            let found =
-                found.iter().find(|record| record.id.to_string() == id).expect("what was saved is there");
-            assert!(found.revision >= revision, "{} of {id}, {revision} was saved", found.revision);
+            let found = found
+                .iter()
+                .find(|(record, _)| record.id.to_string() == id)
+                .expect("what was saved is there");
+            assert!(found.0.revision >= revision, "{} of {id}, {revision} was saved", found.0.revision);
         }
         let left = std::fs::read_dir(directory.path().join("operations")).unwrap().count();
         assert_eq!(left, found.len(), "nothing else is left");

@@ -4,7 +4,9 @@
 mod child;
 mod flows;
 mod history;
+mod isolation;
 mod limits;
+mod sight;
 mod stopping;
 mod stores;
 mod world;

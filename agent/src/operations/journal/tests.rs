@@ -88,7 +88,8 @@ impl Files for Failing {
 }
 
 fn open(state_dir: &Path) -> (Journal, Vec<Record>) {
-    Journal::open(state_dir, Arc::new(RealFiles)).unwrap()
+    let (journal, found) = Journal::open(state_dir, Arc::new(RealFiles)).unwrap();
+    (journal, found.into_iter().map(|(record, _)| record).collect())
 }
 
 #[test]
@@ -98,7 +99,8 @@ fn what_was_saved_is_read_and_an_older_state_replaces_nothing() {
     assert_eq!(found, []);
     journal.save(&record(2, 1)).unwrap();
     journal.save(&record(1, 3)).unwrap();
-    journal.save(&record(1, 2)).unwrap();
+    let stored = journal.save(&record(1, 2)).unwrap();
+    assert_eq!(stored, std::fs::metadata(journal.path(record(1, 0).id, ENDING)).unwrap().len());
     assert_eq!(journal.load(record(1, 0).id).unwrap(), record(1, 3));
     assert!(Journal::open(directory.path(), Arc::new(RealFiles)).is_err(), "one agent at a time");
     drop(journal);
@@ -153,7 +155,9 @@ fn every_cut_or_changed_file_is_set_aside_and_the_others_are_read() {
     }
     let directory = tempfile::tempdir().unwrap();
     let (journal, _) = open(directory.path());
-    (1..4).for_each(|number| journal.save(&record(number, 1)).unwrap());
+    for number in 1..4 {
+        journal.save(&record(number, 1)).unwrap();
+    }
     let path = journal.path(record(2, 0).id, ENDING);
     std::fs::write(&path, &good[..40]).unwrap();
     let swapped = journal.path(record(3, 0).id, ENDING);

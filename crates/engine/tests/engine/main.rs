@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod attributes;
 mod cancel;
 mod chains;
 mod clocks;
@@ -9,6 +10,7 @@ mod damage;
 mod faults;
 mod forged;
 mod gathered;
+mod golden;
 mod history;
 mod keys;
 mod lists;

@@ -456,7 +456,9 @@ fn a_signature_is_for_its_kind_and_its_payload() {
 }
 
 fn rotated(key: &KeyFile, generation: u32, start: u8) -> (KeyFile, Signed<TeamStatement>) {
-    key.rotate(generation, SecretsWish::Keep, &mut samples::entropy(start)).unwrap()
+    let new = key.rotate(generation, SecretsWish::Keep, &mut samples::entropy(start)).unwrap();
+    let statement = key.publish(&new).unwrap();
+    (new, statement)
 }
 
 #[test]
