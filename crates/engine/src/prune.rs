@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{
-    Ended, EndedObjects, EndedVolume, Id, Label, Manifest, Names, PlanId, VolumeName, object_key,
+    Ended, EndedObjects, EndedVolume, Id, Label, Manifest, Names, PlanId, Signed, VolumeName, object_key,
 };
 use coffer_store::{Key, RequestCounts};
 
@@ -311,7 +311,9 @@ impl PlanPrune<'_> {
             let key = object_key::manifest(self.plan, id);
             let bytes = find_object(self.repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)?;
             let Some(bytes) = bytes else { continue };
-            let manifest = records::decode::<Manifest>(self.repository, &key, &bytes)?.payload;
+            // Who signed it was judged by the survey; a key that was replaced since makes it void as well.
+            let manifest =
+                Signed::<Manifest>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?.payload;
             match all_objects_stand(self.repository, &manifest)? {
                 true => {
                     let text = format!("point {id} is void, and all its objects stand: its manifest stays");
