@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke
+.PHONY: help demo test reader golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -9,6 +9,12 @@ demo: ## back up a real file system, change it, restore two points, compare ever
 
 test: ## all tests
 	@scripts/test.sh
+
+reader: ## the second reader, in Python, over all golden repositories (tests/reader)
+	@scripts/reader.sh
+
+golden: ## golden bytes and the worked example anew, after a change of the format; only until the first release
+	@scripts/golden.sh
 
 bench: ## compare with restic, rustic, borg, kopia and fio (BENCH_SIZE=2GiB BENCH_ROUNDS=3); see benches/README.md
 	@scripts/bench.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: the workspace (with real S3 servers), the bench kit's own tests, and a short fuzz run where there is one.
+# Runs every test: the workspace (with real S3 servers), the bench kit's own tests, the reader in Python over all golden repositories, and a
+# short fuzz run where there is one.
 set -euo pipefail
 "$(dirname "$0")/setup-servers.sh"
 # shellcheck source=env.sh
@@ -9,6 +10,7 @@ cargo test --workspace --locked
 export PYTHONDONTWRITEBYTECODE=1
 python3 -m unittest discover -s benches
 python3 -m unittest discover -s scripts
+scripts/reader.sh
 if [ -x scripts/fuzz-smoke.sh ]; then
   scripts/fuzz-smoke.sh
 fi

@@ -1,7 +1,7 @@
 //! Builds the inner half of the agent from its settings: volumes, budget, stores, operations; and ties it to the outer half.
 
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use coffer_blockio::{Arena, EngineWish, SourceOpener};
 use coffer_engine::{NodeResources, RateLimiter, one_line};
 use coffer_proto::agent::v1::operations_server::OperationsServer;
 use coffer_proto::agent::v1::volumes_server::VolumesServer;
-use coffer_store::RepositoryUrl;
 use coffer_volume::{Access, DeviceClass, DirectoryRoot, DirectoryUse, Gate, Inventory, Policy, Roots};
 use tonic::service::RoutesBuilder;
 
+use crate::admission::{Repositories, check_cluster};
 use crate::config::{Config, Limits};
 use crate::metrics::labels::{Amount, Ended, Fallback as Reason, OperationKind, StoreRequest};
 use crate::metrics::{Levels, Metrics};
@@ -24,7 +24,7 @@ use crate::operations::files::RealFiles;
 use crate::operations::meter::{Bytes, Fallback, Meter};
 use crate::operations::record::{Kind, Requests, State};
 use crate::operations::secrets::Mounted;
-use crate::operations::stores::{Allows, RealStores};
+use crate::operations::stores::Allows;
 use crate::operations::system::system;
 use crate::operations::{Operations, Ports, Settings};
 use crate::priority::WorkerPriority;
@@ -36,6 +36,15 @@ use crate::services::turnstile::Turnstile;
 use crate::services::volumes::VolumesService;
 use crate::teams::Teams;
 
+/// Whether [`Inner::open`] can use these settings. It makes nothing.
+///
+/// # Errors
+/// Which setting cannot be used, and why.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    let threads = usize::try_from(threads(config)).unwrap_or(usize::MAX);
+    NodeResources::within(config.memory.0, threads).context("share out `memory`")?;
+    volumes(config).map(drop)
+}
 /// The journal's files of ended operations take no more, all teams together.
 const JOURNAL_BYTES_MAX: u64 = 512 << 20;
 /// An operation in which nothing came to an end for so long is stopped: no block, no part, no range, no request to its store. A part of
@@ -72,6 +81,7 @@ impl Inner {
         limiters.set(config.limits);
         let volumes = Arc::new(volumes(config)?);
         let (clock, entropy) = system();
+        let repositories = Repositories::new(&config.repositories);
         let priority = WorkerPriority::new(config, metrics.clone());
         let ports = Ports {
             budget: Arc::new(NodeBudget::new(
@@ -80,7 +90,7 @@ impl Inner {
                 config.disk_share_percent,
             )),
             volumes: volumes.clone(),
-            stores: Arc::new(RealStores),
+            stores: Arc::new(repositories.clone()),
             mounted: Mounted::new(config.credentials_dir.clone()),
             files: Arc::new(RealFiles),
             requests: requests.clone(),
@@ -104,7 +114,12 @@ impl Inner {
         metrics.set_levels_source(move || levels_of(&levels, &resources));
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits));
         let node = Arc::new(NodeSide { operations: operations.clone(), limiters });
-        let (allows, facts) = (allows(config), facts(config, threads));
+        let cluster = config.cluster.clone();
+        let allows: Allows = Arc::new(move |request| {
+            check_cluster(request, &cluster)?;
+            repositories.admit(request)
+        });
+        let facts = facts(config, threads);
         Ok(Inner { operations, volumes, allows, requests, node, facts, limits })
     }
 
@@ -128,31 +143,26 @@ fn count(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn allows(config: &Config) -> Allows {
-    let rules = config.repositories.clone();
-    Arc::new(move |url: &RepositoryUrl| rules.iter().any(|rule| rule.allows(url)))
-}
-
 /// Volumes as this process sees them, and the rules for opening them.
 fn volumes(config: &Config) -> anyhow::Result<NodeVolumes> {
     let mut roots = Roots::seen_at(&config.host_root);
     let kubelet = config.kubelet_dir.strip_prefix("/").unwrap_or(&config.kubelet_dir);
     roots.kubelet = config.host_root.join(kubelet);
     roots.kubelet_on_node.clone_from(&config.kubelet_dir);
-    let images =
-        |path: &std::path::PathBuf| DirectoryRoot { path: path.clone(), holds: DirectoryUse::Images };
-    roots.directories = config.roots.iter().map(images).collect();
+    let images = |path: &PathBuf| DirectoryRoot { path: path.clone(), holds: DirectoryUse::Images };
+    // A team's images lie in directories of its own below those of the agent.
+    let of_teams = config.teams.iter().flat_map(|team| &team.roots);
+    roots.directories = config.roots.iter().chain(of_teams).map(images).collect();
+    let named = config.teams.iter().flat_map(|team| &team.volumes).map(PathBuf::from);
+    let in_a_root = |path: &PathBuf| config.roots.iter().any(|root| path.starts_with(root));
+    let named: Vec<PathBuf> = named.filter(in_a_root).collect();
     let mut policy = Policy::new();
     for root in &config.roots {
         policy = policy.allow_files_below(root, Access::ReadWrite).context("`roots`")?;
     }
     for class in &config.device_classes {
-        let known = DeviceClass::all().find(|known| known.as_str() == class);
-        let known = known.with_context(|| {
-            let all: Vec<&str> = DeviceClass::all().map(DeviceClass::as_str).collect();
-            format!("`device_classes`: {class} is none of {}", all.join(", "))
-        })?;
-        policy = policy.allow_class(known, Access::ReadWrite);
+        let class: DeviceClass = class.parse().map_err(anyhow::Error::msg).context("`device_classes`")?;
+        policy = policy.allow_class(class, Access::ReadWrite);
     }
     if !config.device_classes.is_empty() {
         for directory in [&roots.dev, &roots.kubelet].into_iter().filter(|directory| directory.is_dir()) {
@@ -160,7 +170,7 @@ fn volumes(config: &Config) -> anyhow::Result<NodeVolumes> {
         }
     }
     let gate = Gate::new(policy, roots.sys.clone()).context("open volumes safely")?;
-    Ok(NodeVolumes::new(Inventory::new(roots), gate, Teams::new(&config.teams)))
+    Ok(NodeVolumes::new(Inventory::new(roots).with_images(named), gate, Teams::new(&config.teams)))
 }
 
 fn facts(config: &Config, threads: u32) -> NodeFacts {
@@ -168,6 +178,7 @@ fn facts(config: &Config, threads: u32) -> NodeFacts {
     NodeFacts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: config.node.clone(),
+        cluster: config.cluster.to_string(),
         read_engine: read_engine.to_owned(),
         missing: missing.into_iter().chain(no_devices(config)).collect(),
         memory_bytes: config.memory.0,

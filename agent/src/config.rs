@@ -14,11 +14,14 @@ use serde::{Deserialize, Serialize};
 
 mod address;
 mod check;
+mod grant;
+mod places;
 mod repositories;
 mod size;
 mod words;
 
 pub use address::ListenAddress;
+pub use grant::{Grant, RepositoryRefusal, judge};
 pub use repositories::RepositoryRule;
 pub use size::Size;
 pub use words::{IoClassWord, LogFormat, LogLevel};

@@ -13,6 +13,7 @@ pub mod listener;
 pub mod metered;
 mod observed;
 pub mod patience;
+mod quota;
 mod refusal;
 pub mod rules;
 pub mod slots;

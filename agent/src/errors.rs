@@ -200,7 +200,7 @@ impl AgentError {
         Failure {
             code: self.code().into(),
             kind: self.kind().to_owned(),
-            message: one_line(self),
+            message: in_fields(&one_line(self)),
             advice: self.advice().as_str().to_owned(),
         }
     }
@@ -229,7 +229,7 @@ impl From<&AgentError> for Status {
         if matches!(error, AgentError::Full(_)) {
             details.set_retry_info(Some(RETRY_AFTER));
         }
-        Status::with_error_details(error.code(), one_line(error), details)
+        Status::with_error_details(error.code(), in_fields(&one_line(error)), details)
     }
 }
 
@@ -237,6 +237,24 @@ impl From<AgentError> for Status {
     fn from(error: AgentError) -> Status {
         Status::from(&error)
     }
+}
+
+/// What the engine says to who types a command, as callers of this agent know it: fields of requests. Longer texts come first.
+const FLAGS: [(&str, &str); 9] = [
+    ("give --key FILE or COFFER_KEY_FILE", "send `repository.key` or `repository.key_name`"),
+    ("give --key RECOVERY-KEY-FILE", "send a recovery key by `repository.key` or `repository.key_name`"),
+    ("Give --key RECOVERY-KEY-FILE", "Send a recovery key by `repository.key` or `repository.key_name`"),
+    ("--read-data", "`read_data_percent`"),
+    ("--changes", "`changes`"),
+    ("--block-size", "`block_bytes`"),
+    ("(--type full)", "(open a full point)"),
+    ("`--io pread`", "`read_engine` pread"),
+    ("--memory", "`memory` in the settings of the agent"),
+];
+
+/// A message in the words of this agent's callers.
+pub fn in_fields(text: &str) -> String {
+    FLAGS.iter().fold(text.to_owned(), |text, (flag, field)| text.replace(flag, field))
 }
 
 fn engine_code(error: &EngineError) -> Code {

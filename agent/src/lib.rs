@@ -4,8 +4,11 @@
 //! journal; the engine does the work on plain threads. It never deletes anything from a repository.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod admission;
 pub mod assembly;
+pub mod closed_file;
 pub mod config;
+pub mod directories;
 pub mod edge;
 pub mod errors;
 pub mod health;

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coffer_engine::{Clock, Entropy};
+use coffer_engine::{CancelToken, Clock, Entropy};
 use coffer_format::{Id, Label};
 use coffer_proto::checked::ListOperations;
 use tokio::sync::watch;
@@ -208,13 +208,14 @@ impl Operations {
         Ok(Operations(Arc::new(Owner { shared, dispatcher: Some(dispatcher) })))
     }
 
-    /// Starts work, or returns the operation that an earlier call with this key started.
+    /// Starts work, or returns the operation that an earlier call with this key started. `gone` says that the caller waits no more: what was not
+    /// accepted by then is not.
     ///
     /// # Errors
     /// [`AgentError::Usage`] where the key stands for another request, [`AgentError::Refused`] for a point that was used,
     /// [`AgentError::Full`], [`AgentError::Draining`], [`AgentError::Journal`], and what the volumes' rules say.
-    pub fn start(&self, caller: &Caller, request: Request) -> Result<View, AgentError> {
-        start::start(&self.0.shared, caller, request)
+    pub fn start(&self, caller: &Caller, request: Request, gone: &CancelToken) -> Result<View, AgentError> {
+        start::start(&self.0.shared, caller, request, gone)
     }
 
     /// One operation, with its result.

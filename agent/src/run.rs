@@ -11,12 +11,14 @@ use coffer_blockio::outlive_file_limit;
 use coffer_terminal::{clean_lines, print, remark};
 use tracing::info;
 
-use crate::assembly::Inner;
+use crate::assembly::{self, Inner};
 use crate::config::{Config, node_name};
+use crate::directories;
 use crate::edge::tls::{ALPN_GRPC, Certificates};
 use crate::health::Health;
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::operations::secrets::Mounted;
 use crate::signals::{Reactions, Signals};
 use crate::wiring::{Agent, Parts};
 
@@ -66,6 +68,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::start(config.log_format, config.log_level);
     outlive_file_limit();
     info!(settings = config.effective(), version = env!("CARGO_PKG_VERSION"), "starting");
+    if let Err(error) = directories::make(&config) {
+        remark(format_args!("coffer-agent: {error:#}"));
+        return ExitCode::from(EXIT_USAGE);
+    }
     match serve(config, arguments.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,13 +92,17 @@ fn show(config: &Config) -> ExitCode {
     }
 }
 
-/// The settings, if they and the certificates they name can be used.
+/// The settings, if they and all that they name can be used. `--check` and the start ask the same.
 fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
     let told = std::env::var("COFFER_NODE").ok();
     let config = Config::read(&arguments.config, &node_name(told))?;
+    config.check_places(&std::path::absolute(&arguments.config)?)?;
+    directories::check(&config)?;
     if let Some(files) = &config.tls {
         Certificates::load(files, ALPN_GRPC)?;
     }
+    Mounted::new(config.credentials_dir.clone()).check()?;
+    assembly::check(&config)?;
     Ok(config)
 }
 

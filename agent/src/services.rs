@@ -5,3 +5,4 @@ pub mod node;
 pub mod operations;
 pub mod turnstile;
 pub mod volumes;
+mod waits;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use coffer_format::Label;
-use coffer_volume::Volume;
+use coffer_volume::{Volume, VolumeId};
 
 use crate::config::Team;
 
@@ -37,6 +37,14 @@ impl Teams {
     /// The team that a volume belongs to: one that names it, in whose directories it lies, or in whose namespaces all pods run that use it.
     pub fn owner_of(&self, volume: &Volume) -> Option<&Label> {
         self.only(|rule| rule.names(volume) || rule.holds(&volume.path) || rule.runs_all_pods_of(volume))
+    }
+
+    /// As [`Teams::owner_of`], of an image by its id and path alone: no pod uses one.
+    pub fn owner_of_image(&self, id: &VolumeId, path: &Path) -> Option<&Label> {
+        self.only(|rule| {
+            let named = rule.volumes.contains(id.as_str());
+            named || path.to_str().is_some_and(|path| rule.volumes.contains(path)) || rule.holds(path)
+        })
     }
 
     /// The team in whose directories a path lies, or that names it.

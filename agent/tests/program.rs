@@ -8,68 +8,30 @@ mod certificates;
 #[path = "harness/client.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod client;
+#[path = "harness/program.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod process;
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, Permissions};
+use std::io::BufReader;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 
 use coffer_proto::agent::v1::InfoRequest;
 use coffer_proto::agent::v1::node_client::NodeClient;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use process::Program;
 use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
-/// The program as a process. It is killed if a test ends early.
-struct Program {
-    child: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Program {
-    fn start(settings: &Path) -> Program {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coffer-agent"))
-            .args(["--config".as_ref(), settings.as_os_str()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Program { child, log }
-    }
-
-    /// Reads the log up to a line with `word`.
-    fn until(&mut self, word: &str) -> String {
-        let mut seen = String::new();
-        loop {
-            let before = seen.len();
-            assert_ne!(self.log.read_line(&mut seen).unwrap(), 0, "no `{word}` in\n{seen}");
-            if seen[before..].contains(word) {
-                return seen[before..].to_owned();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        if self.child.try_wait().unwrap().is_none() {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
 fn settings(directory: &TempDir, more: &str) -> PathBuf {
     let socket = directory.path().join("agent.sock");
     let text = format!(
-        "cluster = 'lab'\nrepositories = ['s3://']\nlisten = 'unix:{}'\nlog_format = 'json'\nlog_level = 'debug'\n{more}",
-        socket.display()
+        "cluster = 'lab'\nrepositories = ['s3://']\nlisten = 'unix:{}'\nstate_dir = '{}'\nlog_format = 'json'\nlog_level = 'debug'\n{more}",
+        socket.display(),
+        directory.path().join("state").display()
     );
     let path = directory.path().join("agent.toml");
     fs::write(&path, text).unwrap();
@@ -126,33 +88,142 @@ async fn a_callers_trace_is_found_in_the_log_and_what_is_no_trace_is_not() {
     }
 }
 
+/// Status, output and errors of the program with these settings.
+fn run(path: &Path, check: bool) -> (Option<i32>, String, String) {
+    let words: &[&str] = if check { &["--check", "--config"] } else { &["--config"] };
+    let output = Command::new(env!("CARGO_BIN_EXE_coffer-agent")).args(words).arg(path).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[test]
-fn check_shows_what_is_in_force_or_what_is_wrong() {
+fn check_shows_what_is_in_force_and_makes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let check = |more: &str| {
-        let path = settings(&directory, more);
-        let output = Command::new(env!("CARGO_BIN_EXE_coffer-agent"))
-            .args(["--check".as_ref(), "--config".as_ref(), path.as_os_str()])
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
-    let (status, shown, said) = check("nice = 3");
+    let (status, shown, said) = run(&settings(&directory, "nice = 3"), true);
     assert_eq!((status, said.as_str()), (Some(0), ""));
     assert!(shown.contains("nice = 3\n") && shown.contains("memory = \"256MiB\"\n"), "{shown}");
-    for (more, word) in [
-        ("nice = 30", "`nice` = 30: write 0 to 19"),
-        ("colour = 1", "unknown field `colour`"),
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "only the settings are there");
+}
+
+/// Files and directories of a node that settings may be wrong about.
+fn node(directory: &TempDir) -> impl Fn(&str) -> PathBuf {
+    let at = |name: &str| directory.path().join(name);
+    for name in
+        ["images/a/deep", "images/b", "credentials/shop/keys", "kubelet/pods", "repository", "tls", "closed"]
+    {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    symlink(at("images"), at("link-to-images")).unwrap();
+    symlink(at("images/a"), at("images/link-to-a")).unwrap();
+    symlink(at("repository"), at("images/b/link")).unwrap();
+    let authority = certificates::Authority::new("authority");
+    let pair = authority.server("node");
+    fs::write(at("tls/tls.crt"), &pair.certificate).unwrap();
+    fs::write(at("tls/ca.crt"), &authority.certificate).unwrap();
+    fs::write(at("tls/tls.key"), &pair.key).unwrap();
+    fs::set_permissions(at("tls/tls.key"), Permissions::from_mode(0o644)).unwrap();
+    at
+}
+
+#[test]
+fn check_and_start_refuse_the_same_settings_in_the_same_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = node(&directory);
+    let tls = "[tls]\ncert = 'D/tls/tls.crt'\nkey = 'D/tls/tls.key'\nclient_ca = 'D/tls/ca.crt'\ntrust_domain = 'd'";
+    let team = |name: &str, more: &str| format!("[[teams]]\nname = '{name}'\n{more}\n");
+    let cases: Vec<(String, &str)> = vec![
+        ("nice = 30".into(), "`nice` = 30: write 0 to 19"),
+        ("colour = 1".into(), "unknown field `colour`"),
+        ("roots = ['/']".into(), "it holds everything"),
+        ("roots = ['D']".into(), "it holds"),
+        ("roots = ['D/state']".into(), "state_dir"),
+        ("roots = ['D/state/below']".into(), "below"),
+        ("roots = ['D/kubelet']\nkubelet_dir = 'D/kubelet'".into(), "kubelet's directory"),
+        ("roots = ['D/kubelet/pods']\nkubelet_dir = 'D/kubelet'".into(), "kubelet's directory"),
+        ("roots = ['D/kubelet']\nhost_root = 'D'\nkubelet_dir = '/kubelet'".into(), "kubelet's directory"),
+        ("roots = ['D/credentials']\ncredentials_dir = 'D/credentials'".into(), "credentials_dir"),
+        ("roots = ['D/link-to-images']\ncredentials_dir = 'D/images/a'".into(), "credentials_dir"),
+        ("roots = ['D/images']\ncredentials_dir = 'D/images/link-to-a/deep'".into(), "credentials_dir"),
+        (format!("roots = ['D/tls']\n{tls}"), "tls.cert"),
+        (tls.into(), "chmod 0600"),
         (
-            "[tls]\ncert = '/no/such'\nkey = '/x'\nclient_ca = '/x'\ntrust_domain = 'd'",
+            "[tls]\ncert = '/no/such'\nkey = '/x'\nclient_ca = '/x'\ntrust_domain = 'd'".into(),
             "tls.cert = /no/such cannot be read",
         ),
-    ] {
-        let (status, shown, said) = check(more);
-        assert_eq!((status, shown.as_str()), (Some(2), ""), "{more}");
-        assert!(said.contains(word), "{said}");
+        ("device_classes = ['floppy']".into(), "`floppy` is no device class; write one of disk"),
+        ("credentials_dir = 'D/no-such'".into(), "credentials_dir"),
+        ("state_dir = 'D/tls/tls.crt'".into(), "state_dir"),
+        ("listen = 'unix:D/no/such/agent.sock'".into(), "mkdir -p"),
+        (
+            format!(
+                "roots = ['D/images']\n{}{}",
+                team("x", "roots = ['D/images/a']"),
+                team("y", "roots = ['D/images/link-to-a']")
+            ),
+            "teams.roots",
+        ),
+        (
+            format!(
+                "roots = ['D/images']\n{}{}",
+                team("x", "roots = ['D/images/a']"),
+                team("y", "roots = ['D/images/a/deep']")
+            ),
+            "already",
+        ),
+        (
+            format!(
+                "roots = ['D/images']\n{}{}",
+                team("x", "roots = ['D/images/a']"),
+                team("y", "volumes = ['D/images/a/deep/v.img']")
+            ),
+            "team x's already",
+        ),
+        (
+            format!(
+                "roots = ['D/images']\n{}{}",
+                team("x", "roots = ['D/images/a']"),
+                team("y", "volumes = ['D/images/link-to-a/v.img']")
+            ),
+            "a root of team x",
+        ),
+    ];
+    for (more, word) in cases {
+        let more = more.replace('D', &directory.path().display().to_string());
+        let path = settings_with(&directory, &more);
+        let (status, shown, said) = run(&path, true);
+        assert_eq!((status, shown.as_str()), (Some(2), ""), "{more}: {said}");
+        assert!(said.contains(word), "{more}: {said}");
+        assert_eq!(run(&path, false), (Some(2), String::new(), said), "{more}");
     }
+    // A repository is a directory that rules name.
+    for (repository, root) in
+        [("repository", "repository"), ("images/b", "images"), ("repository", "images/b/link")]
+    {
+        let text = format!(
+            "cluster = 'lab'\nrepositories = ['file://{}']\nroots = ['{}']\nstate_dir = '{}'\nlisten = 'unix:{}'",
+            at(repository).display(),
+            at(root).display(),
+            at("state").display(),
+            at("agent.sock").display()
+        );
+        fs::write(at("agent.toml"), text).unwrap();
+        let (status, _, said) = run(&at("agent.toml"), true);
+        assert!(status == Some(2) && said.contains("it holds the repository"), "{repository} {root}: {said}");
+        assert_eq!(run(&at("agent.toml"), false).2, said);
+    }
+}
+
+/// Settings in which what `more` says replaces what all have.
+fn settings_with(directory: &TempDir, more: &str) -> PathBuf {
+    let path = settings(directory, "");
+    let given = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| more.lines().any(|own| own.starts_with(&format!("{key} = "))))
+    };
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !given(line)).collect();
+    fs::write(&path, format!("{}\n{more}\n", kept.join("\n"))).unwrap();
+    path
 }
 
 #[test]

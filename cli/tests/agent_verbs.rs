@@ -195,6 +195,13 @@ fn a_verification_tells_what_the_agent_found() {
         assert_eq!((plan.team.as_str(), plan.cluster.as_str(), plan.plan.as_str()), ("default", "", "web"));
         assert_eq!(request.read_data_percent, 7);
     });
+    // What was found stays to be seen.
+    let show = sandbox.json(&["operations", "show", "--agent", &url, "n1-1"]);
+    Reference(reference()).check("operations", &show, &[]);
+    Reference(reference()).check("verified", &show["verified"], &[]);
+    Reference(reference()).check("problem", &show["verified"]["problems"][0], &[]);
+    let shown = sandbox.run(&["operations", "show", "--agent", &url, "n1-1"]).ends(0).text();
+    assert!(shown.contains("problem: damaged t/default/x: bad") && shown.contains("notice: n"), "{shown}");
     sandbox
         .run(&["verify", "--agent", &url, "--repo", "REPO", "--read-data=0.5"])
         .ends(2)

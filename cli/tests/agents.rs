@@ -285,6 +285,27 @@ fn a_second_call_with_the_key_takes_up_what_the_first_began() {
 }
 
 #[test]
+fn one_key_and_two_callers_at_once_make_one_operation_and_one_point() {
+    let (sandbox, one, _) = world();
+    let agent = FakeAgent::start("n1", script(&[Act::Hang]));
+    let url = agent.url();
+    let words = words(&url, &["--idempotency-key", "k", &one]);
+    let first = spawn(&sandbox, &words);
+    agent.wait_for_watch();
+    // The second looks before the first's operation begins, in all four generations, and opens a point of its own.
+    agent.blind(4);
+    let second = spawn(&sandbox, &words);
+    agent.wait_for_watch();
+    agent.finish("k");
+    let (first, second) = (end(&words, first).ends(0).json(), end(&words, second).ends(0).json());
+    assert_eq!(text(&first, "point"), text(&second, "point"));
+    let keys = agent
+        .asked(|asked| asked.backups.iter().map(|asked| asked.idempotency_key.clone()).collect::<Vec<_>>());
+    assert!(keys.len() >= 2 && keys.iter().all(|key| key == "k"), "{keys:?}");
+    check_restores(&sandbox, &text(&first, "point"), &[("one.img", &one)]);
+}
+
+#[test]
 fn a_point_that_prune_ended_meanwhile_is_not_committed_but_made_anew() {
     let (sandbox, one, two) = world();
     let agent = FakeAgent::start("n1", script(&[Act::Hang]));

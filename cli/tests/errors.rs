@@ -369,7 +369,13 @@ const CASES: &[Case] = &[
     ),
     ("forget --repo REPO --plan web --keep-last 1 --force", 2, "--as-of", "usage"),
     ("forget --repo REPO {absent}", 4, "there is no point", "not-found"),
-    ("forget --repo REPO {point}", 6, "newest complete", "refused"),
+    ("forget --repo REPO --key writer.key {point}", 6, "newest complete", "refused"),
+    // What is signed needs a key.
+    ("forget --repo REPO {point}", 2, "--key FILE", "usage"),
+    ("forget --repo REPO --plan web --cluster host --keep-last 1", 2, "--unverified", "usage"),
+    ("prune --repo REPO", 2, "--key FILE", "usage"),
+    ("hold --repo REPO {point}", 2, "--key FILE", "usage"),
+    ("hold --repo REPO {point} --release", 2, "--key FILE", "usage"),
     ("prune --repo REPO --abandoned x", 2, "26 characters", "usage"),
     // Looking inside, and measuring.
     ("cat map --repo REPO coffer.json", 2, "no map's key", "usage"),

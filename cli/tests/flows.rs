@@ -141,23 +141,33 @@ fn points_are_forgotten_by_rule_and_by_name_but_not_when_held_or_newest() {
             text(&sandbox.backup(&["disk.img", "--type", "full"]), "point").to_owned()
         })
         .collect();
-    sandbox.done(&["hold", "--repo", "REPO", &points[0], "--note", "audit"]);
+    let key = ["--key", "writer.key"];
+    sandbox.done(&[&["hold", "--repo", "REPO", &points[0], "--note", "audit"][..], &key].concat());
     let rules = ["forget", "--repo", "REPO", "--plan", "web", "--keep-last", "1"];
     let planned = sandbox.json(&[&rules[..], &["--dry-run"]].concat());
+    sandbox.run(&rules).ends(2).says("--unverified");
+    let rules = [&rules[..], &key].concat();
     assert_eq!(planned["forgotten"], serde_json::json!([points[1], points[2]]));
     assert_eq!(sandbox.json(&["points", "--repo", "REPO"]).as_array().unwrap().len(), 4);
-    sandbox.run(&["forget", "--repo", "REPO", &points[3]]).ends(6).says("newest complete");
-    sandbox.run(&["forget", "--repo", "REPO", &points[0]]).ends(6).says("held");
-    sandbox.done(&["forget", "--repo", "REPO", &points[1]]);
+    sandbox
+        .run(&[&["forget", "--repo", "REPO", &points[3]][..], &key].concat())
+        .ends(6)
+        .says("newest complete");
+    sandbox.run(&[&["forget", "--repo", "REPO", &points[0]][..], &key].concat()).ends(6).says("held");
+    sandbox.done(&[&["forget", "--repo", "REPO", &points[1]][..], &key].concat());
     assert_eq!(sandbox.json(&rules)["forgotten"], serde_json::json!([points[2]]));
-    assert_eq!(sandbox.json(&["hold", "--repo", "REPO", &points[0], "--release"])["released"], 1);
+    assert_eq!(
+        sandbox.json(&[&["hold", "--repo", "REPO", &points[0], "--release"][..], &key].concat())["released"],
+        1
+    );
     assert_eq!(sandbox.json(&rules)["forgotten"], serde_json::json!([points[0]]));
     let planned = sandbox.json(&["prune", "--repo", "REPO", "--dry-run"]);
     assert!(planned["bytes_deleted"].as_u64().unwrap() >= 300_000, "{planned}");
     let packs =
         |sandbox: &Sandbox| sandbox.files("repo").iter().filter(|path| path.ends_with("p00000000")).count();
     assert_eq!(packs(&sandbox), 4);
-    sandbox.done(&["prune", "--repo", "REPO"]);
+    sandbox.run(&["prune", "--repo", "REPO"]).ends(2).says("--key FILE");
+    sandbox.done(&["prune", "--repo", "REPO", "--key", "writer.key"]);
     assert_eq!(packs(&sandbox), 1);
     sandbox.done(&["verify", "--repo", "REPO", "--key", "recovery.key", "--read-data"]);
 }
@@ -467,4 +477,34 @@ fn tags_and_times_filter_points() {
     assert_eq!(count(&["--until", "2025-06-01T00:00:00Z"]), 1);
     assert_eq!(count(&["--since", "2025-06-01T00:00:00+02:00"]), 1);
     assert_eq!(count(&["--volume", "other"]), 1);
+}
+
+#[test]
+fn verify_of_nothing_is_no_success() {
+    let sandbox = Sandbox::new();
+    sandbox.init();
+    sandbox.run(&["verify", "--repo", "REPO"]).ends(4).says("nothing was verified");
+    sandbox.image("disk.img", 100_000, 9);
+    sandbox.backup(&["disk.img"]);
+    sandbox.done(&["verify", "--repo", "REPO"]);
+    let none = ["verify", "--repo", "REPO", "--key", "writer.key", "--plan", "none", "--json"];
+    let report = sandbox.run(&none).ends(4).json();
+    assert_eq!((&report["points"], &report["problems"]), (&serde_json::json!(0), &serde_json::json!([])));
+}
+
+/// A forget that cannot sign says so, and rules refuse to decide where signatures would have to.
+#[test]
+fn forget_without_a_key_goes_by_digests_only_where_that_is_wished() {
+    let sandbox = Sandbox::new();
+    sandbox.init();
+    sandbox.image("disk.img", 100_000, 9);
+    let first = sandbox.backup(&["disk.img"]);
+    sandbox.backup(&["disk.img"]);
+    let rules = ["forget", "--repo", "REPO", "--plan", "web", "--keep-last", "1"];
+    sandbox.run(&rules).ends(2).says("a writer key is enough");
+    let outcome = sandbox.done(&[&rules[..], &["--unverified", "--json"]].concat());
+    assert!(outcome.stderr.contains("prove no author"), "{}", outcome.stderr);
+    assert_eq!(outcome.json()["forgotten"], serde_json::json!([first["point"]]));
+    sandbox.done(&["prune", "--repo", "REPO", "--key", "writer.key"]);
+    sandbox.done(&["verify", "--repo", "REPO", "--key", "recovery.key", "--read-data"]);
 }

@@ -83,11 +83,21 @@ fn documents_of_daily_work_have_the_fields_of_the_reference() {
     let restore = sandbox.json(&["restore", "--repo", "REPO", "--key", "recovery.key", point, "--to", "out"]);
     reference.check("restore", &restore, &[]);
     reference.check("restored volume", &restore["volumes"][0], &[]);
-    reference.check("hold", &sandbox.json(&["hold", "--repo", "REPO", point]), &[]);
-    let forget = sandbox.json(&["forget", "--repo", "REPO", "--plan", "web", "--keep-last", "1"]);
+    reference.check("hold", &sandbox.json(&["hold", "--repo", "REPO", "--key", "writer.key", point]), &[]);
+    let forget = sandbox.json(&[
+        "forget",
+        "--repo",
+        "REPO",
+        "--key",
+        "writer.key",
+        "--plan",
+        "web",
+        "--keep-last",
+        "1",
+    ]);
     reference.check("forget", &forget, &[]);
     reference.check("kept point", &forget["kept"][0], &[]);
-    reference.check("prune", &sandbox.json(&["prune", "--repo", "REPO"]), &[]);
+    reference.check("prune", &sandbox.json(&["prune", "--repo", "REPO", "--key", "writer.key"]), &[]);
     for by in ["team", "cluster", "namespace", "plan", "volume"] {
         let labels = ["cluster", "namespace", "plan", "volume"];
         reference.check("usage", &sandbox.json(&["usage", "--repo", "REPO", "--by", by])[0], &labels);

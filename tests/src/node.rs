@@ -3,6 +3,7 @@
 //! Everything lies in one directory; the agent never outlives its value.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -130,6 +131,8 @@ fn make_certificates(directory: &Path) {
         params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().expect("a URI is ASCII"))));
         write(&format!("{name}.crt"), params.signed_by(&key, &issuer).expect("sign a certificate").pem());
         write(&format!("{name}.key"), key.serialize_pem());
+        let closed = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(directory.join(format!("{name}.key")), closed).expect("close a key to others");
     };
     make("agent", vec!["127.0.0.1".into(), "localhost".into()], None, ExtendedKeyUsagePurpose::ServerAuth);
     for (name, path) in [

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use coffer_engine::MEMORY_BYTES_MIN;
 use coffer_format::Label;
+use coffer_volume::DeviceClass;
 
 use super::{Config, ConfigError, ListenAddress, Size, TlsFiles};
 
@@ -31,14 +32,9 @@ impl Config {
         if self.node.len() > NODE_NAME_LEN_MAX || !self.node.bytes().all(name) {
             return Err(value("node", &self.node, "a node's name has 1 to 253 of a-z, 0-9, - and ."));
         }
-        let class =
-            |class: &&String| class.is_empty() || !class.bytes().all(|byte| byte.is_ascii_lowercase());
-        match self.device_classes.iter().find(class) {
-            Some(wrong) => Err(value(
-                "device_classes",
-                wrong,
-                "a class is one word such as \"disk\", \"nvme\" or \"loop\"",
-            )),
+        match self.device_classes.iter().find_map(|class| Some((class, class.parse::<DeviceClass>().err()?)))
+        {
+            Some((class, problem)) => Err(value("device_classes", class, &problem)),
             None => Ok(()),
         }
     }
@@ -82,6 +78,16 @@ impl Config {
         match all.find(|(_, path)| !is_plain(path)) {
             Some((key, path)) => {
                 Err(value(key, &path.display().to_string(), "write an absolute path without `.` and `..`"))
+            }
+            None => self.check_roots(),
+        }
+    }
+
+    fn check_roots(&self) -> Result<(), ConfigError> {
+        match self.roots.iter().find(|root| root.parent().is_none()) {
+            Some(_) => {
+                let problem = "it holds everything there is on this node; name directories that hold volumes and nothing else";
+                Err(value("roots", "/", problem))
             }
             None => Ok(()),
         }
@@ -144,8 +150,18 @@ impl Config {
             if let Some((other, _)) = all().find(overlap) {
                 return Err(value("teams.roots", &shown, &twice(other.as_ref())));
             }
+            let below = |(other, path): &(&Label, &Path)| *other != name && path.starts_with(root);
+            if let Some((_, path)) = self.volume_paths().find(below) {
+                return Err(value("teams.volumes", &path.display().to_string(), &twice(name.as_ref())));
+            }
         }
         Ok(())
+    }
+
+    /// The teams' volumes that are named by their paths.
+    pub(super) fn volume_paths(&self) -> impl Iterator<Item = (&Label, &Path)> {
+        let named = self.teams.iter().flat_map(|team| team.volumes.iter().map(|volume| (&team.name, volume)));
+        named.map(|(team, volume)| (team, Path::new(volume))).filter(|(_, path)| path.is_absolute())
     }
 }
 

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{Request, Response};
 use tonic::Status;
@@ -19,6 +19,7 @@ use super::connection::{Peer, Stranger};
 use super::identity::{Identity, IdentityError};
 use super::metered::{Account, CALL_BYTES, MeteredBody};
 use super::observed::{Observation, ObservedBody, Sent};
+use super::quota::LineQuota;
 use super::refusal::Refusal;
 use super::rules::{Access, Call, access};
 use super::trace_context::{self, TraceContext};
@@ -34,6 +35,7 @@ pub struct AuthorizeLayer {
     metrics: Metrics,
     requests: RequestBudget,
     now: fn() -> SystemTime,
+    refusals: Arc<LineQuota>,
 }
 
 /// A service behind the rules.
@@ -57,7 +59,7 @@ pub fn identity_of<T>(request: &tonic::Request<T>) -> Result<&Identity, Status> 
 impl AuthorizeLayer {
     /// Calls and what they send count in `requests`. `now` tells whether a certificate has ended since its connection began.
     pub fn new(metrics: Metrics, requests: RequestBudget, now: fn() -> SystemTime) -> AuthorizeLayer {
-        AuthorizeLayer { metrics, requests, now }
+        AuthorizeLayer { metrics, requests, now, refusals: Arc::default() }
     }
 
     /// Counts a call on its caller's account.
@@ -103,7 +105,9 @@ where
                 let status = refusal.status();
                 self.edge.metrics.refused(refusal.reason());
                 let peer = peer.as_ref().map_or("unknown", |peer| peer.address());
-                span.in_scope(|| info!(peer, reason = status.message(), "call refused"));
+                if let Some(left_out) = self.edge.refusals.take(Instant::now()) {
+                    span.in_scope(|| info!(peer, reason = status.message(), left_out, "call refused"));
+                }
                 observation.end(status.code());
                 Box::pin(async move { Ok(status.into_http()) })
             }

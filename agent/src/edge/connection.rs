@@ -173,6 +173,7 @@ mod tests {
     fn a_certificate_that_ends_while_a_connection_lasts_names_nobody_any_more() {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = vec![SanType::URI("spiffe://d/coffer/controller".try_into().unwrap())];
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
         params.not_after = date_time_ymd(2030, 1, 1);
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
         let peer = Peer::of_certificate(&der, "d", "test".into());

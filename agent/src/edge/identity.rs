@@ -32,6 +32,11 @@ pub enum IdentityError {
     /// It cannot be read.
     #[error("the client's certificate cannot be read")]
     Certificate,
+    /// It does not say that it is for clients.
+    #[error(
+        "the client's certificate is not for client authentication: issue one with extendedKeyUsage clientAuth"
+    )]
+    Usage,
     /// It has no URI, or several.
     #[error("the client's certificate has {count} URI names where exactly one says who the client is")]
     Count {
@@ -95,6 +100,11 @@ impl Identity {
     /// [`IdentityError`]. Other kinds of names beside the one URI are allowed and not looked at.
     pub fn from_certificate(der: &[u8], trust_domain: &str) -> Result<Identity, IdentityError> {
         let (_, certificate) = parse_x509_certificate(der).map_err(|_| IdentityError::Certificate)?;
+        let usage = certificate.extended_key_usage().map_err(|_| IdentityError::Certificate)?;
+        // The transport only refuses one that is for other things alone.
+        if !usage.is_some_and(|usage| usage.value.client_auth) {
+            return Err(IdentityError::Usage);
+        }
         let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Certificate)?;
         let names = names.map(|extension| &extension.value.general_names[..]).unwrap_or_default();
         let uris: Vec<Option<&str>> = names.iter().filter_map(as_uri).collect();
@@ -129,13 +139,14 @@ impl fmt::Display for Identity {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
+    use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
     use super::*;
 
     fn certificate(names: Vec<SanType>) -> Vec<u8> {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
@@ -163,6 +174,24 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_is_not_for_clients_is_nobodys() {
+        use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+        let read = |usages: Vec<ExtendedKeyUsagePurpose>| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.subject_alt_names = vec![uri("spiffe://d/coffer/controller")];
+            params.extended_key_usages = usages;
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+            Identity::from_certificate(&der, "d")
+        };
+        for usages in [vec![], vec![ServerAuth], vec![Any]] {
+            assert_eq!(read(usages.clone()), Err(IdentityError::Usage), "{usages:?}");
+        }
+        for usages in [vec![ClientAuth], vec![ServerAuth, ClientAuth]] {
+            assert_eq!(read(usages.clone()), Ok(Identity::Controller), "{usages:?}");
+        }
+    }
+
+    #[test]
     fn a_uri_that_is_no_text_counts_as_one() {
         // SEQUENCE { [6] "spiffe://d/coffer/scraper", [6] FF }
         let good = b"spiffe://d/coffer/scraper";
@@ -171,6 +200,7 @@ mod tests {
         names.extend(good);
         names.extend([0x86, 0x01, 0xFF]);
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 17], names)];
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
         assert_eq!(Identity::from_certificate(&der, "d"), Err(IdentityError::Count { count: 2 }));

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use super::connection::{Carrier, Connection, Peer};
 use super::error::EdgeError;
 use super::patience::{Expects, Patience};
+use super::quota::LineQuota;
 use super::slots::{Guest, Slots};
 use super::tls::Certificates;
 use super::unix_socket::{self, SocketFile};
@@ -45,6 +46,7 @@ struct Door {
     expects: Expects,
     slots: Slots,
     metrics: Metrics,
+    refusals: Arc<LineQuota>,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ impl Listener {
             expects,
             slots: Slots::new(),
             metrics,
+            refusals: Arc::default(),
         };
         Ok(Listener { socket, door })
     }
@@ -210,7 +213,9 @@ impl Door {
         });
         greeted.await.unwrap_or_else(|_| {
             self.metrics.refused(Refused::Timeout);
-            info!(%peer, "a client took too long to show its certificate");
+            if let Some(left_out) = self.refusals.take(Instant::now()) {
+                info!(%peer, left_out, "a client took too long to show its certificate");
+            }
             None
         })
     }
@@ -235,7 +240,9 @@ impl Door {
             }
             Err(error) => {
                 self.metrics.refused(Refused::Handshake);
-                info!(%peer, %error, "a client without a good certificate was refused");
+                if let Some(left_out) = self.refusals.take(Instant::now()) {
+                    info!(%peer, %error, left_out, "a client without a good certificate was refused");
+                }
                 None
             }
             Ok(stream) => {

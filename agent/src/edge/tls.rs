@@ -20,6 +20,7 @@ use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
 use super::error::EdgeError;
+use crate::closed_file::check_mode;
 use crate::config::TlsFiles;
 
 /// HTTP/2, for gRPC.
@@ -117,6 +118,9 @@ fn read(files: &TlsFiles, alpn: &[u8]) -> Result<Loaded, EdgeError> {
     let chain = certificates("tls.cert", &files.cert)?;
     let authorities = authorities(files)?;
     let key = Zeroizing::new(bytes("tls.key", &files.key)?);
+    let mode = fs::metadata(&files.key).map_or(0, |found| found.mode());
+    check_mode(mode)
+        .map_err(|problem| content("tls.key", &files.key, format!("cannot be used: {problem}")))?;
     let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|_| content("tls.key", &files.key, "holds no private key in PEM form".to_owned()))?;
     let not_after = chain.first().and_then(|own| not_after(own)).ok_or_else(|| {

@@ -142,3 +142,12 @@ fn prometheus_own_checker_is_content() {
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
+
+#[test]
+fn every_metric_is_in_the_document() {
+    let document = include_str!("../../../docs/agent.md");
+    let page = used().page();
+    let names = page.lines().filter_map(|line| line.strip_prefix("# TYPE coffer_agent_")?.split(' ').next());
+    let missing: Vec<&str> = names.filter(|name| !document.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/agent.md names {missing:?} nowhere");
+}

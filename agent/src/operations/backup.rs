@@ -6,7 +6,7 @@ use coffer_engine::backup::{
 };
 use coffer_engine::{EngineError, Repository, one_line};
 use coffer_format::{BlockSize, VolumeRecord};
-use coffer_proto::checked::{BackupVolume, Changes, ReadEngine, StartBackup};
+use coffer_proto::checked::{BackupVolume, Changes, ReadEngine, StartBackup, VolumeRef};
 
 use super::meter::{Bytes, Fallback};
 use super::record::{BackupOutcome, SignedRecord};
@@ -68,8 +68,11 @@ fn open(
 ) -> Result<Vec<VolumeSource>, AgentError> {
     let mut sources = Vec::new();
     let mut first_error = None;
+    let refs: Vec<&VolumeRef> = wanted.iter().map(|volume| &volume.source).collect();
+    let sight = run.look(&refs)?;
     for volume in wanted {
-        let opened = run.shared.ports.volumes.open_source(run.behalf, &volume.source, opener);
+        run.control.token().check()?;
+        let opened = sight.open_source(&volume.source, opener);
         let source: Result<Box<dyn BlockSource>, EngineError> = opened.map_err(|error| {
             let text = one_line(&error);
             run.warn(format!("volume {} cannot be opened: {text}", volume.name));

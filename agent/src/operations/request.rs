@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffer_format::{Digest, Id, Label};
 use coffer_proto::checked::{
-    IdempotencyKey, KeySource, S3Source, StartBackup, StartRestore, StartVerify, VolumeRef,
+    IdempotencyKey, KeySource, RepositoryAccess, S3Source, StartBackup, StartRestore, StartVerify, VolumeRef,
 };
 
 use super::record::{Kind, TicketRecord};
@@ -60,22 +60,18 @@ impl Request {
         }
     }
 
-    /// The address of the repository.
-    pub fn url(&self) -> &str {
+    /// The repository, and what opens it.
+    pub fn repository(&self) -> &RepositoryAccess {
         match self {
-            Request::Backup(it) => &it.repository.url,
-            Request::Restore(it) => &it.repository.url,
-            Request::Verify(it) => &it.repository.url,
+            Request::Backup(it) => &it.repository,
+            Request::Restore(it) => &it.repository,
+            Request::Verify(it) => &it.repository,
         }
     }
 
     /// About how much its texts take in memory while it waits: here, in its record and in its claims.
     pub fn bytes(&self) -> u64 {
-        let repository = match self {
-            Request::Backup(it) => &it.repository,
-            Request::Restore(it) => &it.repository,
-            Request::Verify(it) => &it.repository,
-        };
+        let repository = self.repository();
         let key = match &repository.key {
             KeySource::Text(text) => text.expose().len(),
             KeySource::None | KeySource::Named(_) => 0,

@@ -12,7 +12,7 @@ use super::queue::Claim;
 use super::record::{RestoreOutcome, RestoredVolume};
 use super::runner::Run;
 use super::stores;
-use super::volumes::{PreparedTarget, TargetRef, TargetUse};
+use super::volumes::{PreparedTarget, Sight, TargetRef, TargetUse};
 use crate::errors::AgentError;
 
 pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcome, AgentError> {
@@ -20,11 +20,14 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
     repository.recovery_key(&request.plan.team)?;
     refuse_inside(&stores::address(&request.repository.url)?, &request.volumes)?;
     let point = find_point(&repository, &Filter::plan(&request.plan), request.point)?;
-    let prepared = prepare(run, &repository, &point, &request.volumes)?;
+    let refs: Vec<&VolumeRef> = request.volumes.iter().map(|volume| &volume.target).collect();
+    let sight = run.look(&refs)?;
+    let prepared = prepare(run, &*sight, &repository, &point, &request.volumes)?;
     // A new file has its name at once, so that a later attempt finds it; so nothing is made before all volumes were looked at.
     let names: Vec<VolumeName> = request.volumes.iter().map(|volume| volume.name.clone()).collect();
     check_restore(&repository, run.resources, &point, &names)?;
-    let volumes = open(run, &request.volumes, prepared)?;
+    let volumes = open(run, &*sight, &request.volumes, prepared)?;
+    drop(sight);
     let wanted = RestoreRequest { point: &point, volumes, progress: run.progress };
     let report = run_restore(&repository, run.resources, &wanted)?;
     let volumes = report.volumes.into_iter().map(|volume| RestoredVolume {
@@ -44,6 +47,7 @@ pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcom
 /// Holds every target, with the size that its volume has in the point.
 fn prepare(
     run: &Run<'_>,
+    sight: &dyn Sight,
     repository: &Repository,
     point: &PointEntry,
     volumes: &[RestoreVolume],
@@ -62,18 +66,18 @@ fn prepare(
                 ))
             })?;
         let target = TargetRef { name: &volume.name, target: &volume.target, size_bytes: record.size };
-        let wish = wish(run, volume)?;
-        prepared.push(run.shared.ports.volumes.prepare_target(run.behalf, &target, wish)?);
+        let wish = wish(run, sight, volume)?;
+        prepared.push(sight.prepare_target(&target, wish)?);
     }
     Ok(prepared)
 }
 
 /// What may be done with a target: what the request says, and going on in one that an earlier attempt began to write.
-fn wish(run: &Run<'_>, volume: &RestoreVolume) -> Result<TargetUse, AgentError> {
+fn wish(run: &Run<'_>, sight: &dyn Sight, volume: &RestoreVolume) -> Result<TargetUse, AgentError> {
     let begun = run.targets_begun.get(volume.name.as_ref());
     let is_ours = match begun {
         None => false,
-        Some(begun) => *begun == identity(&run.shared.ports.volumes.claims(run.behalf, &volume.target)?),
+        Some(begun) => *begun == identity(&sight.claims(&volume.target)?),
     };
     Ok(match volume.mode {
         _ if is_ours => {
@@ -92,13 +96,14 @@ fn wish(run: &Run<'_>, volume: &RestoreVolume) -> Result<TargetUse, AgentError> 
 /// Makes or empties the targets, and remembers each before a byte of the point is written to it.
 fn open(
     run: &Run<'_>,
+    sight: &dyn Sight,
     volumes: &[RestoreVolume],
     prepared: Vec<Box<dyn PreparedTarget>>,
 ) -> Result<Vec<coffer_engine::RestoreVolume>, AgentError> {
     let mut opened = Vec::new();
     for (volume, target) in volumes.iter().zip(prepared) {
         let (target, mode) = target.open()?;
-        let is = identity(&run.shared.ports.volumes.claims(run.behalf, &volume.target)?);
+        let is = identity(&sight.claims(&volume.target)?);
         run.shared.remember_target(run.id, volume.name.as_ref(), is)?;
         run.info(format!("restores volume {} to {}", volume.name, volume.target));
         opened.push(coffer_engine::RestoreVolume {

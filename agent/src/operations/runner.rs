@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use coffer_engine::{EngineError, Environment, Repository, Resources, one_line};
 use coffer_format::{Id, Label};
-use coffer_proto::checked::RepositoryAccess;
+use coffer_proto::checked::{RepositoryAccess, VolumeRef};
 use coffer_store::{ObjectStore, OpenOptions};
 
 use super::control::Control;
@@ -19,9 +19,9 @@ use super::live::LiveProgress;
 use super::record::{Outcome, Record, State};
 use super::registry::Shared;
 use super::request::Request;
-use super::volumes::Behalf;
+use super::volumes::{Behalf, Sight};
 use super::{backup, restore, stores, verify};
-use crate::errors::{AgentError, Failure, Stop};
+use crate::errors::{AgentError, Failure, Stop, in_fields};
 
 /// Work, with the secrets that it needs.
 pub(super) struct Job {
@@ -107,6 +107,11 @@ impl Run<'_> {
         Ok(repository)
     }
 
+    /// This node as it is now, for these volumes.
+    pub(super) fn look(&self, volumes: &[&VolumeRef]) -> Result<Box<dyn Sight + '_>, AgentError> {
+        self.shared.ports.volumes.look(self.behalf, volumes, self.control.token())
+    }
+
     pub(super) fn info(&self, text: String) {
         self.log(Level::Info, text);
     }
@@ -117,6 +122,7 @@ impl Run<'_> {
     }
 
     fn log(&self, level: Level, text: String) {
+        let text = in_fields(&text);
         self.events.log(self.shared.ports.clock.now(), level, text);
     }
 }

@@ -1,5 +1,6 @@
 //! Keys and credentials for one operation: from its request, or from files that are mounted for its team. They live as long as it runs.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use coffer_format::{KeyFile, Label};
@@ -7,10 +8,13 @@ use coffer_proto::checked::{KeySource, S3Keys, S3Source, SecretName, SecretText}
 use coffer_store::StaticCredentials;
 use zeroize::Zeroizing;
 
+use crate::closed_file;
 use crate::errors::AgentError;
 
 /// Longest mounted file, bytes.
 const LEN_MAX: u64 = 1 << 20;
+/// Names of a directory that a check looks at.
+const CHECKED_MAX: usize = 10_000;
 
 /// The directory with `<team>/keys/NAME` and `<team>/s3/NAME`.
 #[derive(Debug, Clone)]
@@ -62,6 +66,31 @@ impl Mounted {
         }))
     }
 
+    /// Whether all files that are there now could be used. Files that come later are checked when they are read.
+    ///
+    /// # Errors
+    /// [`AgentError::Mounted`] names the first that cannot.
+    pub fn check(&self) -> Result<(), AgentError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let names = |path: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).take(CHECKED_MAX).collect()
+        };
+        std::fs::read_dir(directory).map_err(|error| {
+            AgentError::Usage(format!("settings, `credentials_dir` = {}: {error}", directory.display()))
+        })?;
+        for team in names(directory).iter().filter_map(|name| name.parse::<Label>().ok()) {
+            for (what, kind) in [("key", "keys"), ("credentials", "s3")] {
+                let place = directory.join(team.as_ref()).join(kind);
+                for name in names(&place).iter().filter_map(|name| name.parse::<SecretName>().ok()) {
+                    let opened = closed_file::open(&place.join(name.as_ref()), LEN_MAX);
+                    opened.map_err(|problem| mounted(what, &team, &name, problem))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn read(
         &self,
         what: &'static str,
@@ -77,13 +106,14 @@ impl Mounted {
     }
 }
 
+/// Reads a regular file that is closed to others. A pipe is not waited for, and nothing is read that never ends.
 fn read_text(path: &Path) -> Result<SecretText, String> {
-    let len = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if len > LEN_MAX {
-        return Err(format!("the file is longer than {LEN_MAX} bytes"));
-    }
-    // `SecretText` takes the memory over as it is, and wipes it.
-    std::fs::read_to_string(path).map(SecretText::new).map_err(|error| error.to_string())
+    let (file, len) = closed_file::open(path, LEN_MAX)?;
+    // Room for all of it: a buffer that grows would leave copies behind. `SecretText` takes the memory over as it is, and wipes it.
+    let mut text = String::with_capacity(len + 1);
+    let read = file.take(LEN_MAX).read_to_string(&mut text);
+    let text = SecretText::new(text);
+    read.map(|_| text).map_err(|error| error.to_string())
 }
 
 /// Lines `name = value` or `name: value`.
@@ -110,7 +140,31 @@ fn mounted(what: &'static str, team: &Label, name: &SecretName, problem: String)
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn only_closed_regular_files_are_secrets_and_a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = directory.path().join("shop/keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        let mounted = Mounted::new(Some(directory.path().into()));
+        mounted.check().unwrap();
+        let team = "shop".parse().unwrap();
+        nix::unistd::mkfifo(&keys.join("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let source = KeySource::Named(name("pipe"));
+        let error = mounted.key(&team, &source).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
+        assert!(mounted.check().unwrap_err().to_string().contains("pipe"));
+        std::fs::remove_file(keys.join("pipe")).unwrap();
+        std::fs::write(keys.join("open"), "4711").unwrap();
+        std::fs::set_permissions(keys.join("open"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        mounted.check().unwrap();
+        std::fs::set_permissions(keys.join("open"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(mounted.check().unwrap_err().to_string().contains("0644"));
+        assert!(Mounted::new(Some("/no/such/directory".into())).check().is_err());
+    }
 
     fn name(text: &str) -> SecretName {
         text.parse().unwrap()
@@ -129,6 +183,11 @@ mod tests {
         .unwrap();
         std::fs::write(directory.path().join("shop/keys/bad"), "4711").unwrap();
         let mounted = Mounted::new(Some(directory.path().into()));
+        for file in ["shop/s3/main", "shop/keys/bad"] {
+            let path = directory.path().join(file);
+            assert!(read_text(&path).unwrap_err().contains("chmod 0600"), "{file} is open to others");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         let found = mounted.credentials(&shop, &S3Source::Named(name("main"))).unwrap().unwrap();
         assert_eq!((found.access_key_id.as_str(), found.secret_access_key.as_str()), ("AK", "S4711="));
         assert!(found.session_token.is_none());

@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use coffer_format::Id;
+use coffer_engine::CancelToken;
+use coffer_format::{Id, Label};
 
 use super::control::Control;
 use super::events::{Events, Level};
@@ -31,7 +32,12 @@ enum Known {
     Again(Box<Record>),
 }
 
-pub(super) fn start(shared: &Arc<Shared>, caller: &Caller, request: Request) -> Result<View, AgentError> {
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: Request,
+    gone: &CancelToken,
+) -> Result<View, AgentError> {
     // The lock goes with each of these statements: what follows takes it again.
     let found = known(&shared.lock(), &request)?;
     if let Known::Same(id) = found {
@@ -39,7 +45,7 @@ pub(super) fn start(shared: &Arc<Shared>, caller: &Caller, request: Request) -> 
     }
     let behalf = Behalf { team: request.team().clone(), by_team: caller.is_team };
     // Looking at volumes may take a while: nobody waits for it who starts something else.
-    let claims = claims(shared, &behalf, &request)?;
+    let claims = claims(shared, &behalf, &request, gone)?;
     let id = {
         let _one_at_a_time = shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known(&shared.lock(), &request)?;
@@ -73,10 +79,22 @@ fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {
     Ok(Known::Same(record.id))
 }
 
-fn claims(shared: &Shared, behalf: &Behalf, request: &Request) -> Result<Vec<Claim>, AgentError> {
+/// The node is looked at once, however many volumes there are; nothing goes on for a caller who has gone.
+fn claims(
+    shared: &Shared,
+    behalf: &Behalf,
+    request: &Request,
+    gone: &CancelToken,
+) -> Result<Vec<Claim>, AgentError> {
+    let volumes = request.volume_refs();
+    if volumes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sight = shared.ports.volumes.look(behalf, &volumes, gone)?;
     let mut claims = Vec::new();
-    for volume in request.volume_refs() {
-        claims.extend(shared.ports.volumes.claims(behalf, volume)?);
+    for volume in volumes {
+        gone.check()?;
+        claims.extend(sight.claims(volume)?);
     }
     Ok(claims)
 }
@@ -134,7 +152,7 @@ fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) ->
         return Err(AgentError::Draining);
     }
     if let Some(point) = request.point() {
-        check_point(inner, point, own)?;
+        check_point(inner, request.team(), point, own)?;
     }
     inner.queue.check_room(by).map_err(|full| {
         AgentError::Full(format!(
@@ -144,12 +162,12 @@ fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) ->
     })
 }
 
-/// Objects are named by their point, and no name is used twice.
-fn check_point(inner: &Inner, point: Id, own: Option<Id>) -> Result<(), AgentError> {
+/// Objects are named by their team and point, and no name is used twice. What another team does is not told by this either.
+fn check_point(inner: &Inner, team: &Label, point: Id, own: Option<Id>) -> Result<(), AgentError> {
     let uses = |entry: &&Entry| {
         let record = &entry.record;
         let names = record.ticket.as_ref().is_some_and(|ticket| ticket.point == point);
-        record.points_used.contains(&point) || (names && own != Some(record.id))
+        record.team == *team && (record.points_used.contains(&point) || (names && own != Some(record.id)))
     };
     match inner.entries.values().find(uses) {
         None => Ok(()),

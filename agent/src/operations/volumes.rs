@@ -3,7 +3,7 @@
 //! An implementation must never open what its rules do not allow, and never change a target before [`PreparedTarget::open`].
 
 use coffer_blockio::{BlockSource, BlockTarget, PathInfo, PathKind, SourceOpener};
-use coffer_engine::RestoreMode;
+use coffer_engine::{CancelToken, RestoreMode};
 use coffer_format::{Label, VolumeName};
 use coffer_proto::checked::VolumeRef;
 
@@ -52,11 +52,25 @@ pub trait PreparedTarget: Send {
 
 /// The volumes of this node. Calls may block.
 pub trait VolumeAccess: Send + Sync {
+    /// Looks at this node once, for all volumes of an operation: what that costs does not grow with their number.
+    ///
+    /// # Errors
+    /// [`AgentError::Engine`] soon after `cancel` has said to stop.
+    fn look<'a>(
+        &'a self,
+        behalf: &'a Behalf,
+        volumes: &[&VolumeRef],
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn Sight + 'a>, AgentError>;
+}
+
+/// This node as it was looked at, on somebody's behalf.
+pub trait Sight {
     /// What an operation on the volume must have for itself: the same for all names of one device or file. It looks, and opens nothing.
     ///
     /// # Errors
     /// [`AgentError::Denied`], [`AgentError::NotFound`] and what else can be told early.
-    fn claims(&self, behalf: &Behalf, volume: &VolumeRef) -> Result<Vec<Claim>, AgentError>;
+    fn claims(&self, volume: &VolumeRef) -> Result<Vec<Claim>, AgentError>;
 
     /// Opens a volume for reading.
     ///
@@ -64,7 +78,6 @@ pub trait VolumeAccess: Send + Sync {
     /// [`AgentError::Denied`], [`AgentError::Open`], ….
     fn open_source(
         &self,
-        behalf: &Behalf,
         volume: &VolumeRef,
         opener: &SourceOpener,
     ) -> Result<Box<dyn BlockSource>, AgentError>;
@@ -75,7 +88,6 @@ pub trait VolumeAccess: Send + Sync {
     /// [`AgentError::Refused`] where it exists, is used or is too small; [`AgentError::Denied`], [`AgentError::Open`].
     fn prepare_target(
         &self,
-        behalf: &Behalf,
         target: &TargetRef<'_>,
         wish: TargetUse,
     ) -> Result<Box<dyn PreparedTarget>, AgentError>;

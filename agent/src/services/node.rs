@@ -58,6 +58,8 @@ pub struct NodeFacts {
     pub version: String,
     /// Name of the node.
     pub node: String,
+    /// Name of its cluster.
+    pub cluster: String,
     /// `uring` or `pread`.
     pub read_engine: String,
     /// What this node cannot do, and why.
@@ -124,6 +126,7 @@ impl Node for NodeService {
             draining: self.operations.is_draining(),
             running,
             queued,
+            cluster: self.facts.cluster.clone(),
         }))
     }
 

@@ -19,10 +19,11 @@ use tonic::{Request, Response, Status};
 
 use super::message;
 use super::turnstile::Turnstile;
+use super::waits::Waits;
 use crate::edge::identity::Identity;
 use crate::edge::metered::Account;
 use crate::errors::AgentError;
-use crate::operations::stores::{Allows, check_address};
+use crate::operations::stores::Allows;
 use crate::operations::{Caller, Operations, PAGE_BYTES_MAX, View, Viewer, Watch, request};
 use crate::requests::Permit;
 use crate::shares::Holder;
@@ -54,7 +55,7 @@ pub struct OperationsService {
 }
 
 impl OperationsService {
-    /// Serves `operations` on repositories that are allowed. Starts look at the node's volumes, and pass `looks` to do so.
+    /// Serves `operations` where `allows` does. Starts look at the node's volumes, and pass `looks` to do so.
     pub fn new(operations: Operations, allows: Allows, looks: Arc<Turnstile>) -> Self {
         OperationsService { operations, allows, looks, threads: Arc::new(Turnstile::for_threads()) }
     }
@@ -68,11 +69,13 @@ impl OperationsService {
             false => Some(self.looks.pass(&who).await),
         };
         let (operations, allows) = (self.operations.clone(), self.allows.clone());
+        let waits = Waits::default();
+        let gone = waits.gone();
         let started = self.blocking(&who, move || {
             // All of it is held until this ends, whether or not the caller waits.
             let _held = (look, account);
-            check_address(wanted.url(), &allows)?;
-            operations.start(&caller, wanted)
+            allows(&wanted)?;
+            operations.start(&caller, wanted, &gone)
         });
         Ok(Response::new(message::operation(started.await?)))
     }

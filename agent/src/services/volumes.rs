@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use coffer_engine::CancelToken;
+use coffer_format::Label;
 use coffer_proto::agent::v1 as wire;
 use coffer_proto::agent::v1::volumes_server::Volumes;
 use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
@@ -11,8 +13,9 @@ use tonic::{Request, Response, Status};
 use super::turnstile::{Passed, Turnstile};
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
-use crate::node_volumes::{NodeVolumes, OwnedVolume};
+use crate::node_volumes::{NodeVolumes, OwnedVolume, Wish};
 use crate::requests::RequestBudget;
+use crate::services::waits::Waits;
 use crate::shares::Holder;
 
 /// Volumes in one answer, and where a request does not say.
@@ -33,27 +36,21 @@ impl VolumesService {
         VolumesService { volumes, requests, looks }
     }
 
-    /// The volumes that the caller may see, and its account. Others can list when what this returns is dropped.
-    async fn visible_to<T>(
+    /// Looks on a thread that may block, and stops when the caller does not wait any more. Others can look when what this returns is dropped.
+    async fn look<T: Send + 'static>(
         &self,
-        request: &Request<T>,
-    ) -> Result<(Vec<OwnedVolume>, Holder, Passed), Status> {
-        let identity = request.extensions().get::<Identity>();
-        let team = match identity {
-            Some(Identity::Controller | Identity::Local) => None,
-            Some(Identity::Team(team)) => Some(team.clone()),
-            Some(Identity::Scraper) | None => {
-                return Err(AgentError::Denied("this caller may not see volumes".into()).into());
-            }
-        };
-        let who = team.clone().map_or(Holder::Controller, Holder::Team);
-        let passed = self.looks.pass(&who).await;
+        who: &Holder,
+        look: impl FnOnce(&NodeVolumes, &CancelToken) -> Result<T, AgentError> + Send + 'static,
+    ) -> Result<(T, Passed), Status> {
+        let passed = self.looks.pass(who).await;
         let volumes = Arc::clone(&self.volumes);
-        // The pass is held until the list is there, whether or not the caller waits.
-        let list = tokio::task::spawn_blocking(move || (volumes.list(team.as_ref()), passed));
-        let (list, passed) =
-            list.await.map_err(|error| AgentError::Bug(format!("listing volumes: {error}")))?;
-        Ok((list, who, passed))
+        let waits = Waits::default();
+        let gone = waits.gone();
+        // The pass is held until the look ends, whether or not the caller waits.
+        let looked = tokio::task::spawn_blocking(move || (look(&volumes, &gone), passed));
+        let (looked, passed) =
+            looked.await.map_err(|error| AgentError::Bug(format!("looking at volumes: {error}")))?;
+        Ok((looked?, passed))
     }
 
     /// An answer that counts on its caller's account until it is sent.
@@ -65,23 +62,49 @@ impl VolumesService {
     }
 }
 
+/// Whose volumes a caller sees; `None`: all.
+fn team_of<T>(request: &Request<T>) -> Result<Option<Label>, Status> {
+    match request.extensions().get::<Identity>() {
+        Some(Identity::Controller | Identity::Local) => Ok(None),
+        Some(Identity::Team(team)) => Ok(Some(team.clone())),
+        Some(Identity::Scraper) | None => {
+            Err(AgentError::Denied("this caller may not see volumes".into()).into())
+        }
+    }
+}
+
+/// On whose account a look and its answer are.
+fn holder(team: Option<&Label>) -> Holder {
+    team.cloned().map_or(Holder::Controller, Holder::Team)
+}
+
 #[tonic::async_trait]
 impl Volumes for VolumesService {
     async fn list(
         &self,
         request: Request<wire::ListVolumesRequest>,
     ) -> Result<Response<wire::ListVolumesResponse>, Status> {
-        let (mut found, who, _passed) = self.visible_to(&request).await?;
+        let team = team_of(&request)?;
+        let who = holder(team.as_ref());
         let wish = request.into_inner();
-        let page_size = page_size(wish.page_size)?;
+        let max = page_size(wish.page_size)?;
         let kind = wire::VolumeKind::try_from(wish.kind)
             .map_err(|_| AgentError::Usage(format!("kind {} is none of VolumeKind", wish.kind)))?;
-        found.retain(|owned| fits(&owned.volume, &wish, kind));
-        found.retain(|owned| owned.volume.id.as_str() > wish.page_token.as_str());
-        let count = found.len();
-        let volumes = page(found.into_iter().take(page_size).map(to_wire));
+        let looked = self.look(&who, move |volumes, gone| {
+            let wish = Wish {
+                only_of: team.as_ref(),
+                after: &wish.page_token,
+                max,
+                with_images: images_fit(&wish, kind),
+                fits: &|volume| fits(volume, &wish, kind),
+            };
+            volumes.page(&wish, gone)
+        });
+        let (found, _passed) = looked.await?;
+        let count = found.volumes.len();
+        let volumes = page(found.volumes.into_iter().map(to_wire));
         let last = volumes.last().map(|volume| volume.id.clone());
-        let next_page_token = last.filter(|_| count > volumes.len()).unwrap_or_default();
+        let next_page_token = last.filter(|_| count > volumes.len()).or(found.next).unwrap_or_default();
         self.answer(&who, wire::ListVolumesResponse { volumes, next_page_token })
     }
 
@@ -89,19 +112,17 @@ impl Volumes for VolumesService {
         &self,
         request: Request<wire::DescribeVolumeRequest>,
     ) -> Result<Response<wire::DescribeVolumeResponse>, Status> {
-        let (found, who, _passed) = self.visible_to(&request).await?;
+        let team = team_of(&request)?;
+        let who = holder(team.as_ref());
         let id = request.into_inner().id;
         if id.is_empty() {
             return Err(AgentError::Usage("id is missing: give one that Volumes.List told".into()).into());
         }
-        let is_it = |volume: &Volume| {
-            volume.id.as_str() == id || volume.aliases.iter().any(|alias| alias.as_str() == id)
-        };
-        let found = found.into_iter().find(|owned| is_it(&owned.volume));
-        let missing = || {
-            AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"))
-        };
-        let volume = Some(to_wire(found.ok_or_else(missing)?));
+        let missing =
+            AgentError::NotFound(format!("there is no volume {id}; Volumes.List tells those that are there"));
+        let looked = self.look(&who, move |volumes, gone| volumes.find(team.as_ref(), &id, gone));
+        let (found, _passed) = looked.await?;
+        let volume = Some(to_wire(found.ok_or(missing)?));
         self.answer(&who, wire::DescribeVolumeResponse { volume })
     }
 }
@@ -141,6 +162,13 @@ fn fits(volume: &Volume, wish: &wire::ListVolumesRequest, kind: wire::VolumeKind
     (wish.namespace.is_empty() || in_namespace())
         && (wish.persistent_volume.is_empty() || is_claimed())
         && (kind == wire::VolumeKind::Unspecified || kind == kind_of(volume))
+}
+
+/// Whether an image can fit: no pod and no persistent volume claims one.
+fn images_fit(wish: &wire::ListVolumesRequest, kind: wire::VolumeKind) -> bool {
+    wish.namespace.is_empty()
+        && wish.persistent_volume.is_empty()
+        && matches!(kind, wire::VolumeKind::Unspecified | wire::VolumeKind::Image)
 }
 
 fn kind_of(volume: &Volume) -> wire::VolumeKind {

@@ -1,7 +1,7 @@
 //! Authorities and certificates, new for each test, laid out as Kubernetes mounts a Secret: links through `..data`.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use coffer_agent::config::TlsFiles;
@@ -108,6 +108,7 @@ impl Mounted {
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("tls.crt"), &server.certificate).unwrap();
         fs::write(directory.join("tls.key"), &server.key).unwrap();
+        fs::set_permissions(directory.join("tls.key"), Permissions::from_mode(0o600)).unwrap();
         fs::write(directory.join("ca.crt"), client_ca).unwrap();
         let link = self.directory.join("..data_tmp");
         symlink(&name, &link).unwrap();

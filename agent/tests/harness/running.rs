@@ -60,6 +60,7 @@ impl Running {
     pub(crate) async fn start(config: &Config) -> Running {
         let (metrics, operations) = (Metrics::new("0.0.0-test"), Arc::new(FakeOperations::default()));
         let facts = NodeFacts {
+            cluster: "lab".into(),
             version: "0.0.0-test".into(),
             node: config.node.clone(),
             read_engine: "pread".into(),

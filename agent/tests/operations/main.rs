@@ -6,6 +6,7 @@ mod flows;
 mod history;
 mod isolation;
 mod limits;
+mod sight;
 mod stopping;
 mod stores;
 mod world;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coffer_agent::admission::Repositories;
 use coffer_agent::config::Team;
 use coffer_agent::edge::identity::Identity;
 use coffer_agent::node_volumes::NodeVolumes;
@@ -16,6 +17,7 @@ use coffer_agent::operations::meter::NoMeter;
 use coffer_agent::operations::secrets::Mounted;
 use coffer_agent::operations::stores::{Allows, RealStores, Stores};
 use coffer_agent::operations::system::system;
+use coffer_agent::operations::volumes::VolumeAccess;
 use coffer_agent::operations::{Operations, Ports, Settings};
 use coffer_agent::requests::RequestBudget;
 use coffer_agent::services::operations::OperationsService;
@@ -82,6 +84,8 @@ impl Budget for SmallPacks {
 /// What an agent of these tests can be given.
 pub(crate) struct Agents {
     pub(crate) stores: Arc<dyn Stores>,
+    /// Instead of the images of the world.
+    pub(crate) volumes: Option<Arc<dyn VolumeAccess>>,
     pub(crate) memory_bytes: u64,
     pub(crate) queued_max: usize,
     pub(crate) history_max: usize,
@@ -93,6 +97,7 @@ impl Default for Agents {
     fn default() -> Self {
         Agents {
             stores: Arc::new(RealStores),
+            volumes: None,
             memory_bytes: 256 << 20,
             queued_max: 100,
             history_max: 100,
@@ -164,7 +169,7 @@ impl World {
 }
 
 /// Images below a directory, which is the team's own.
-fn volumes(root: PathBuf) -> NodeVolumes {
+pub(crate) fn volumes(root: PathBuf) -> NodeVolumes {
     let policy = Policy::new().allow_files_below(&root, Access::ReadWrite).unwrap();
     let team = Team {
         name: "default".parse().unwrap(),
@@ -185,7 +190,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let ports = Ports {
         at_thread_start: Arc::new(|| {}),
         budget: Arc::new(SmallPacks(NodeResources::within(agents.memory_bytes, 2).unwrap())),
-        volumes: Arc::new(volumes(directory.join("volumes"))),
+        volumes: agents.volumes.unwrap_or_else(|| Arc::new(volumes(directory.join("volumes")))),
         stores: agents.stores,
         mounted: Mounted::new(Some(directory.join("credentials"))),
         files: Arc::new(RealFiles),
@@ -206,8 +211,9 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     };
     let operations = Operations::open(settings, ports).unwrap();
     let allowed = directory.join("repository");
-    let allows: Allows =
-        Arc::new(move |url| matches!(url, RepositoryUrl::File { root } if root.starts_with(&allowed)));
+    let rules = format!("file://{}", allowed.display()).parse().unwrap();
+    let repositories = Repositories::new(&[rules]);
+    let allows: Allows = Arc::new(move |request| repositories.admit(request));
     let service = OperationsService::new(operations.clone(), allows, Arc::new(Turnstile::for_volumes()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

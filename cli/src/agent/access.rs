@@ -4,6 +4,7 @@
 
 use coffer_format::KeyFile;
 use coffer_proto::agent::v1;
+use coffer_store::{RepositoryUrl, S3Address};
 
 use super::options::AgentOptions;
 
@@ -19,7 +20,17 @@ pub(super) fn repository(
     let credentials_name = options.agent_credentials_name.clone().unwrap_or_default();
     let wants_s3 = url.starts_with("s3://") && credentials_name.is_empty();
     let s3 = wants_s3.then(|| credentials(variable)).flatten();
-    v1::Repository { url: url.to_owned(), key, key_name, s3, credentials_name }
+    v1::Repository { url: as_sent(url), key, key_name, s3, credentials_name }
+}
+
+/// The address without `ca`, which is a file of this machine: agents have authorities of their own in their settings.
+fn as_sent(url: &str) -> String {
+    match RepositoryUrl::parse(url) {
+        Ok(RepositoryUrl::S3(address)) if address.ca.is_some() => {
+            RepositoryUrl::S3(Box::new(S3Address { ca: None, ..*address })).to_string()
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// Credentials of this process's environment; without them the agent takes its own.
@@ -69,6 +80,9 @@ mod tests {
         assert_eq!(repository("file:///r", None, &options(None, None), set).s3, None);
         let named = repository("s3://b/p", None, &options(Some("k"), Some("c")), set);
         assert_eq!((named.s3, named.credentials_name.as_str(), named.key_name.as_str()), (None, "c", "k"));
+        let with_ca = "s3://b-1/p?endpoint=https://h&ca=/etc/mine.crt&region=r";
+        let sent = repository(with_ca, None, &options(None, None), set).url;
+        assert_eq!(sent, "s3://b-1/p?endpoint=https://h&region=r");
         let half = |name: &str| set(name).filter(|_| name == "AWS_ACCESS_KEY_ID");
         assert_eq!(repository("s3://b/p", None, &options(None, None), half).s3, None);
     }

@@ -3,6 +3,7 @@
 //! Which round follows which is decided in `rounds`; this acts. The point is read from and written to the repository here, never by agents.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffer_engine::backup::{
     BackupReport, OpenPoint, Opening, PointRequest, VolumesDone, commit_point, find_made, open_point,
@@ -25,6 +26,10 @@ use super::watch::{Follower, Start, Stop, has_ended};
 use crate::error::CliError;
 use crate::progress::Reporter;
 use crate::session::Session;
+
+/// How often a point that stands is looked at until it is confirmed, and how long between: its three checks take seconds at most.
+const CONFIRM_LOOKS: u32 = 50;
+const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
 
 /// A backup through agents.
 pub(crate) struct Wanted {
@@ -80,6 +85,16 @@ struct Coordinator<'a> {
     board: Arc<Board>,
 }
 
+impl Begin<Box<OpenPoint>> {
+    /// The generation, and the point that is taken up.
+    fn parts(self) -> (u32, Option<OpenPoint>) {
+        match self {
+            Begin::Adopt { generation, ticket } => (generation, Some(*ticket)),
+            Begin::Anew { generation } => (generation, None),
+        }
+    }
+}
+
 /// How an agent's part ended.
 type Answer = Result<Operation, AgentError>;
 
@@ -92,13 +107,7 @@ impl Coordinator<'_> {
             if let Some(report) = self.made()? {
                 return Ok(Made { report, requests: RequestCounts::default() });
             }
-            match self.look_up()? {
-                Begin::Adopt { generation: known, ticket } => {
-                    generation = known;
-                    adopted = Some(*ticket);
-                }
-                Begin::Anew { generation: first } => generation = first,
-            }
+            (generation, adopted) = self.look_up()?.parts();
         }
         for left in (0..ROUNDS_MAX).rev() {
             let is_adopted = adopted.is_some();
@@ -118,11 +127,18 @@ impl Coordinator<'_> {
                     tracing::warn!(point = %point.ticket.point, "a part of the point was cut off, opening another point");
                     generation = next;
                 }
+                Next::TakeUp => {
+                    tracing::info!("another call with the same key has begun a point, taking it up");
+                    if let Some(report) = self.made_soon()? {
+                        return Ok(Made { report, requests: RequestCounts::default() });
+                    }
+                    (generation, adopted) = self.look_up()?.parts();
+                }
                 Next::Fail => return Err(self.first_error(answers)),
                 Next::Commit => match self.commit(&point, answers) {
                     Err(CliError::Engine(error)) if is_stale(&error) => {
                         // Another call with the same key may have been first.
-                        if let Some(report) = self.made()? {
+                        if let Some(report) = self.made_soon()? {
                             return Ok(Made { report, requests: RequestCounts::default() });
                         }
                         let next = rounds::following(generation).filter(|_| is_adopted && left > 0);
@@ -144,6 +160,36 @@ impl Coordinator<'_> {
             Some(_) => Ok(find_made(self.repository, &self.wanted.point)?),
             None => Ok(None),
         }
+    }
+
+    /// As `made`; waits a while where a point of the key stands that is not confirmed: its coordinator may be about to.
+    fn made_soon(&self) -> Result<Option<BackupReport>, CliError> {
+        for _ in 0..CONFIRM_LOOKS {
+            if let Some(report) = self.made()? {
+                return Ok(Some(report));
+            }
+            if !self.is_being_confirmed()? {
+                return Ok(None);
+            }
+            self.session.environment().cancel.check()?;
+            std::thread::sleep(CONFIRM_PAUSE);
+        }
+        Ok(None)
+    }
+
+    /// Whether agents have parts of a point of this key that has a manifest.
+    fn is_being_confirmed(&self) -> Result<bool, CliError> {
+        for generation in 0..GENERATIONS {
+            let key = operation_key(&self.wanted.key, generation);
+            for part in &self.wanted.parts {
+                let ticket = self.find(part, &key)?.and_then(|operation| operation.point);
+                let point = ticket.and_then(|ticket| ticket::decode(&ticket, &self.wanted.point.plan));
+                if point.is_some_and(|point| self.has_manifest(&point).unwrap_or(false)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// What agents know of the key. What runs and cannot become a part of a point any more is stopped.

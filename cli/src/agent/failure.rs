@@ -71,7 +71,7 @@ impl AgentError {
         let (kind, advice) = meaning(Code::from(error.code));
         AgentError {
             node: node.into(),
-            message: plain(&error.message),
+            message: in_flags(&error.message),
             kind: kind_of(&error.kind, kind),
             advice: advice_of(&error.advice).unwrap_or(advice),
             again: false,
@@ -108,8 +108,31 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
+/// What agents call the parts of a request, as the command line does. Longer words come before those that they begin with.
+const WORDS: [(&str, &str); 14] = [
+    ("`repository.key_name`", "--agent-key-name"),
+    ("`repository.key`", "--key"),
+    ("`repository.credentials_name`", "--agent-credentials-name"),
+    ("`repository.s3`", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ("`repository.url`", "--repo"),
+    ("`plan.cluster`", "--cluster"),
+    ("`read_data_percent`", "--read-data"),
+    ("`idempotency_key`", "--idempotency-key"),
+    ("`block_bytes`", "--block-size"),
+    ("`read_engine`", "--io"),
+    ("`compression`", "--compression"),
+    ("`changes`", "--changes"),
+    ("OVERWRITE", "--overwrite"),
+    ("IN_PLACE", "--in-place"),
+];
+
+/// An agent's message with the flags of whoever reads it here.
+fn in_flags(text: &str) -> String {
+    WORDS.iter().fold(plain(text), |text, (word, flag)| text.replace(word, flag))
+}
+
 fn message(status: &Status) -> String {
-    match plain(status.message()) {
+    match in_flags(status.message()) {
         text if text.is_empty() => format!("{:?} without a word of why", status.code()),
         text => text,
     }
@@ -231,6 +254,15 @@ mod tests {
         assert_eq!(error.to_string(), "agent n: pack 3 [31m is broken");
         assert_eq!((error.kind.as_str(), error.advice, error.again), ("damaged", Advice::Corrupt, false));
         assert_eq!(error.status(), ExitStatus::Damaged);
+    }
+
+    #[test]
+    fn what_an_agent_calls_a_field_is_called_by_its_flag() {
+        let said = "x exists; give OVERWRITE to replace it, or IN_PLACE; send `repository.key` or name `repository.key_name`";
+        let error = AgentError::from_status("n", &Status::new(Code::FailedPrecondition, said));
+        let shown =
+            "x exists; give --overwrite to replace it, or --in-place; send --key or name --agent-key-name";
+        assert_eq!(error.message, shown);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct AgentOptions {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300)]
     pub(crate) agent_patience: u32,
 
-    /// The agent opens the repository with this key file of its own instead of the one given with --key
+    /// The agent opens the repository with this key file of its own, and none travels: restore and verify then need no --key, backup signs the point here and needs one
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) agent_key_name: Option<String>,
 

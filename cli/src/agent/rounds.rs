@@ -89,6 +89,8 @@ pub(super) enum Ended {
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
+    /// Look again what agents have: another call with the same key has begun a point, which is taken up if it can become whole.
+    TakeUp,
     /// Commit the point; parts without records become failed volumes.
     Commit,
     /// No part has records: the run fails.
@@ -103,10 +105,12 @@ pub(super) enum Next {
 /// Decides when all parts of a round have ended.
 pub(super) fn after(ended: &[Ended], generation: u32, rounds_left: u32) -> Next {
     let any = |wanted: Ended| ended.contains(&wanted);
-    if rounds_left > 0 && (any(Ended::Lost) || any(Ended::Elsewhere)) {
+    if rounds_left > 0 && any(Ended::Elsewhere) {
+        return Next::TakeUp;
+    }
+    if rounds_left > 0 && any(Ended::Lost) {
         // What lives under the key would be returned again as it is.
-        let needs_key = any(Ended::Done) || any(Ended::Elsewhere);
-        let generation = if needs_key { following(generation) } else { Some(generation) };
+        let generation = if any(Ended::Done) { following(generation) } else { Some(generation) };
         if let Some(generation) = generation {
             return Next::Another { generation };
         }
@@ -116,7 +120,8 @@ pub(super) fn after(ended: &[Ended], generation: u32, rounds_left: u32) -> Next 
 
 /// Whether the end of one part makes all others useless, so that they are to be stopped.
 pub(super) fn ends_the_round(ended: Ended, rounds_left: u32) -> bool {
-    rounds_left > 0 && matches!(ended, Ended::Lost | Ended::Elsewhere)
+    // Under a key that is another call's, too, stopping parts would stop the other's.
+    rounds_left > 0 && ended == Ended::Lost
 }
 
 #[cfg(test)]
@@ -167,7 +172,12 @@ mod tests {
         check(&[Lost], 3, Next::Another { generation: 0 });
         check(&[Lost, Failed], 3, Next::Another { generation: 0 });
         check(&[Done, Lost], 3, Next::Another { generation: 1 });
-        check(&[Elsewhere, Lost], 3, Next::Another { generation: 1 });
+        // One key, two callers: the second takes up what the first began.
+        check(&[Elsewhere], 3, Next::TakeUp);
+        check(&[Done, Elsewhere], 3, Next::TakeUp);
+        check(&[Elsewhere, Lost], 3, Next::TakeUp);
+        check(&[Elsewhere], 0, Next::Fail);
+        assert!(ends_the_round(Lost, 3) && !ends_the_round(Elsewhere, 3) && !ends_the_round(Lost, 0));
         check(&[Done, Lost], 0, Next::Commit);
         check(&[Lost, Lost], 0, Next::Fail);
         // The last generation has no other after it: what is there is committed.

@@ -41,6 +41,16 @@ impl Start {
         }
     }
 
+    /// Whether the operation that this was answered with makes another point than this asks for.
+    fn is_of_another_point(&self, operation: &Operation) -> bool {
+        match (self, &operation.point) {
+            (Start::Backup(request), Some(point)) => {
+                request.point.as_ref().is_some_and(|asked| asked.point != point.point)
+            }
+            _ => false,
+        }
+    }
+
     async fn send(&self, agent: &Agent) -> Result<Operation, AgentError> {
         let mut client = agent.operations()?;
         match self.clone() {
@@ -94,6 +104,10 @@ impl Follower {
     pub(super) async fn run(&self, start: &Start) -> Result<Operation, AgentError> {
         let work = async {
             let operation = self.start(start).await?;
+            // Another call's with the same key: what follows is decided before it ends.
+            if start.is_of_another_point(&operation) {
+                return Ok(operation);
+            }
             self.follow(operation.id).await
         };
         tokio::select! {

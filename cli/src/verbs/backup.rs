@@ -123,7 +123,7 @@ pub(crate) struct BackupArguments {
 }
 
 /// Which plan the point belongs to.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Identity")]
 struct PlanOptions {
     /// Plan, the unit that has points

@@ -1,7 +1,7 @@
 //! `coffer forget`: by name, or by the rules of one plan. The engine keeps the newest complete point whatever is asked.
 
 use clap::Args;
-use coffer_engine::{ForgetRequest, KeepRules, Verdict, forget_by_rules, forget_points};
+use coffer_engine::{Access, ForgetRequest, KeepRules, Verdict, forget_by_rules, forget_points};
 use coffer_format::{Id, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -131,6 +131,9 @@ pub(crate) fn run(session: &Session, arguments: &ForgetArguments) -> Result<Exit
     } else {
         forget_points(&repository, &arguments.points, &filter, arguments.dry_run)?
     };
+    if matches!(repository.access(), Access::Locked) {
+        session.output.remark("no key given: this went by digests, which prove no author");
+    }
     session.output.show(&ForgetDocument::new(verdict, arguments.dry_run))?;
     Ok(ExitStatus::Done)
 }

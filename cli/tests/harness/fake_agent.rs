@@ -52,6 +52,8 @@ pub(crate) struct Script {
     /// Results of restores and verifications.
     pub(crate) restored: v1::RestoreResult,
     pub(crate) verified: v1::VerifyResult,
+    /// So many looks for a key find nothing, as if its operation had begun a moment later.
+    pub(crate) blind_looks: u32,
 }
 
 /// What it was asked.
@@ -161,6 +163,11 @@ impl FakeAgent {
 
     pub(crate) fn act(&self, act: Act) {
         self.state().script.acts.push_back(act);
+    }
+
+    /// The next looks for a key find nothing.
+    pub(crate) fn blind(&self, looks: u32) {
+        self.state().script.blind_looks = looks;
     }
 
     pub(crate) fn asked<T>(&self, look: impl FnOnce(&Asked) -> T) -> T {
@@ -364,7 +371,11 @@ impl Operations for Service {
     ) -> Result<Response<v1::ListOperationsResponse>, Status> {
         self.admit()?;
         let request = request.into_inner();
-        let state = self.state();
+        let mut state = self.state();
+        if !request.idempotency_key.is_empty() && state.script.blind_looks > 0 {
+            state.script.blind_looks -= 1;
+            return Ok(Response::new(v1::ListOperationsResponse::default()));
+        }
         let all = state
             .operations
             .iter()

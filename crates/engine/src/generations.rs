@@ -54,8 +54,16 @@ pub(crate) struct Learnt {
     pub(crate) newest: NewestKey,
     /// Objects at a statement's name that are none of ours, and why.
     pub(crate) strange: Vec<EngineError>,
-    /// Whether the statement of the generation that was known is gone.
-    pub(crate) lost: bool,
+}
+
+/// What the repository says of the generation that a key file is of.
+pub(crate) enum OwnStatement {
+    /// The key is the one that was published.
+    Published,
+    /// A genuine statement names another key: this one was made by a rotation that never published it.
+    OfAnother,
+    /// There is none, or it is none of ours, and why.
+    Lost(Option<EngineError>),
 }
 
 /// What is known of a rotation's list of points.
@@ -72,9 +80,7 @@ impl Statements<'_> {
     /// Follows the rotations after `known`; `verifier` believes their statements from now on.
     pub(crate) fn follow(&self, known: NewestKey, verifier: &mut Verifier) -> Result<Learnt, EngineError> {
         let mut numbers = self.listed()?;
-        let lost = !numbers.contains(&known.generation)
-            && !self.store.exists(&store_key(&object_key::team(self.team, known.generation))?)?;
-        let mut learnt = Learnt { newest: known, strange: Vec::new(), lost };
+        let mut learnt = Learnt { newest: known, strange: Vec::new() };
         numbers.retain(|number| *number > known.generation);
         numbers.extend(known.generation.checked_add(1));
         let mut looked = 0;
@@ -90,6 +96,22 @@ impl Statements<'_> {
             numbers.extend(number.checked_add(1));
         }
         Ok(learnt)
+    }
+
+    /// Whether `key` is the one that was published for its generation. The first is the one that everything else is held against.
+    pub(crate) fn own(&self, key: &KeyFile, verifier: &Verifier) -> Result<OwnStatement, EngineError> {
+        if key.generation == 1 {
+            return Ok(OwnStatement::Published);
+        }
+        match self.statement(key.generation, |statement| verifier.verify(statement)) {
+            Ok(Some(statement)) if statement.payload.x25519 == key.x25519_public => {
+                Ok(OwnStatement::Published)
+            }
+            Ok(Some(_)) => Ok(OwnStatement::OfAnother),
+            Ok(None) => Ok(OwnStatement::Lost(None)),
+            Err(error) if is_strange(&error) => Ok(OwnStatement::Lost(Some(error))),
+            Err(error) => Err(error),
+        }
     }
 
     /// The statement of `generation`, if there is one and it is believed.

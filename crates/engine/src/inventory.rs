@@ -73,17 +73,25 @@ pub(crate) fn list_objects(
     repository: &Repository,
     team: &Label,
 ) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
+    list_objects_and_strange(repository, team).map(|(plans, _)| plans)
+}
+
+/// As [`list_objects`], with the keys of what is not ours.
+pub(crate) fn list_objects_and_strange(
+    repository: &Repository,
+    team: &Label,
+) -> Result<(BTreeMap<PlanId, PlanObjects>, Vec<String>), EngineError> {
     let mut plans: BTreeMap<PlanId, PlanObjects> = BTreeMap::new();
     let prefix = object_key::team_data_prefix(team);
     let strange = walk(repository, &prefix, object_key::parse_data, |(plan, chain, data), object| {
         plans.entry(plan).or_default().add(chain, data, object.len);
     })?;
-    for key in strange {
-        if let Some((plan, chain)) = object_key::parse_data_chain(&key) {
-            plans.entry(plan).or_default().chains.entry(chain).or_default().strange = Some(key);
+    for key in &strange {
+        if let Some((plan, chain)) = object_key::parse_data_chain(key) {
+            plans.entry(plan).or_default().chains.entry(chain).or_default().strange = Some(key.clone());
         }
     }
-    Ok(plans)
+    Ok((plans, strange))
 }
 
 /// Ids that own an object of a plan.

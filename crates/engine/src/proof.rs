@@ -89,11 +89,18 @@ pub fn pick_proven(
 /// Finds one point by id: also one that is not confirmed, and one that is void while all its objects stand.
 pub fn find_point(repository: &Repository, filter: &Filter, id: Id) -> Result<PointEntry, EngineError> {
     let filter = Filter { unconfirmed: true, void: true, ..filter.clone() };
-    let not_found = || {
-        EngineError::NotFound(format!("there is no point {id}; `coffer points` lists those that are there"))
-    };
     let found = list_points(repository, &filter)?.into_iter().find(|point| point.id == id);
-    let mut point = prove(repository, found.ok_or_else(not_found)?)?.ok_or_else(not_found)?;
+    let found = found.ok_or_else(|| {
+        EngineError::NotFound(format!("there is no point {id}; `coffer points` lists those that are there"))
+    })?;
+    let mut point = match prove(repository, found.clone())? {
+        Some(point) => point,
+        // Its manifest cannot be read: that is what to say.
+        None => {
+            load_manifest(repository, &found)?;
+            found
+        }
+    };
     if point.void {
         point = void_but_whole(repository, point)?;
     }

@@ -46,6 +46,8 @@ pub struct Repository {
     environment: Environment,
     /// What new chains are sealed to; `None` without a key.
     newest: Option<NewestKey>,
+    /// Whether the key may be the one that was published for its generation.
+    is_published: bool,
     /// Generation of the secrets of chains that were asked for.
     chain_secrets: Mutex<BTreeMap<(PlanId, Id), u32>>,
     looks: Arc<SecondLooks>,
@@ -103,6 +105,7 @@ impl Repository {
             digest_only: Verifier::digest_only(),
             environment,
             newest: None,
+            is_published: true,
             chain_secrets: Mutex::default(),
             looks,
             set_aside: SetAside::default(),

@@ -8,10 +8,10 @@ mod chains;
 mod points;
 
 use bytes::Bytes;
-use coffer_format::{KeyFile, RotationPoints, SecretsWish, Signed, TeamStatement, Verifier, object_key};
+use coffer_format::{KeyFile, RotationPoints, SecretsWish, Verifier, object_key};
 use coffer_store::StoreError;
 
-use crate::generations::Listed;
+use crate::generations::{Listed, is_strange};
 use crate::repository::{SaveKey, store_key};
 use crate::{Access, EngineError, Repository};
 
@@ -51,26 +51,16 @@ pub fn rotate(
     points::check_room(repository, &old.team)?;
     let generation = repository.statements(&old.team).free_after(old.generation)?;
     let rotated = repository.environment().with_entropy(|draw| old.rotate(generation, secrets, draw))?;
-    let (new, statement) = rotated.map_err(EngineError::Limit)?;
+    let new = rotated.map_err(EngineError::Limit)?;
     save(&new)?;
-    publish(repository, &statement)?;
     finish_rotation(repository, &new)
 }
 
-fn publish(repository: &Repository, statement: &Signed<TeamStatement>) -> Result<(), EngineError> {
-    let TeamStatement { team, generation, .. } = &statement.payload;
-    let key = object_key::team(team, *generation);
-    match repository.store().put(&store_key(&key)?, Bytes::from(statement.encode())) {
-        Ok(_) => Ok(()),
-        Err(StoreError::Exists { .. }) => Err(EngineError::Refused(format!(
-            "{key} was written by somebody else at the same time: the new key was never published; look at the repository with `coffer verify`, \
-             and rotate again"
-        ))),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Lists what stands and seals every chain key that is not yet sealed to `new` to it. The repository was opened with the key before.
+/// Publishes `new` where that was not done or was lost, lists what stands, and seals every chain key to it that is not yet. The repository was opened
+/// with the key before.
+///
+/// # Errors
+/// [`EngineError::Refused`] where another key of its generation was published, or something else took its name: nothing is sealed to it.
 pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateReport, EngineError> {
     let old = recovery_key(repository)?;
     let follows = new.generation_before() == Some(old.generation);
@@ -81,7 +71,7 @@ pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateR
         )));
     }
     let mut verifier = repository.verifier().clone();
-    believe_published(repository, new, &mut verifier)?;
+    publish(repository, (old, new), &mut verifier)?;
     let points = list_points(repository, new, &mut verifier)?;
     let sealed = chains::seal_all(repository, &verifier, (old, new))?;
     Ok(RotateReport {
@@ -92,27 +82,37 @@ pub fn finish_rotation(repository: &Repository, new: &KeyFile) -> Result<RotateR
     })
 }
 
-/// Nothing is sealed to a key whose statement never reached the repository: the next rotation makes another key of its generation,
-/// which could then not open those chains.
-fn believe_published(
+/// Puts the statement of `new` where there is none. Nothing is sealed to a key that is not the published one of its generation: nobody else could open
+/// those chains.
+fn publish(
     repository: &Repository,
-    new: &KeyFile,
+    (old, new): (&KeyFile, &KeyFile),
     verifier: &mut Verifier,
 ) -> Result<(), EngineError> {
     let key = object_key::team(&new.team, new.generation);
     let statements = repository.statements(&new.team);
-    let published = statements.statement(new.generation, |statement| verifier.learn(statement));
     let refused = |detail: &str| {
         EngineError::Refused(format!(
             "the new key of generation {} is not the one published in {key}{detail}, nothing is sealed to it: rotate again, or use the one that is",
             new.generation
         ))
     };
-    match published {
-        Ok(Some(statement)) if statement.payload.x25519 == new.x25519_public => Ok(()),
-        Ok(_) => Err(refused("")),
-        Err(error) if crate::generations::is_strange(&error) => Err(refused(&format!(" ({error})"))),
-        Err(error) => Err(error),
+    match statements.statement(new.generation, |statement| verifier.learn(statement)) {
+        Ok(Some(statement)) if statement.payload.x25519 == new.x25519_public => return Ok(()),
+        Ok(Some(_)) => return Err(refused("")),
+        Ok(None) => {}
+        Err(error) if is_strange(&error) => return Err(refused(&format!(" ({error})"))),
+        Err(error) => return Err(error),
+    }
+    let newest = repository.newest_key()?.generation;
+    if newest != old.generation {
+        return Err(refused(&format!(", and generation {newest} replaced the key before it since then")));
+    }
+    let statement = old.publish(new).map_err(EngineError::Limit)?;
+    match repository.store().put(&store_key(&key)?, Bytes::from(statement.encode())) {
+        Ok(_) => verifier.learn(&statement).map_err(EngineError::object(&key)),
+        Err(StoreError::Exists { .. }) => Err(refused(": somebody else wrote it at the same time")),
+        Err(error) => Err(error.into()),
     }
 }
 

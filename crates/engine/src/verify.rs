@@ -47,19 +47,13 @@ fn verify_teams(
         repository.environment().cancel.check()?;
         objects::check_records(repository, team, &mut report)?;
         let listed = lengths::list(repository, team, &mut report)?;
-        let (mut done, mut visited) = (lengths::Done::default(), volumes::Visited::default());
+        let can_check = volumes::can_check(repository, team, request, &mut report)?;
+        let visited = volumes::Visited::default();
+        let mut volumes = volumes::Volumes { repository, resources, listed: &listed, request, visited };
+        let mut done = lengths::Done::default();
         let notes = points::check_manifests(repository, team, request, &mut report, |manifests, report| {
             lengths::check_lengths(manifests, &listed, &mut done, report);
-            volumes::check_volumes(
-                repository,
-                resources,
-                team,
-                manifests,
-                &listed,
-                request,
-                &mut visited,
-                report,
-            )
+            if can_check { volumes.check(manifests, report) } else { Ok(()) }
         })?;
         seen.extend(notes.iter().map(|note| note.point));
     }

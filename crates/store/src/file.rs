@@ -72,7 +72,11 @@ impl FileStore {
         if options.create {
             make_root(root).map_err(fail)?;
         }
-        match RealFs::open(root) {
+        let opened = match &options.below {
+            None => RealFs::open(root),
+            Some(allowed) => RealFs::open_below(allowed, root),
+        };
+        match opened {
             Ok(fs) => Ok(Self::with_fs(fs, address)),
             Err(error) if dirs::is_absent(&error) => {
                 Err(StoreError::RootMissing { path: PathBuf::from(root) })

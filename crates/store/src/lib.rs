@@ -13,6 +13,7 @@ pub mod counts;
 pub mod error;
 pub mod key;
 pub mod port;
+pub mod reach;
 pub mod url;
 
 mod checks;
@@ -38,6 +39,7 @@ pub use port::{
     ListPage, ObjectInfo, ObjectStore, Operation, PAGE_LEN_MAX, PART_NUMBER_MAX, PartTag, PutOutcome,
     RequestShape, UploadId, UploadInfo, list_all,
 };
+pub use reach::Reach;
 pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};
 
 #[cfg(feature = "file")]

@@ -40,6 +40,7 @@ use crate::key::Key;
 use crate::port::{
     ListPage, ObjectInfo, ObjectStore, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
 };
+use crate::reach::Reach;
 use crate::url::{S3Address, SignPayload};
 
 pub use aws_credential_types::Credentials;
@@ -69,6 +70,8 @@ pub struct Tuning {
     pub credentials: Option<SharedCredentialsProvider>,
     /// Once this is true, waiting ends within a second.
     pub cancelled: Option<Arc<AtomicBool>>,
+    /// Which servers may be connected to. Where credentials come from is not concerned.
+    pub reach: Reach,
 }
 
 impl Default for Tuning {
@@ -80,6 +83,7 @@ impl Default for Tuning {
             requests_max: 64,
             credentials: None,
             cancelled: None,
+            reach: Reach::Anywhere,
         }
     }
 }
@@ -250,7 +254,8 @@ impl ObjectStore for S3Store {
         RequestShape { at_once: 16, part_bytes: self.address.part_bytes, range_bytes: 16 << 20 }
     }
 
+    /// Without the file of certificates, which is of no use to whoever reads this elsewhere.
     fn describe(&self) -> String {
-        self.address.to_string()
+        S3Address { ca: None, ..self.address.clone() }.to_string()
     }
 }

@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use crate::credentials::StaticCredentials;
 use crate::error::StoreError;
 use crate::port::ObjectStore;
+use crate::reach::Reach;
 
 mod s3;
 
@@ -48,6 +49,10 @@ pub struct OpenOptions {
     pub cancelled: Option<Arc<AtomicBool>>,
     /// Credentials of an `s3://` store; of environment, profile, web identity, container or instance where `None`.
     pub credentials: Option<StaticCredentials>,
+    /// Which servers an `s3://` store may connect to.
+    pub reach: Reach,
+    /// A directory that a `file://` store must lie in or below: from there on no symbolic link is followed. `None`: links are followed.
+    pub below: Option<PathBuf>,
 }
 
 /// Why text is no repository address, or cannot be served.
@@ -157,9 +162,9 @@ pub fn open(url: &RepositoryUrl, options: OpenOptions) -> Result<Arc<dyn ObjectS
 
 #[cfg(feature = "s3")]
 fn open_s3(address: &S3Address, options: OpenOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let OpenOptions { create: _, cancelled, credentials } = options;
+    let OpenOptions { create: _, below: _, cancelled, credentials, reach } = options;
     let credentials = credentials.map(crate::s3::provider);
-    let tuning = crate::s3::Tuning { cancelled, credentials, ..crate::s3::Tuning::default() };
+    let tuning = crate::s3::Tuning { cancelled, credentials, reach, ..crate::s3::Tuning::default() };
     Ok(Arc::new(crate::s3::S3Store::open(address.clone(), tuning)?))
 }
 

@@ -66,7 +66,12 @@ pub struct Device {
 
 /// Reads the device `name` below `sys/class/block`. `None` if it vanished or holds nothing: no medium, nothing
 /// attached.
-pub(crate) fn read_device(reader: &Reader, sys: &Path, dev: &Path, name: &str) -> io::Result<Option<Device>> {
+pub(crate) fn read_device(
+    reader: &Reader<'_>,
+    sys: &Path,
+    dev: &Path,
+    name: &str,
+) -> io::Result<Option<Device>> {
     let directory = sys.join("class/block").join(name);
     let required = |file: &str| match reader.text(&directory.join(file)) {
         Err(error) if is_gone(&error) => Ok(None),
@@ -118,7 +123,7 @@ fn has_identity(class: DeviceClass) -> bool {
 
 /// Reads what may be missing; keeps what could not be read.
 struct Facts<'a> {
-    reader: &'a Reader,
+    reader: &'a Reader<'a>,
     directory: &'a Path,
     problems: Vec<String>,
 }

@@ -34,6 +34,8 @@ use rustix::fs::{FileType, Stat};
 pub use self::error::GateError;
 pub use self::policy::{Access, Policy};
 use self::policy::{Place, straighten};
+use crate::device::Device;
+use crate::device_class::DeviceClass;
 use crate::device_number::{DeviceNumber, KnownDevice};
 
 /// What the gate opened.
@@ -87,6 +89,12 @@ impl Gate {
     pub fn new(policy: Policy, sys: impl Into<PathBuf>) -> Result<Self, GateError> {
         pin::check_support()?;
         Ok(Self { policy, sys: sys.into() })
+    }
+
+    /// Why a device of a listing would not be opened for its class; `None` where the rules allow it.
+    pub fn class_obstacle(&self, device: &Device) -> Option<String> {
+        let whole = device.whole.as_deref().map(DeviceClass::of_kernel_name);
+        self.policy.missing_class([Some(device.class), whole].into_iter().flatten())
     }
 
     /// Opens an existing block device or regular file.

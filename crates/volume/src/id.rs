@@ -10,8 +10,10 @@
 //! Letters, digits, `.`, `-` and `_` stand for themselves, every other byte is `~` and two hexadecimal digits. So an id
 //! is made of the unreserved characters of URLs, and no two names have the same.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// Where an id comes from, the most lasting first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +62,24 @@ impl VolumeId {
         Self { source, text }
     }
 
+    /// The path that an id says, if it is one of a path in the form that ids have.
+    pub fn path_in(text: &str) -> Option<PathBuf> {
+        let mut rest = text.strip_prefix(IdSource::Path.as_str())?.strip_prefix('.')?.bytes();
+        let mut path = Vec::new();
+        while let Some(byte) = rest.next() {
+            path.push(match byte {
+                b'~' => {
+                    let digits = [rest.next()?, rest.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                plain => plain,
+            });
+        }
+        let path = PathBuf::from(OsString::from_vec(path));
+        // Of two texts that would say the same, one is an id.
+        (VolumeId::of_path(&path).as_str() == text).then_some(path)
+    }
+
     pub(crate) fn of_path(path: &Path) -> Self {
         use std::os::unix::ffi::OsStrExt;
         Self::new(IdSource::Path, path.as_os_str().as_bytes())
@@ -96,5 +116,16 @@ mod tests {
         check(b"a~3A", "disk.a~7E3A");
         check(b"\xff/", "disk.~FF~2F");
         assert_eq!(VolumeId::of_path("/srv/a".as_ref()).as_str(), "path.~2Fsrv~2Fa");
+    }
+
+    #[test]
+    fn an_id_of_a_path_leads_back_to_it_and_nothing_else_does() {
+        for path in ["/srv/a", "/srv/a b~/ü.img", "/"] {
+            assert_eq!(VolumeId::path_in(VolumeId::of_path(path.as_ref()).as_str()), Some(path.into()));
+        }
+        for text in ["", "path", "path./srv", "path.~2fsrv", "path.~2", "path.~+1", "path.~41", "dev.~2Fsrv"]
+        {
+            assert_eq!(VolumeId::path_in(text), None, "{text}");
+        }
     }
 }

@@ -105,7 +105,7 @@ struct VolData {
 }
 
 /// Finds the claims of all pods.
-pub(crate) fn read_claims(reader: &Reader, kubelet: &Path, problems: &mut Vec<Problem>) -> Vec<Claim> {
+pub(crate) fn read_claims(reader: &Reader<'_>, kubelet: &Path, problems: &mut Vec<Problem>) -> Vec<Claim> {
     let mut walk = Walk { reader, kubelet, problems, claims: Vec::new() };
     for uid in walk.names(&kubelet.join("pods")) {
         walk.pod(&uid);
@@ -124,7 +124,7 @@ pub(crate) fn held_by_kubelet<'a>(kubelet_on_node: &Path, loop_file: &'a Path) -
 }
 
 struct Walk<'a> {
-    reader: &'a Reader,
+    reader: &'a Reader<'a>,
     kubelet: &'a Path,
     problems: &'a mut Vec<Problem>,
     claims: Vec<Claim>,

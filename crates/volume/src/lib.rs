@@ -38,7 +38,7 @@ pub use device_number::{DeviceNumber, KnownDevice};
 pub use engine::Engine;
 pub use gate::{Access, CreatedFile, Gate, GateError, Opened, OpenedVolume, Policy};
 pub use id::{IdSource, VolumeId};
-pub use inventory::{Inventory, Listing, Problem};
+pub use inventory::{Images, Inventory, Listing, Problem, Stopped};
 pub use kubelet::{Claim, ClaimMode, CsiFacts};
 pub use mounts::Mount;
 pub use pod_names::PodName;

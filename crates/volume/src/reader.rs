@@ -34,20 +34,38 @@ impl Effort {
     }
 }
 
-/// The eyes of one listing.
-#[derive(Debug, Default)]
-pub(crate) struct Reader {
+/// The eyes of one listing. They close when its caller wants to stop: from then on every look fails, so that all walks end.
+pub(crate) struct Reader<'a> {
     effort: Cell<Effort>,
+    stop: &'a dyn Fn() -> bool,
+    stopped: Cell<bool>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(stop: &'a dyn Fn() -> bool) -> Self {
+        Self { effort: Cell::default(), stop, stopped: Cell::new(false) }
+    }
+
+    /// Whether the caller wanted to stop before all was seen.
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    fn go_on(&self) -> io::Result<()> {
+        if self.stopped.get() || (self.stop)() {
+            self.stopped.set(true);
+            return Err(io::Error::other("stopped"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn effort(&self) -> Effort {
         self.effort.get()
     }
 
     /// The whole file.
     pub(crate) fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.count(|effort| &mut effort.files);
+        self.count(|effort| &mut effort.files)?;
         let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let flags = i32::try_from(flags.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -72,13 +90,20 @@ impl Reader {
 
     /// The names in a directory, sorted.
     pub(crate) fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        self.count(|effort| &mut effort.directories);
         let mut names = Vec::new();
-        for entry in fs::read_dir(path)? {
-            names.push(entry?.file_name());
-        }
+        self.entries(path, |entry| names.push(entry.file_name()))?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The entries of a directory as they come: nothing of them is kept here.
+    pub(crate) fn entries(&self, path: &Path, mut each: impl FnMut(fs::DirEntry)) -> io::Result<()> {
+        self.count(|effort| &mut effort.directories)?;
+        for entry in fs::read_dir(path)? {
+            self.go_on()?;
+            each(entry?);
+        }
+        Ok(())
     }
 
     /// The names in a directory, sorted; none if it is not there.
@@ -91,28 +116,30 @@ impl Reader {
 
     /// What a symbolic link says.
     pub(crate) fn link(&self, path: &Path) -> io::Result<PathBuf> {
-        self.count(|effort| &mut effort.links);
+        self.count(|effort| &mut effort.links)?;
         fs::read_link(path)
     }
 
     /// What is at a path, the last link not followed.
     pub(crate) fn look(&self, path: &Path) -> io::Result<fs::Metadata> {
-        self.count(|effort| &mut effort.looks);
+        self.count(|effort| &mut effort.looks)?;
         fs::symlink_metadata(path)
     }
 
     /// Size and free room of the file system at a path, in bytes.
     pub(crate) fn space(&self, path: &Path) -> io::Result<(u64, u64)> {
-        self.count(|effort| &mut effort.looks);
+        self.count(|effort| &mut effort.looks)?;
         let found = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         Ok((bytes(found.f_blocks), bytes(found.f_bavail)))
     }
 
-    fn count(&self, field: impl Fn(&mut Effort) -> &mut u64) {
+    fn count(&self, field: impl Fn(&mut Effort) -> &mut u64) -> io::Result<()> {
+        self.go_on()?;
         let mut effort = self.effort.get();
         *field(&mut effort) += 1;
         self.effort.set(effort);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ const DIRECTORIES: [&str; 6] = ["by-id", "by-uuid", "by-path", "by-partuuid", "b
 
 /// The links below `dev/disk` by the kernel's name of the device, the best first.
 pub(crate) fn read_stable_names(
-    reader: &Reader,
+    reader: &Reader<'_>,
     dev: &Path,
     problems: &mut Vec<Problem>,
 ) -> HashMap<String, Vec<PathBuf>> {

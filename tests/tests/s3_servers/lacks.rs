@@ -240,3 +240,23 @@ fn a_bucket_in_the_host_name_is_found_through_the_other_style() {
     let error = open(&address, tuning).get(&key("a"), 10).expect_err("no such host, or no such bucket");
     says(&error, &["path-style=true"]);
 }
+
+#[test]
+fn parts_that_do_not_fit_are_not_joined_in_a_plainer_way() {
+    let server = Stub::start(|asked| match (asked.method.as_str(), asked.asks("uploads")) {
+        ("POST", true) => {
+            let body =
+                "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>";
+            stub::answer(asked, 200, "Content-Type: application/xml\r\n", body)
+        }
+        ("POST", false) => stub::error(asked, 400, "", "InvalidPart", ""),
+        _ => stub::answer(asked, 200, "ETag: \"1\"\r\n", ""),
+    });
+    let store = server.endpoint().store("bucket", "p", hasty());
+    let upload = store.start_upload(&key("a"), 5 << 20).expect("an upload");
+    let part = store.put_part(&upload, 1, Bytes::from_static(b"x")).expect("a part");
+    says(&store.complete_upload(&upload, &[part]).expect_err("another part"), &["InvalidPart"]);
+    let joins =
+        server.asked().iter().filter(|line| line.starts_with("POST") && line.contains("uploadId")).count();
+    assert_eq!(joins, 1, "{:?}", server.asked());
+}

@@ -39,6 +39,26 @@ pub(crate) struct OperationDocument {
     point: Option<String>,
     error: Option<ErrorDocument>,
     requests: Option<Requests>,
+    verified: Option<VerifiedDocument>,
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize)]
+struct VerifiedDocument {
+    points: u64,
+    packs: u64,
+    bytes_read: u64,
+    problems: Vec<ProblemDocument>,
+    notices: Vec<String>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Serialize)]
+struct ProblemDocument {
+    kind: String,
+    key: String,
+    detail: String,
+    points: Vec<String>,
 }
 
 /// How far it is.
@@ -92,6 +112,7 @@ impl OperationDocument {
                 advice: error.advice.as_str(),
             }),
             requests: requests(operation),
+            verified: verified(operation),
         }
     }
 
@@ -159,12 +180,53 @@ impl Document for OperationDocument {
                 ),
             ),
             ("note", self.note()),
+            ("verified", self.verified.as_ref().map(VerifiedDocument::summary).unwrap_or_default()),
         ];
         for (what, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
             text.line(format_args!("{what}: {value}"));
         }
+        self.verified.iter().for_each(|verified| verified.list(&mut text));
         text
     }
+}
+
+impl VerifiedDocument {
+    fn summary(&self) -> String {
+        format!(
+            "{} points, {} packs, {} read; {} problems, {} notices",
+            self.points,
+            self.packs,
+            human::size(self.bytes_read),
+            self.problems.len(),
+            self.notices.len()
+        )
+    }
+
+    fn list(&self, text: &mut Text) {
+        for ProblemDocument { kind, key, detail, points } in &self.problems {
+            let points =
+                if points.is_empty() { String::new() } else { format!(" (points {})", points.join(" ")) };
+            text.line(format_args!("problem: {kind} {key}: {detail}{points}"));
+        }
+        self.notices.iter().for_each(|notice| text.line(format_args!("notice: {notice}")));
+    }
+}
+
+fn verified(operation: &v1::Operation) -> Option<VerifiedDocument> {
+    let Some(operation::Result::Verify(result)) = &operation.result else { return None };
+    let problem = |problem: &v1::Problem| ProblemDocument {
+        kind: plain(&problem.kind),
+        key: plain(&problem.key),
+        detail: plain(&problem.detail),
+        points: plain_all(&problem.points),
+    };
+    Some(VerifiedDocument {
+        points: result.points,
+        packs: result.packs,
+        bytes_read: result.bytes_read,
+        problems: result.problems.iter().map(problem).collect(),
+        notices: plain_all(&result.notices),
+    })
 }
 
 fn requests(operation: &v1::Operation) -> Option<Requests> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer_blockio::ReadEngine;
 use coffer_engine::Repository;
 use coffer_engine::backup::{ChangeSource, PointRequest};
-use coffer_format::{BlockSize, Compression, KeyFile, VolumeName};
+use coffer_format::{BlockSize, Compression, KeyFile, Label, VolumeName};
 use coffer_proto::agent::v1;
 
 use super::{BackupArguments, hint_at_siblings, lists, plan, show, tags};
@@ -29,9 +29,13 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     }
     let key = operation_key(session, arguments.idempotency_key.as_deref())?;
     let repository = session.open(&arguments.repository, &arguments.key)?;
-    let plan = plan(&repository, &arguments.identity)?;
-    repository.check_writing(&plan.team)?;
     let agents = session.connect()?;
+    let mut identity = arguments.identity.clone();
+    if identity.cluster.is_none() {
+        identity.cluster = cluster(&agents)?;
+    }
+    let plan = plan(&repository, &identity)?;
+    repository.check_writing(&plan.team)?;
     let wish = VolumeWish { block_size: arguments.block_size, changes: changes.source };
     let (volumes, parts) = parts(&agents, arguments, &wish)?;
     let sent = key_to_send(session, &repository, arguments)?;
@@ -59,6 +63,18 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     hint_at_siblings(session, arguments, &repository, &made.report);
     let requests = total(repository.store().requests(), made.requests);
     show(session, made.report, &BTreeMap::<VolumeName, ReadEngine>::new(), requests)
+}
+
+/// The cluster that the agents belong to, as the first of them that answers says.
+fn cluster(agents: &Agents) -> Result<Option<Label>, CliError> {
+    for agent in agents.iter() {
+        let told = agents.wait(async { agent.answer(agent.info()?.info(v1::InfoRequest {})).await })?;
+        // One that does not answer fails again when its part begins.
+        if let Some(cluster) = told.ok().and_then(|info| info.cluster.parse().ok()) {
+            return Ok(Some(cluster));
+        }
+    }
+    Ok(None)
 }
 
 /// The key of the agents' operations: the caller's, or one that nobody ever used.

@@ -101,7 +101,7 @@ fn explain(targets: &KeyTargets<'_>, error: CliError) -> CliError {
     }
     let path = targets.recovery.display();
     let next = format!(
-        "the new key is in {path}: run `coffer key rotate --finish {path}` with the old key; if that says the new key was never \
+        "the new key is in {path}: run `coffer key rotate --finish {path}` with the old key; if that says that another key was \
          published, remove {path} and rotate again. Keep the old key until one of both succeeded"
     );
     CliError::After { source: Box::new(error), next }

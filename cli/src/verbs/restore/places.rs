@@ -49,7 +49,7 @@ impl Places {
             // Where a `=` is left, the name may be longer: the point's volumes tell.
             let is_whole =
                 !matches!(&word.place, TargetPlace::Path(path) if path.to_string_lossy().contains('='));
-            if !names.insert(&word.name) && is_whole {
+            if is_whole && !names.insert(&word.name) {
                 return usage(given_twice(&word.name));
             }
             match &word.place {

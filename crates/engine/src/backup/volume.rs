@@ -119,7 +119,7 @@ impl VolumeRun<'_> {
         };
         let courtesy = self.resources.courtesy.as_ref();
         let turns = courtesy.map(|courtesy| courtesy.turns(self.source.disks())).unwrap_or_default();
-        let hasher = BlockHasher::new(&secrets, &self.repository.id());
+        let hasher = BlockHasher::new(secrets, &self.repository.id());
         let trailers = Trailers::new(self.resources.cache_bytes / 2);
         let volume = self.path.volume.to_string();
         let context = PassContext {

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN,
-    MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo,
-    PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef,
-    Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
+    Attributes, BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN,
+    MAP_HEADER_LEN, MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef,
+    RepositoryId, Root, RootLineage, RootRef, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
+    object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
@@ -39,18 +40,20 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
-/// Attributes of volume records that this program knows and whose name begins with `must.`.
+/// Attributes that this program knows and whose name begins with `must.`.
 const MUSTS_KNOWN: &[&str] = &[];
 
-fn refuse_unknown_musts(record: &VolumeRecord) -> Result<(), EngineError> {
-    let unknown: Vec<&str> = record.attributes.unknown_musts(MUSTS_KNOWN).collect();
+/// An error if `attributes`, those of `owner`, hold what must not be ignored and is not known here.
+pub(crate) fn refuse_unknown_musts(
+    attributes: &Attributes,
+    owner: &dyn std::fmt::Display,
+) -> Result<(), EngineError> {
+    let unknown: Vec<&str> = attributes.unknown_musts(MUSTS_KNOWN).collect();
     if unknown.is_empty() {
         return Ok(());
     }
     Err(EngineError::Refused(format!(
-        "volume {} of point {} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
-        record.name,
-        record.point,
+        "{owner} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
         unknown.join(", ")
     )))
 }
@@ -62,7 +65,8 @@ impl VolumeMap {
         record: &VolumeRecord,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
-        refuse_unknown_musts(record)?;
+        let owner = format_args!("volume {} of point {}", record.name, record.point);
+        refuse_unknown_musts(&record.attributes, &owner)?;
         let root_ref = record.root.as_ref().ok_or_else(|| {
             EngineError::NotFound(format!(
                 "volume {} failed at this point, there is nothing to read",

@@ -5,7 +5,7 @@ use coffer_format::{Id, KeyFile, KeyKind, Label, PlanId, TeamSecrets, object_key
 use super::{Access, Repository};
 use crate::EngineError;
 use crate::chain_keys;
-use crate::generations::{Listed, NewestKey, Statements};
+use crate::generations::{Listed, NewestKey, OwnStatement, Statements};
 
 impl Repository {
     /// What new chains are sealed to.
@@ -16,13 +16,20 @@ impl Repository {
         self.newest.ok_or_else(no_key)
     }
 
-    /// An error unless the key may make points of `team`: it is of the team, and of the newest generation.
+    /// An error unless the key may make points of `team`: it is of the team, was published, and is of the newest generation.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] where the key was replaced by a rotation; [`EngineError::Usage`] where it is of another team or missing.
+    /// [`EngineError::Refused`] where the key was replaced by a rotation, or is of one that was never published; [`EngineError::Usage`] where it is of another team or missing.
     pub fn check_writing(&self, team: &Label) -> Result<(), EngineError> {
         let Some(key) = self.key_of(team)? else { return Ok(()) };
         let newest = self.newest_key()?.generation;
+        if !self.is_published {
+            return Err(EngineError::Refused(format!(
+                "the key is of generation {} of team {}, and the repository knows another key of that generation: its rotation was never published, \
+                 and what it signs counts for nobody; use the key that was",
+                key.generation, key.team
+            )));
+        }
         if key.generation == newest {
             return Ok(());
         }
@@ -100,19 +107,26 @@ impl Repository {
         for error in &learnt.strange {
             tracing::warn!(%error, "what lies at the name of a team's statement is none of ours; going on without it");
         }
-        if learnt.lost {
-            let statement = object_key::team(&key.team, key.generation);
-            tracing::warn!(
-                statement,
-                "the statement of the key's own generation is gone: others do not learn of the rotation; see `coffer verify`"
-            );
+        let own = statements.own(key, &verifier)?;
+        if let OwnStatement::Lost(error) = &own {
+            warn_of_lost(&object_key::team(&key.team, key.generation), error.as_ref());
         }
         if let Some((generation, listed)) = statements.learn_newest_points(&mut verifier)?.first() {
             warn_of_list(*generation, listed);
         }
+        self.is_published = !matches!(own, OwnStatement::OfAnother);
         (self.verifier, self.newest) = (verifier, Some(learnt.newest));
         Ok(())
     }
+}
+
+fn warn_of_lost(statement: &str, error: Option<&EngineError>) {
+    let error = error.map(ToString::to_string);
+    tracing::warn!(
+        statement,
+        error,
+        "the statement of the key's own generation is gone: who has only older keys goes on with those; bring it back with `coffer key rotate --finish`"
+    );
 }
 
 fn warn_of_list(generation: u32, listed: &Listed) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer_format::{Label, LineageEntry, Manifest, PlanId, VolumeName, VolumeState, object_key};
 
 use super::report::VerifyReport;
-use crate::inventory::{PlanObjects, list_objects};
+use crate::inventory::{PlanObjects, list_objects_and_strange};
 use crate::{EngineError, Repository};
 
 /// The objects of a team. What is not ours among them is noted: prune stays away from its chain.
@@ -14,10 +14,8 @@ pub(crate) fn list(
     team: &Label,
     report: &mut VerifyReport,
 ) -> Result<BTreeMap<PlanId, PlanObjects>, EngineError> {
-    let listed = list_objects(repository, team)?;
-    for chain in listed.values().flat_map(|plan| plan.chains.values()) {
-        report.strange(chain.strange.iter().cloned().collect());
-    }
+    let (listed, strange) = list_objects_and_strange(repository, team)?;
+    report.strange(strange);
     Ok(listed)
 }
 

@@ -90,6 +90,8 @@ pub(crate) fn check_manifests(
                 batch.clear();
                 batch_bytes = 0;
             }
+            batch_bytes += len;
+            batch.push(manifest.payload);
         }
         notes.push(note);
     }

@@ -19,61 +19,78 @@ use crate::read::map_page::get_range;
 use crate::read::volume_map::VolumeMap;
 use crate::{Access, EngineError, Repository, Resources};
 
-/// Checks the volumes of all manifests; what points share is checked once.
-pub(crate) fn check_volumes(
+/// Whether maps and data of the team can be checked with the caller's key; what cannot is said.
+pub(crate) fn can_check(
     repository: &Repository,
-    resources: &Resources,
     team: &Label,
-    manifests: &[Manifest],
-    listed: &BTreeMap<PlanId, PlanObjects>,
     request: &VerifyRequest,
-    visited: &mut Visited,
     report: &mut VerifyReport,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     if matches!(repository.access(), Access::Locked) {
-        if request.read_data_percent.is_some() {
-            return Err(EngineError::Usage(
+        return match request.read_data_percent {
+            Some(_) => Err(EngineError::Usage(
                 "--read-data needs the recovery key: give --key RECOVERY-KEY-FILE".into(),
-            ));
-        }
-        return Ok(());
+            )),
+            None => Ok(false),
+        };
     }
     if request.read_data_percent.is_some() {
         repository.recovery_key(team)?;
     }
-    if repository.team().is_some_and(|own| own != team) {
+    let is_own = repository.team().is_none_or(|own| own == team);
+    if !is_own {
         report.notice(format!("the key is not of team {team}: its maps and data were not checked"));
-        return Ok(());
     }
-    for manifest in manifests {
-        for record in manifest.volumes.iter().map(|volume| &volume.payload) {
-            if record.state == VolumeState::Failed
-                || request.filter.volume.as_ref().is_some_and(|name| *name != record.name)
-            {
-                continue;
-            }
-            repository.environment().cancel.check()?;
-            // A key that was replaced does not read what came after it; that is no damage.
-            if let Err(EngineError::Usage(detail)) =
-                repository.chain_secrets(&manifest.plan_id(), manifest.chain)
-            {
-                report.notice_once(detail);
-                continue;
-            }
-            let points = points_that_name(manifests, record);
-            let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
-            if let Err(error) = volume.check(visited, report) {
-                let key = error_key(&error, manifest);
-                keep_damage(report, "map", key, error, &volume.points)?;
+    Ok(is_own)
+}
+
+/// What the volumes of a team are checked with, and what was checked already.
+pub(crate) struct Volumes<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) resources: &'a Resources,
+    pub(crate) listed: &'a BTreeMap<PlanId, PlanObjects>,
+    pub(crate) request: &'a VerifyRequest,
+    pub(crate) visited: Visited,
+}
+
+impl Volumes<'_> {
+    /// Checks the volumes of all manifests; what points share is checked once.
+    pub(crate) fn check(
+        &mut self,
+        manifests: &[Manifest],
+        report: &mut VerifyReport,
+    ) -> Result<(), EngineError> {
+        let Volumes { repository, resources, listed, request, visited } = self;
+        for manifest in manifests {
+            for record in manifest.volumes.iter().map(|volume| &volume.payload) {
+                if record.state == VolumeState::Failed
+                    || request.filter.volume.as_ref().is_some_and(|name| *name != record.name)
+                {
+                    continue;
+                }
+                repository.environment().cancel.check()?;
+                // A key that was replaced does not read what came after it; that is no damage.
+                if let Err(EngineError::Usage(detail)) =
+                    repository.chain_secrets(&manifest.plan_id(), manifest.chain)
+                {
+                    report.notice_once(detail);
+                    continue;
+                }
+                let points = points_that_name(manifests, record);
+                let volume = VolumeCheck { repository, resources, manifest, record, listed, request, points };
+                if let Err(error) = volume.check(visited, report) {
+                    let key = error_key(&error, manifest);
+                    keep_damage(report, "map", key, error, &volume.points)?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Pages and packs that were checked already, for another point that shares them.
 #[derive(Default)]
-pub(super) struct Visited {
+pub(crate) struct Visited {
     pages: BTreeSet<(String, u64)>,
     packs: BTreeSet<String>,
 }

@@ -253,8 +253,9 @@ fn a_summary_that_says_something_else_is_found() {
             text[at] = if text[at] == b'A' { b'B' } else { b'A' };
             let other = Key::new(String::from_utf8(text).unwrap()).unwrap();
             let store = copy_of(&fixture.store);
+            let record = store.peek(&key).unwrap();
             store.lose(&key);
-            store.put(&other, Bytes::new()).unwrap();
+            store.put(&other, record).unwrap();
             assert!(fixture.is_found(store.clone(), false), "{other} instead of {key}");
             let world = fixture.world.over(store);
             for (entry, made) in fixture.entries.iter().zip(&fixture.made) {
@@ -325,8 +326,7 @@ const HARMS: [Harm; 7] =
 /// Why nobody can tell from the bucket alone.
 fn excuse(kind: Kind, harm: Harm) -> Option<&'static str> {
     match (kind, harm) {
-        (Kind::Manifest, Harm::Remove) => Some("as if forgotten; the newest shows with --expect-head"),
-        (Kind::Summary, Harm::Remove) => Some("as if never confirmed; verify says so in a notice"),
+        (Kind::Summary, Harm::Remove) => Some("as if its run had died; found where later points build on it"),
         (Kind::Pin, Harm::Remove) => Some("as if released"),
         (Kind::Ending | Kind::Ended, Harm::Remove) => Some("as if prune had never run"),
         (Kind::Note, Harm::Remove) => Some("as if verify had never run"),
@@ -447,6 +447,9 @@ fn a_removed_newest_point_is_found_by_who_remembers_it() {
     let newest = fixture.entries.last().unwrap();
     let store = copy_of(&fixture.store);
     store.lose(&Key::new(&newest.key).unwrap());
+    assert!(fixture.is_found(store.clone(), false), "its confirmation stands alone");
+    let record = object_key::confirmed(&newest.plan, &newest.id, &newest.summary);
+    store.lose(&Key::new(record).unwrap());
     let world = fixture.world.over(store.clone());
     assert!(!fixture.is_found(store, true));
     let request = VerifyRequest { expect_head: Some(newest.id), ..VerifyRequest::default() };

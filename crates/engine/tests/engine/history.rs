@@ -6,8 +6,8 @@ use coffer_blockio::{BlockSource, BlockTarget, ReadError, WriteError};
 use coffer_engine::backup::{BackupReport, TypeWish, run_backup};
 use coffer_engine::catalog::{Filter, PointEntry, list_points, load_manifest};
 use coffer_engine::{EngineError, RestoreMode, RestoreRequest, RestoreVolume, run_restore};
-use coffer_format::{Id, Names, VolumeState};
-use coffer_store::{MemoryStore, ObjectStore, list_all};
+use coffer_format::{Ending, Id, Names, PlanId, VolumeState};
+use coffer_store::{Key, MemoryStore, ObjectStore, list_all};
 
 use crate::world::{Image, Silent, World};
 
@@ -101,6 +101,25 @@ impl World {
             assert!(named, "{context}: {} is needed by nobody", object.key);
         }
         assert_eq!(self.store.list_uploads("").unwrap(), [], "{context}: uploads are left");
+    }
+
+    /// Announces the end of a point or run, as forget and prune do.
+    pub(crate) fn announce_end(&self, id: Id) {
+        let PlanId { team, cluster, namespace, plan } = self.plan.clone();
+        let repository = self.repository();
+        let ending = Ending {
+            format: 1,
+            repository: repository.id(),
+            team,
+            cluster,
+            namespace,
+            plan,
+            point: id,
+            run: Id::from_parts(1, [1; 10]),
+            time: coffer_engine::Clock::now(self.clock.as_ref()),
+        };
+        let signed = repository.signer(&self.plan.team).unwrap().sign(&ending);
+        self.store.put(&Key::new(ending.key()).unwrap(), signed.encode().into()).unwrap();
     }
 
     /// Names of the failed volumes of a point with their errors.

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod attributes;
 mod cancel;
 mod chains;
+mod clocks;
 mod damage;
 mod faults;
+mod forged;
 mod gathered;
+mod golden;
 mod history;
 mod keys;
 mod lists;
@@ -24,4 +28,5 @@ mod roundtrip;
 mod sending;
 mod shrunk;
 mod sources;
+mod strangers;
 mod world;

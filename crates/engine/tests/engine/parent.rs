@@ -3,20 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use coffer_engine::backup::{TypeWish, run_backup};
 use coffer_engine::{EngineError, forget_points};
-use coffer_format::{Id, PointType, object_key};
+use coffer_format::PointType;
 use coffer_store::fault::Moment;
-use coffer_store::{FaultPlan, FaultStore, Key, MemoryStore, ObjectStore, Operation};
+use coffer_store::{FaultPlan, FaultStore, MemoryStore, ObjectStore, Operation};
 
 use crate::world::{Image, World};
 
 const BLOCK: usize = 16 << 10;
-
-fn ending(world: &World, id: &Id) -> Key {
-    Key::new(object_key::ending(&world.plan.team, id)).unwrap()
-}
 
 /// Rule parent_not_ending.
 #[test]
@@ -24,7 +19,7 @@ fn a_point_that_is_being_ended_is_no_parent() {
     let world = World::new(21, false);
     let mut image = Image::mixed(21, 6 * BLOCK, BLOCK);
     let first = world.backup(&image);
-    world.store.put(&ending(&world, &first.point), Bytes::from_static(b"announced")).unwrap();
+    world.announce_end(first.point);
     image.bytes[0] ^= 1;
 
     let mut request = world.request(vec![("vol", Box::new(image.clone()))]);

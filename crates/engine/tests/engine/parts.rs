@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use coffer_blockio::BlockSource;
 use coffer_engine::backup::{
     BackupReport, ChangeSource, OpenPoint, Opening, PointRequest, PointTicket, TypeWish, VolumeSource,
@@ -13,9 +12,8 @@ use coffer_engine::catalog::load_manifest;
 use coffer_engine::{Access, Advice, EngineError, PruneRequest, forget_points, run_prune};
 use coffer_format::{
     BlockSize, Compression, Id, KeyFile, LineageEntry, PointState, PointType, Signed, VolumeRecord,
-    object_key,
 };
-use coffer_store::{Key, MemoryStore, ObjectStore};
+use coffer_store::MemoryStore;
 
 use crate::history::Made;
 use crate::sources::{Trouble, Troubled};
@@ -133,8 +131,7 @@ impl Team {
     }
 
     fn announce(&self, id: &Id) {
-        let key = Key::new(object_key::ending(&self.world.plan.team, id)).unwrap();
-        self.store.put(&key, Bytes::from_static(b"announced")).unwrap();
+        self.world.announce_end(*id);
     }
 
     fn check(&self, made: &[&Made], context: &str) {

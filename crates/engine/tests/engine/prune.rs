@@ -424,9 +424,9 @@ fn a_chain_with_a_strange_object_is_left_alone() {
 }
 
 /// A store whose LIST hides what `hides` says; everything else is as it is.
-struct Stale {
-    inner: Arc<MemoryStore>,
-    hides: Box<dyn Fn(&str) -> bool + Send + Sync>,
+pub(crate) struct Stale {
+    pub(crate) inner: Arc<MemoryStore>,
+    pub(crate) hides: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl ObjectStore for Stale {

@@ -5,13 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use coffer_engine::backup::{BackupReport, TypeWish, run_backup};
 use coffer_engine::catalog::load_manifest;
 use coffer_engine::{EngineError, PruneRequest, forget_points, rotate, run_prune};
 use coffer_format::{
-    BlockSize, Compression, DataObject, Ending, Id, KeyFile, Manifest, PointState, PointType, SecretsWish,
-    object_key,
+    BlockSize, Compression, DataObject, Id, KeyFile, Manifest, PointState, PointType, SecretsWish, object_key,
 };
 use coffer_store::fault::{Failure, Fault, Moment};
 use coffer_store::{FaultPlan, FaultStore, Key, MemoryStore, ObjectStore, Operation};
@@ -453,24 +451,6 @@ fn another_block_size_takes_nothing_and_another_compression_all() {
     scene.world.assert_all_restore([&Made::new(report.point, &[("vol", &image)])], "compression");
 }
 
-fn put_ending(scene: &Scene, id: Id) {
-    let coffer_format::PlanId { team, cluster, namespace, plan } = scene.world.plan.clone();
-    let ending = Ending {
-        format: 1,
-        repository: scene.world.repository().id(),
-        team: team.clone(),
-        cluster,
-        namespace,
-        plan,
-        point: id,
-        run: Id::from_parts(1, [1; 10]),
-        time: coffer_engine::Clock::now(scene.world.clock.as_ref()),
-    };
-    let key = Key::new(object_key::ending(&team, &id)).unwrap();
-    let signed = scene.world.repository().signer(&team).unwrap().sign(&ending);
-    scene.store.put(&key, Bytes::from(signed.encode())).unwrap();
-}
-
 /// Rule takeover_skips_ending.
 #[test]
 fn a_run_that_is_ending_is_not_taken_up() {
@@ -478,12 +458,12 @@ fn a_run_that_is_ending_is_not_taken_up() {
     let mut full = Scene::new(11, true);
     full.dies_before_manifest(TypeWish::Auto, &[("vol", &image)]);
     let run = full.left_run();
-    put_ending(&full, run);
+    full.world.announce_end(run);
     let report = full.goes_on(&image, "full");
     assert_eq!((report.resumed_bytes, report.chain), (0, report.point), "its chain is left to prune");
     let mut incremental = Scene::on(12, false, &other(&image));
     incremental.dies_before_manifest(TypeWish::Auto, &[("vol", &image)]);
-    put_ending(&incremental, incremental.left_run());
+    incremental.world.announce_end(incremental.left_run());
     let report = incremental.goes_on(&image, "incremental");
     assert_eq!((report.resumed_bytes, report.kind), (0, PointType::Incremental));
 }

@@ -31,6 +31,7 @@ fn keep_last(world: &World, last: u32) -> Verdict {
         as_of: Some(world.points().last().unwrap().summary.time),
         zone: &TimeZone::UTC,
         dry_run: false,
+        unverified: false,
     };
     forget_by_rules(&world.repository(), &request).unwrap()
 }

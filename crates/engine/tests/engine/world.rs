@@ -31,6 +31,14 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
+    pub(crate) fn at(ms: i64) -> Arc<TestClock> {
+        Arc::new(TestClock(AtomicI64::new(ms)))
+    }
+
+    pub(crate) fn set_ms(&self, ms: i64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+
     pub(crate) fn advance_ms(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }

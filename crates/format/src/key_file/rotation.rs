@@ -15,15 +15,15 @@ pub enum SecretsWish {
 }
 
 impl KeyFile {
-    /// The recovery key of `generation`, and the statement that makes it known, signed by this one. The secrets of old
+    /// The recovery key of `generation`, which follows this one; [`KeyFile::publish`] makes it known. The secrets of old
     /// chains stay in it, so that old points stay readable.
     pub fn rotate(
         &self,
         generation: u32,
         wish: SecretsWish,
         entropy: EntropySource<'_>,
-    ) -> Result<(Self, Signed<TeamStatement>), FormatError> {
-        let recovery = self.recovery("rotation")?;
+    ) -> Result<Self, FormatError> {
+        self.recovery("rotation")?;
         let least = u64::from(self.generation) + 1;
         check_range(WHAT, "next generation", generation.into(), least, u32::MAX.into())?;
         let mut secrets = self.secrets.clone();
@@ -33,13 +33,20 @@ impl KeyFile {
         let (repository, team, pinned) = (self.repository, self.team.clone(), self.pinned.clone());
         let new = Self::generate(repository, team, generation, pinned, secrets, entropy);
         new.check_generations()?;
-        let statement = new.statement(self.generation)?;
-        let signed = sign(&recovery.ed25519, statement);
-        Ok((new, signed))
+        Ok(new)
     }
 
-    /// The statement of generation 1, signed by its own key. Later ones come from `rotate`, since an earlier generation
-    /// signs them.
+    /// The statement that makes `new` known, signed by this key, which it followed. The same bytes each time.
+    pub fn publish(&self, new: &Self) -> Result<Signed<TeamStatement>, FormatError> {
+        let recovery = self.recovery("publishing a key")?;
+        let follows = (self.repository, &self.team) == (new.repository, &new.team)
+            && new.generation_before() == Some(self.generation);
+        check(follows, WHAT, "the new key does not follow this one")?;
+        Ok(sign(&recovery.ed25519, new.statement(self.generation)?))
+    }
+
+    /// The statement of generation 1, signed by its own key. Later ones come from [`KeyFile::publish`], since the
+    /// generation before signs them.
     pub fn team_statement(&self) -> Result<Signed<TeamStatement>, FormatError> {
         let recovery = self.recovery("signing the team's statement")?;
         check(self.generation == 1, WHAT, "a later generation's statement is signed by one before")?;
@@ -47,7 +54,7 @@ impl KeyFile {
     }
 
     /// What this key's statement says, if generation `signed_by` signs it.
-    pub fn statement(&self, signed_by: u32) -> Result<TeamStatement, FormatError> {
+    fn statement(&self, signed_by: u32) -> Result<TeamStatement, FormatError> {
         let payload = TeamStatement {
             format: FORMAT_VERSION,
             repository: self.repository,

@@ -456,7 +456,9 @@ fn a_signature_is_for_its_kind_and_its_payload() {
 }
 
 fn rotated(key: &KeyFile, generation: u32, start: u8) -> (KeyFile, Signed<TeamStatement>) {
-    key.rotate(generation, SecretsWish::Keep, &mut samples::entropy(start)).unwrap()
+    let new = key.rotate(generation, SecretsWish::Keep, &mut samples::entropy(start)).unwrap();
+    let statement = key.publish(&new).unwrap();
+    (new, statement)
 }
 
 #[test]
@@ -559,9 +561,8 @@ fn replaced_keys_sign_no_new_points() {
 #[test]
 fn a_genuine_document_copied_to_another_key_is_refused() {
     let team = samples::plan().team;
-    let (_, statement) =
-        samples::recovery_key().rotate(2, SecretsWish::Keep, &mut samples::entropy(3)).unwrap();
-    let bytes = statement.encode();
+    let new = samples::recovery_key().rotate(2, SecretsWish::Keep, &mut samples::entropy(3)).unwrap();
+    let bytes = samples::recovery_key().publish(&new).unwrap().encode();
     Signed::<TeamStatement>::decode_at(&object_key::team(&team, 2), &bytes).unwrap();
     for other in
         [object_key::team(&team, 3), object_key::team(&team, 1), object_key::team(&"b".parse().unwrap(), 2)]

@@ -1,15 +1,20 @@
 //! The worked example of `docs/format.md` section 10 is what this program writes. With `COFFER_WRITE_EXAMPLE` set the
 //! section is written anew; without it the text must be the same.
 
+mod documents;
+mod pieces;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
+
+use self::documents::Stored;
 
 use coffer_format::{
     BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapFooter,
     MapHeader, MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage,
-    PackTableRef, PageKind, PageRef, Place, PlanId, PointState, PointType, Reason, RepositoryId, Root,
-    RootLineage, Secret32, Suite, Summary, TeamSecrets, Timestamp, TrailerBuilder, TrailerEntry, VolumeName,
-    VolumePath, generate_chain_pair, object_key, seal_pack_key,
+    PackTableRef, PageKind, PageRef, Place, PlanId, RepositoryId, Root, RootLineage, RootRef, Secret32,
+    Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumeName, VolumePath, generate_chain_pair,
+    object_key, seal_pack_key,
 };
 
 const TITLE: &str = "## 10. A worked example\n";
@@ -28,6 +33,10 @@ fn point() -> Id {
     Id::from_parts(1_795_251_600_000, [0x55; 10])
 }
 
+fn block_size() -> BlockSize {
+    BlockSize::new(16_384).unwrap()
+}
+
 fn path() -> VolumePath {
     let plan: PlanId = "acme/berlin/shop/nightly".parse().unwrap();
     let volume: VolumeName = "db".parse().unwrap();
@@ -41,7 +50,7 @@ fn pack(out: &mut String) -> (PackInfo, u32) {
     let (_, chain) = generate_chain_pair([0x44; 32]);
     let pack_key = PackKey::from_entropy([0x33; 32]);
     let sealed_key = seal_pack_key(&pack_key, &chain, &context, [0x66; 32]).unwrap();
-    let block_size = BlockSize::new(16_384).unwrap();
+    let block_size = block_size();
     let header = PackHeader {
         suite: SUITE,
         block_size,
@@ -66,12 +75,12 @@ fn pack(out: &mut String) -> (PackInfo, u32) {
     (trailer.info(Some(sealed_key)), frame.len() as u32)
 }
 
-fn map(out: &mut String) -> Vec<u8> {
-    let (info, frame_len) = pack(out);
+/// The map of the pack that `info` describes.
+fn map(out: &mut String, info: &PackInfo, frame_len: u32) -> Stored {
     let key = object_key::map(&path());
     let context = ObjectContext::new(&repository(), &key);
     let cipher = MetadataCipher::new(SUITE, &secrets(), &context);
-    let block_size = BlockSize::new(16_384).unwrap();
+    let block_size = block_size();
     let header = MapHeader { suite: SUITE, block_size, origin: repository(), context }.encode();
     let mut bytes = header.to_vec();
     let mut pages = String::new();
@@ -88,7 +97,7 @@ fn map(out: &mut String) -> Vec<u8> {
         vec![Extent { first: 0, count: 1, place: Place::Zero }, Extent { first: 1, count: 1, place }];
     let leaf = add(PageKind::Leaf, &Leaf { index: 0, extents }.encode(2).unwrap());
     let node = add(PageKind::Node, &Node { index: 0, children: vec![Child::Page(leaf)] }.encode(1).unwrap());
-    let table = add(PageKind::PackTable, &PackTablePage(vec![info]).encode(SUITE).unwrap());
+    let table = add(PageKind::PackTable, &PackTablePage(vec![info.clone()]).encode(SUITE).unwrap());
     let lineage = vec![RootLineage { point: point(), packs: 1, table: Some(PackTableRef::new(1, table)) }];
     let root = Root { volume_size: 16_387, block_size, lineage, nodes: vec![Child::Page(node)] };
     let root = add(PageKind::Root, &root.encode().unwrap());
@@ -99,25 +108,13 @@ fn map(out: &mut String) -> Vec<u8> {
     out.push_str(&pages);
     let _ = writeln!(out, "  object:\n");
     dump(out, &bytes);
-    bytes
-}
-
-fn summary(stored: u64) -> String {
-    let summary = Summary {
-        kind: PointType::Full,
-        state: PointState::Available,
-        reason: Reason::NoParent,
-        time: Timestamp::from_unix_ms(1_795_251_600_000),
-        completed: Timestamp::from_unix_ms(1_795_251_601_500),
-        sequence: 1,
-        size: 16_387,
-        changed: 16_387,
-        stored,
-        chain: point(),
-        parent: None,
-        volumes: Some(vec!["db".parse().unwrap()]),
-    };
-    object_key::confirmed(&path().plan, &point(), &summary)
+    let map_len = bytes.len() as u64;
+    Stored {
+        root: RootRef { offset: root.offset, length: root.len, digest: root.digest },
+        pack_len: info.object_len,
+        map_len,
+        metadata: map_len + info.object_len - info.trailer_offset,
+    }
 }
 
 fn dump(out: &mut String, bytes: &[u8]) {
@@ -131,16 +128,24 @@ fn dump(out: &mut String, bytes: &[u8]) {
 
 fn text() -> String {
     let mut body = String::new();
-    let map_len = map(&mut body).len() as u64;
-    let _ = writeln!(body, "summary of the point, written 1.5 s after the source was frozen");
-    let _ = writeln!(body, "  key       {}", summary(355 + map_len));
+    let (info, frame_len) = pack(&mut body);
+    let stored = map(&mut body, &info, frame_len);
+    documents::documents(&mut body, &stored);
+    let mut more = String::new();
+    pieces::pieces(&mut more, info);
     format!(
         "{TITLE}\nA volume `db` of 16,387 bytes in blocks of 16 KiB: block 0 is zero, block 1 is the three bytes `abc`, stored \
          raw. Suite 1.\nRepository id 000102…0f, M is 32 times 11, H 32 times 22, the pack key 32 times 33 (all \
          hexadecimal). The chain's X25519 key is\nDeriveKeyPair (RFC 9180) of 32 times 44; the pack key is sealed \
          to it with the ephemeral key DeriveKeyPair of 32 times 66. The point\nopens its chain, so both have one \
-         id. The crate's tests write this section and compare it.\n\n```\n{}\n```\n",
-        body.trim_end()
+         id. The recovery key's X25519 key is DeriveKeyPair of 32 times 77, its Ed25519 seed 32 times 88; the chain's key is sealed to\nit \
+         with the ephemeral key DeriveKeyPair of 32 times bb. The Ed25519 seed of the writer key is 32 times dd. What follows is a whole \
+         repository.\nA text is one line; where it is longer than {} characters it goes on two columns further right. The crate's tests \
+         write this section and\ncompare it, and the reader in `tests/reader` reads the volume from it.\n\n```\n{}\n```\n\n\
+         Pieces that this repository does not need:\n\n```\n{}\n```\n",
+        documents::WIDTH,
+        body.trim_end(),
+        more.trim_end()
     )
 }
 

@@ -14,8 +14,8 @@ proptest! {
         let repository = RepositoryId::from_bytes(repository);
         let recovery = KeyFile::generate_team(repository, samples::plan().team, &mut samples::entropy(start));
         let writer = recovery.writer_key(samples::id(start), &mut samples::entropy(!start)).unwrap();
-        let (next, _) = recovery.rotate(2, SecretsWish::Keep, &mut samples::entropy(start ^ 1)).unwrap();
-        let (later, _) = next.rotate(9, SecretsWish::Replace, &mut samples::entropy(start ^ 2)).unwrap();
+        let next = recovery.rotate(2, SecretsWish::Keep, &mut samples::entropy(start ^ 1)).unwrap();
+        let later = next.rotate(9, SecretsWish::Replace, &mut samples::entropy(start ^ 2)).unwrap();
         for key in [recovery, writer, next, later] {
             let text = key.encode();
             let decoded = KeyFile::decode(&text).unwrap();
@@ -57,13 +57,18 @@ fn a_writer_key_signs_and_does_not_read_or_make_keys() {
 fn a_rotation_keeps_what_opens_old_chains() {
     let first = samples::recovery_key();
     let rotate = |key: &KeyFile, generation, wish| key.rotate(generation, wish, &mut samples::entropy(3));
-    let (second, statement) = rotate(&first, 2, SecretsWish::Keep).unwrap();
+    let second = rotate(&first, 2, SecretsWish::Keep).unwrap();
+    let statement = first.publish(&second).unwrap();
+    assert_eq!(first.publish(&second).unwrap(), statement, "the same each time");
+    assert!(second.publish(&first).is_err() && first.publish(&first).is_err(), "the other way round");
     assert!(second.team_statement().is_err(), "one before signs it");
     assert_eq!(second.generation_before(), Some(1));
     let hash = |key: &KeyFile, generation| *key.secrets_of(generation).unwrap().hash.expose();
     assert_eq!((second.secrets.len(), statement.payload.secrets), (1, 1), "the same secrets");
     assert_eq!(hash(&second, 1), hash(&first, 1), "old points stay readable");
-    let (fifth, statement) = rotate(&second, 5, SecretsWish::Replace).unwrap();
+    let fifth = rotate(&second, 5, SecretsWish::Replace).unwrap();
+    assert!(first.publish(&fifth).is_err(), "one in between");
+    let statement = second.publish(&fifth).unwrap();
     assert_eq!((statement.payload.signed_by, statement.payload.secrets), (2, 5), "over a gap");
     assert_eq!(fifth.pinned.iter().map(|pinned| pinned.generation).collect::<Vec<_>>(), [1, 2, 5]);
     assert_eq!(hash(&fifth, 1), hash(&first, 1));

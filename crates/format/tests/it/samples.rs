@@ -425,7 +425,10 @@ pub(crate) fn team_statement() -> Signed<TeamStatement> {
 
 /// The key of generation 3, which followed 1 and brought new secrets, and its statement.
 pub(crate) fn rotated_key() -> (KeyFile, Signed<TeamStatement>) {
-    recovery_key().rotate(3, SecretsWish::Replace, &mut entropy(3)).unwrap()
+    let first = recovery_key();
+    let key = first.rotate(3, SecretsWish::Replace, &mut entropy(3)).unwrap();
+    let statement = first.publish(&key).unwrap();
+    (key, statement)
 }
 
 /// What that rotation found: the point of the sample manifest, and another.

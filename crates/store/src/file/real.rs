@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::direct::{self, DirectFile};
@@ -24,6 +24,9 @@ const READ_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 const CREATE_FLAGS: OFlags =
     OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How often a resolution is begun again that the kernel could not tell to be safe, as something was renamed meanwhile.
+const RESOLVE_ATTEMPTS_MAX: u32 = 16;
 
 /// The file system below a directory that was opened once: a later mount over it is not seen.
 #[derive(Debug)]
@@ -49,9 +52,41 @@ impl RealFs {
     /// The operating system's.
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = File::from(fs::open(root, flags, Mode::empty())?);
+        Self::below(File::from(fs::open(root, flags, Mode::empty())?))
+    }
+
+    fn below(root: File) -> io::Result<Self> {
         let sharing = Sharing::of(&root)?;
         Ok(Self { root, sharing, direct: AtomicBool::new(true) })
+    }
+
+    /// Takes `root`, which is `allowed` or lies below it, as the root. Links in the path to `allowed` are followed, none below it.
+    ///
+    /// # Errors
+    /// The operating system's; one that says so for a symbolic link on the way.
+    pub fn open_below(allowed: &Path, root: &Path) -> io::Result<Self> {
+        let outside =
+            || io::Error::new(io::ErrorKind::InvalidInput, "it lies outside of the allowed directory");
+        let inner = root.strip_prefix(allowed).map_err(|_| outside())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let allowed = fs::open(allowed, flags, Mode::empty())?;
+        if inner.as_os_str().is_empty() {
+            return Self::below(File::from(allowed));
+        }
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let mut opened = Err(Errno::AGAIN);
+        for _ in 0..RESOLVE_ATTEMPTS_MAX {
+            opened = fs::openat2(&allowed, inner, flags, Mode::empty(), how);
+            if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
+            }
+        }
+        let link = "its path goes through a symbolic link below the allowed directory, and none is followed";
+        let root = opened.map_err(|errno| match errno {
+            Errno::LOOP | Errno::XDEV => io::Error::new(io::ErrorKind::InvalidInput, link),
+            errno => errno.into(),
+        })?;
+        Self::below(File::from(root))
     }
 
     fn open_direct(&self, dir: &OwnedFd, name: &str) -> Option<DirectFile> {

@@ -1,7 +1,9 @@
 //! The SDK's client as Coffer wants it, and the runtime that carries it. It is made anew when the server names another region or does
 //! not know the credentials any more.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -13,14 +15,18 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation}
 use tokio::runtime::{Builder, Runtime};
 
 use super::Tuning;
-use super::http::Http;
+use super::http::{Http, trust};
 use super::identity::{Checked, Mark};
 use crate::error::StoreError;
+use crate::port::Operation;
+use crate::reach::Reach;
 use crate::url::S3Address;
 
 /// Threads that move bytes between sockets and callers: one is enough for TLS at 2 GiB/s, two keep a busy one from
 /// holding up answers.
 const THREADS: usize = 2;
+/// How often a wish to stop is looked for while the environment is asked for region and credentials.
+const LOOK: Duration = Duration::from_millis(100);
 /// Servers other than AWS mostly do not care.
 const REGION_OF_OTHERS: &str = "us-east-1";
 /// Regions that are taken over from servers at most: who names ever others names none.
@@ -29,6 +35,8 @@ const REGIONS_MAX: u32 = 3;
 /// A client and what it runs on.
 pub(super) struct Connected {
     pub(super) http: Http,
+    /// Credentials come from where this process is set up to find them, its cloud's metadata among others.
+    lookups: Http,
     address: S3Address,
     credentials: Option<SharedCredentialsProvider>,
     current: Mutex<Current>,
@@ -53,7 +61,9 @@ pub(super) struct Used(u64);
 
 impl Connected {
     pub(super) fn new(address: &S3Address, tuning: &Tuning) -> Result<Self, StoreError> {
-        let http = Http::new(address.ca.as_deref(), tuning.connect, tuning.stall)?;
+        let trust = trust(address.ca.as_deref())?;
+        let http = Http::new(&trust, tuning.connect, tuning.stall, tuning.reach.clone());
+        let lookups = Http::new(&trust, tuning.connect, tuning.stall, Reach::Anywhere);
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("s3")
@@ -65,7 +75,14 @@ impl Connected {
                 detail: "no threads can be started for network requests".into(),
                 source: Some(Box::new(error)),
             })?;
-        let shared = runtime.block_on(load(address, None, tuning.credentials.as_ref(), &http));
+        let shared = runtime.block_on(async {
+            tokio::select! {
+                shared = load(address, None, tuning.credentials.as_ref(), &lookups) => Ok(shared),
+                () = until_set(tuning.cancelled.as_deref()) => {
+                    Err(StoreError::Cancelled { operation: Operation::Open, key: address.bucket.clone() })
+                }
+            }
+        })?;
         if shared.region().is_none() {
             let detail = "no region is known: add region=NAME to the address, or set AWS_REGION";
             return Err(StoreError::Setup { detail: detail.into(), source: None });
@@ -74,6 +91,7 @@ impl Connected {
         let current = Current { client, shared, identity, region: None, regions: 0, number: 0 };
         Ok(Connected {
             http,
+            lookups,
             address: address.clone(),
             credentials: tuning.credentials.clone(),
             current: Mutex::new(current),
@@ -135,7 +153,7 @@ impl Connected {
 
     fn renew(&self, current: &mut Current) {
         let region = current.region.as_deref();
-        let shared = self.block_on(load(&self.address, region, self.credentials.as_ref(), &self.http));
+        let shared = self.block_on(load(&self.address, region, self.credentials.as_ref(), &self.lookups));
         (current.client, current.identity) =
             client_of(&shared, &self.address, self.address.path_style, &self.http);
         current.shared = shared;
@@ -158,6 +176,14 @@ impl Drop for Connected {
             // Waiting for idle connections would serve nobody, and is forbidden on another runtime's thread.
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Returns soon after the flag is set; never where there is none.
+async fn until_set(flag: Option<&AtomicBool>) {
+    let Some(flag) = flag else { return std::future::pending().await };
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::answer::{AnswerFault, printable, words};
+use super::dial::OutOfReach;
 use super::identity::Unusable;
 use crate::error::StoreError;
 use crate::port::Operation;
@@ -66,6 +67,8 @@ pub(super) enum Kind {
     Clash,
     /// Waiting changes nothing.
     Refused,
+    /// The same, and about the content: no plainer request may be tried.
+    Unfit,
     /// No credentials, or no trust in the server's certificate.
     Setup,
     /// The caller wants to stop.
@@ -112,7 +115,7 @@ impl Failure {
             | Kind::Garbled
             | Kind::NotOurs404
             | Kind::NotS3 => StoreError::Unavailable { operation, key: name, source: Some(detail.into()) },
-            Kind::Range | Kind::Refused | Kind::Clash | Kind::OtherRegion | Kind::BodyLimit => {
+            Kind::Range | Kind::Refused | Kind::Unfit | Kind::Clash | Kind::OtherRegion | Kind::BodyLimit => {
                 StoreError::Refused { operation, key: name, detail }
             }
             Kind::Setup => StoreError::Setup { detail, source: None },
@@ -227,6 +230,7 @@ fn kind_of(status: u16, code: &str, has_request_id: bool) -> Kind {
         | "PermanentRedirect"
         | "TemporaryRedirect"
         | "IllegalLocationConstraintException" => Kind::OtherRegion,
+        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" => Kind::Unfit,
         "EntityTooLarge" | "MaxMessageLengthExceeded" => Kind::BodyLimit,
         _ => match status {
             301 | 307 | 308 => Kind::OtherRegion,
@@ -260,12 +264,22 @@ fn dispatch<E: Error + 'static>(connector: Option<&ConnectorError>, error: &E) -
         let advice = "the server's certificate is not trusted: name its authority by ca=FILE in the address";
         return Failure::new(Kind::Setup, format!("{advice} ({detail})"));
     }
+    // No second try changes where a name leads; and if it did, nobody should wait for it.
+    if sources(error).any(is_out_of_reach) {
+        return Failure::new(Kind::Setup, detail);
+    }
     match connector {
         Some(connector) if connector.is_io() || connector.is_timeout() => {
             Failure::new(Kind::Unreachable, detail)
         }
         _ => undelivered(error),
     }
+}
+
+/// An I/O error carries its cause inside, not behind it.
+fn is_out_of_reach(error: &(dyn Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<OutOfReach>() || inner.is_some_and(|inner| inner.is::<OutOfReach>())
 }
 
 /// What never left: no credentials, or a request that cannot be built.
@@ -330,6 +344,7 @@ mod tests {
         check(400, "AuthorizationHeaderMalformed", Kind::OtherRegion);
         check(301, "", Kind::OtherRegion);
         check(413, "", Kind::BodyLimit);
+        check(400, "InvalidPart", Kind::Unfit);
         check(400, "EntityTooLarge", Kind::BodyLimit);
         check(412, "", Kind::Precondition);
         check(409, "ConditionalRequestConflict", Kind::Broken);

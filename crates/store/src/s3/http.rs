@@ -5,7 +5,9 @@
 //! Of what it holds whole it reads no more than a stated length: memory is bounded whatever a server sends.
 
 use std::fmt;
+use std::fs::File;
 use std::future::poll_fn;
+use std::io::{self, Read};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustix::fs::OFlags;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -34,9 +37,12 @@ use rustls::{ClientConfig, RootCertStore};
 use super::answer::{self, AnswerFault, ERROR_BYTES_MAX, PAGE_BYTES_MAX, Speaker};
 use super::dial::Dial;
 use crate::error::StoreError;
+use crate::reach::Reach;
 
 /// Connections kept for reuse; more are closed after use.
 const IDLE_CONNECTIONS_MAX: usize = 64;
+/// Longest file of certificates, bytes: the system's whole collection has a quarter of a megabyte.
+const CA_LEN_MAX: u64 = 4 << 20;
 
 /// The client under the S3 client. Clones share connections.
 #[derive(Clone)]
@@ -59,14 +65,11 @@ struct ServerTime {
 }
 
 impl Http {
-    /// A client that trusts the system's certificates and those in the file `ca`.
-    ///
-    /// # Errors
-    /// [`StoreError::Setup`] if there are no certificates to trust.
-    pub(super) fn new(ca: Option<&Path>, connect: Duration, stall: Duration) -> Result<Self, StoreError> {
-        let dial = Dial::new(connect, stall);
+    /// A client with this trust, which connects to what `reach` allows.
+    pub(super) fn new(trust: &ClientConfig, connect: Duration, stall: Duration, reach: Reach) -> Self {
+        let dial = Dial::new(connect, stall, reach);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(ca)?)
+            .with_tls_config(trust.clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(dial.clone());
@@ -75,14 +78,14 @@ impl Http {
             .pool_idle_timeout(stall / 2)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Ok(Http {
+        Http {
             client,
             dial,
             clock: Arc::default(),
             region: Arc::default(),
             spoken: Arc::default(),
             strict: false,
-        })
+        }
     }
 
     /// The same for requests to S3 itself: what answers otherwise is an error.
@@ -229,7 +232,11 @@ impl HttpClient for Http {
     }
 }
 
-fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, StoreError> {
+/// TLS that trusts the system's certificates and those in the file `ca`.
+///
+/// # Errors
+/// [`StoreError::Setup`] if the file cannot be used.
+pub(super) fn trust(ca: Option<&Path>) -> Result<ClientConfig, StoreError> {
     let builder =
         ClientConfig::builder_with_provider(Arc::new(crypto())).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| setup("TLS cannot be set up".into(), error))?;
@@ -249,8 +256,9 @@ fn trusted(ca: Option<&Path>) -> Result<RootCertStore, StoreError> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let Some(path) = ca else { return Ok(roots) };
     let fault = |what: &str| format!("ca={}: {what}", path.display());
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(|found| found.collect::<Result<Vec<_>, _>>())
+    let text = read(path).map_err(|error| setup(fault("cannot be read"), error))?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| setup(fault("cannot be read as certificates in PEM form"), error))?;
     if certificates.is_empty() {
         return Err(StoreError::Setup { detail: fault("holds no certificate in PEM form"), source: None });
@@ -261,6 +269,22 @@ fn trusted(ca: Option<&Path>) -> Result<RootCertStore, StoreError> {
             .map_err(|error| setup(fault("holds a certificate that cannot be used"), error))?;
     }
     Ok(roots)
+}
+
+/// A regular file of a length that certificates have: a device or a pipe would never end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // Opening a pipe does not wait for a writer.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    match file.take(CA_LEN_MAX + 1).read_to_end(&mut bytes)? {
+        len if u64::try_from(len).is_ok_and(|len| len <= CA_LEN_MAX) => Ok(bytes),
+        _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 4 MiB")),
+    }
 }
 
 fn setup(detail: String, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {

@@ -152,6 +152,15 @@ impl Policy {
         Ok(())
     }
 
+    /// The first of these classes that no rule allows, in words.
+    pub(crate) fn missing_class(&self, classes: impl IntoIterator<Item = DeviceClass>) -> Option<String> {
+        let missing = classes.into_iter().find(|class| !self.classes.contains_key(class))?;
+        Some(format!(
+            "devices of class `{missing}` are not allowed (allowed: {}); add `{missing}` to the allowed device classes in the settings of this node",
+            list(self.classes.keys())
+        ))
+    }
+
     /// Whether the rules allow device nodes at `place` at all.
     pub(crate) fn judge_device_place(&self, place: &Place<'_>) -> Result<(), GateError> {
         match place.devices {

@@ -20,7 +20,7 @@ use crate::roots::Roots;
 use crate::volume::{FileSystem, Use, Volume, VolumeKind};
 
 /// Makes the volumes of a listing.
-pub(super) fn assemble(roots: &Roots, reader: &Reader, survey: Survey) -> (Vec<Volume>, Vec<Problem>) {
+pub(super) fn assemble(roots: &Roots, reader: &Reader<'_>, survey: Survey) -> (Vec<Volume>, Vec<Problem>) {
     let groups = Groups::make(roots, reader, &survey);
     let usage = Usage::of(roots, &survey, &groups.devices);
     let mut builder = Builder { roots, reader, survey: &survey, spaces: Spaces::default() };
@@ -34,7 +34,7 @@ pub(super) fn assemble(roots: &Roots, reader: &Reader, survey: Survey) -> (Vec<V
 
 struct Builder<'a> {
     roots: &'a Roots,
-    reader: &'a Reader,
+    reader: &'a Reader<'a>,
     survey: &'a Survey,
     spaces: Spaces,
 }

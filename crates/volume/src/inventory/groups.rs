@@ -46,7 +46,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn make(roots: &Roots, reader: &Reader, survey: &Survey) -> Self {
+    pub(super) fn make(roots: &Roots, reader: &Reader<'_>, survey: &Survey) -> Self {
         let mut groups = Self::default();
         for claim in &survey.claims {
             groups.claim(locate(roots, reader, survey, claim), claim.clone());

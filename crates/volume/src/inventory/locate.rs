@@ -42,14 +42,14 @@ impl Spot {
     }
 }
 
-pub(super) fn locate(roots: &Roots, reader: &Reader, survey: &Survey, claim: &Claim) -> Behind {
+pub(super) fn locate(roots: &Roots, reader: &Reader<'_>, survey: &Survey, claim: &Claim) -> Behind {
     match claim.mode {
         ClaimMode::Block => locate_block(roots, reader, survey, claim),
         ClaimMode::FileSystem => locate_file_system(roots, survey, claim),
     }
 }
 
-fn locate_block(roots: &Roots, reader: &Reader, survey: &Survey, claim: &Claim) -> Behind {
+fn locate_block(roots: &Roots, reader: &Reader<'_>, survey: &Survey, claim: &Claim) -> Behind {
     let places = claim.device_path.iter().chain(std::iter::once(&claim.path));
     let found = places.into_iter().find_map(|place| resolve(roots, reader, survey, place.clone()));
     found.map_or(
@@ -72,7 +72,7 @@ fn locate_file_system(roots: &Roots, survey: &Survey, claim: &Claim) -> Behind {
 }
 
 /// Follows links to a device; `None` if they lead anywhere else.
-fn resolve(roots: &Roots, reader: &Reader, survey: &Survey, place: PathBuf) -> Option<String> {
+fn resolve(roots: &Roots, reader: &Reader<'_>, survey: &Survey, place: PathBuf) -> Option<String> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let mut place = place;
     for _ in 0..LINKS_MAX {

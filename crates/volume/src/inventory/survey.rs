@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use super::Problem;
 use crate::device::{Device, read_device};
 use crate::device_number::DeviceNumber;
-use crate::directory::{Entry, mount_above, read_entries};
+use crate::directory::{Entry, look_at_image, mount_above, read_entries};
 use crate::kubelet::{Claim, read_claims};
 use crate::mounts::{Mount, Mounts};
 use crate::pod_names::pod_names;
 use crate::reader::Reader;
-use crate::roots::Roots;
+use crate::roots::{DirectoryUse, Roots};
 use crate::stable_names::{kernel_name, read_stable_names};
 use crate::swaps::swap_paths;
 
@@ -30,7 +30,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn make(roots: &Roots, reader: &Reader) -> Self {
+    pub(super) fn make(roots: &Roots, reader: &Reader<'_>) -> Self {
         let mut problems = Vec::new();
         let mut table = |path| {
             reader.bytes(path).unwrap_or_else(|error| {
@@ -52,10 +52,18 @@ impl Survey {
         }
         let may_hang = |path: &_| mount_above(&mounts, roots, path).is_some_and(Mount::may_hang);
         let mut entries = Vec::new();
-        for root in &roots.directories {
-            entries.extend(read_entries(reader, root, &may_hang, &mut problems));
+        for root in roots.directories.iter().filter(|root| root.holds == DirectoryUse::HostPath) {
+            entries.extend(read_entries(reader, &root.path, &may_hang, &mut problems));
         }
         Self { devices, by_number, mounts, swaps, claims, entries, problems }
+    }
+
+    /// Looks at the files that were chosen.
+    pub(super) fn add_images(&mut self, roots: &Roots, reader: &Reader<'_>, paths: Vec<PathBuf>) {
+        for path in paths {
+            let may_hang = mount_above(&self.mounts, roots, &path).is_some_and(Mount::may_hang);
+            self.entries.extend(look_at_image(reader, path, may_hang, &mut self.problems));
+        }
     }
 
     /// The device that a path of the node below `/dev` names, by its text.
@@ -70,7 +78,7 @@ impl Survey {
     }
 }
 
-fn read_devices(reader: &Reader, roots: &Roots, problems: &mut Vec<Problem>) -> BTreeMap<String, Device> {
+fn read_devices(reader: &Reader<'_>, roots: &Roots, problems: &mut Vec<Problem>) -> BTreeMap<String, Device> {
     let directory = roots.sys.join("class/block");
     let names = reader.names(&directory).unwrap_or_else(|error| {
         problems.push(Problem::new(&directory, "list the block devices", &error));
