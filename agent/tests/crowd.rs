@@ -92,6 +92,7 @@ async fn start(
             Ok(operation) => ids.push(operation.into_inner().id),
             Err(status) => {
                 assert_is_full(&status);
+                eprintln!("{prefix}: {} were taken, then: {}", ids.len(), status.message());
                 break;
             }
         }
@@ -226,7 +227,7 @@ async fn all_at_once() {
     let shop = program.channel("team/shop").await;
     let id = run_one(&shop, verify("shop", port, "own".into(), String::new())).await;
     let own = queued.len();
-    queued.extend(start(&controller, "shop", port, "more", 1_000 - by_team, 1_000).await);
+    queued.extend(start(&controller, "shop", port, "more", 1_000 - by_team, 0).await);
     let told = info(&controller).await;
     eprintln!(
         "{by_team} operations of the team, {} of them with large keys; {} wait, {} run; {} MiB",

@@ -108,6 +108,7 @@ rules_needed! {
     parent_by_ending ParentByEnding late_duplicate ReportedIsReadable;
     check_taken_ending CheckTakenEnding resume ReportedIsReadable;
     confirm_after_checks ConfirmAfterChecks resume ReportedIsReadable;
+    check_own_ending_again CheckOwnEndingAgain commit ReportedIsReadable;
     parent_confirmed ParentConfirmed resume ReportedIsReadable;
     parent_not_ending ParentNotEnding abandoned NextBackupWorks;
     report_last ReportLast commit FencedNeverReports;
@@ -125,6 +126,7 @@ rules_needed! {
     newest_confirmed NewestConfirmed abandoned SomethingStays;
     forget_only_older ForgetOnlyOlder two_forgetters SomethingStays;
     forget_announces ForgetAnnounces hold HoldIsHonoured;
+    forget_asks_confirmed_again ForgetAsksConfirmed commit ReportedIsReadable;
     pin_checked_by_forget PinChecked restore PinIsHonoured;
     hold_checked_by_forget HoldChecked hold HoldIsHonoured;
     hold_looks_at_ending HoldLooksAtEnding hold HoldIsHonoured;

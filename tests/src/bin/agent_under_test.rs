@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use coffer_blockio::WipingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
+
 fn main() -> ExitCode {
     coffer_agent::run::run(std::env::args_os())
 }

@@ -137,6 +137,12 @@ pub(super) fn commit(
         manifest: signed.seal.digest,
     };
     records::put(repository, &confirmed.key(), &confirmed)?;
+    // Rule check_own_ending_again: a forget that took it for unfinished announces first and looks for the record then, so one of both sees
+    // the other.
+    if is_ending(repository, &point.team, &point.point)? {
+        let reason = "it was given up while it was being confirmed".into();
+        return Err(EngineError::Fenced { run: point.point, reason });
+    }
     Ok(signed.payload)
 }
 

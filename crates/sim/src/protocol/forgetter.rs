@@ -26,6 +26,8 @@ pub enum Phase {
     LookForPins,
     /// About to look for a hold.
     LookForHold,
+    /// About to see once more whether the point is confirmed.
+    AskAgain,
     /// About to delete the manifest.
     Delete,
     /// Ended, or died.
@@ -43,12 +45,19 @@ pub struct Forgetter {
     pub seen: Points,
     /// The point that is being dealt with.
     pub target: Option<PointId>,
+    /// Whether that point was confirmed when it was chosen: only then is it given up on purpose.
+    pub sure: bool,
 }
 
 impl Forgetter {
     /// A run that is about to start.
-    pub const START: Self =
-        Self { phase: Phase::ListPoints, candidates: Points::NONE, seen: Points::NONE, target: None };
+    pub const START: Self = Self {
+        phase: Phase::ListPoints,
+        candidates: Points::NONE,
+        seen: Points::NONE,
+        target: None,
+        sure: false,
+    };
     /// No run, or one that has ended.
     pub const OVER: Self = Self { phase: Phase::Over, ..Self::START };
 
@@ -75,6 +84,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize) {
         (Phase::Announce, Some(point)) => announce(turn, i, point),
         (Phase::LookForPins, Some(point)) => look_for_pins(turn, i, point),
         (Phase::LookForHold, Some(point)) => look_for_hold(turn, i, point),
+        (Phase::AskAgain, Some(point)) => ask_again(turn, i, point),
         (Phase::Delete, Some(point)) => delete(turn, i, point),
         _ => {}
     }
@@ -161,11 +171,12 @@ fn go_through(forgetter: &mut Forgetter, expired: Points) {
 
 fn choose(turn: &mut Turn<'_>, i: usize) {
     let announces = turn.scenario.rules.obeys(Rule::ForgetAnnounces);
-    let phase = if announces { Phase::Announce } else { next_to_announced(turn.scenario) };
     for point in turn.state.forgetters[i].seen.iter() {
+        let sure = turn.state.store.confirmed.has(point);
+        let phase = if announces { Phase::Announce } else { next_to_announced(turn.scenario, sure) };
         turn.take(Request::Decide(CHOICE[point.index()]), |next| {
-            next.forgetters[i].phase = phase;
-            next.forgetters[i].target = Some(point);
+            let forgetter = &mut next.forgetters[i];
+            *forgetter = Forgetter { phase, target: Some(point), sure, ..*forgetter };
         });
     }
 }
@@ -173,15 +184,20 @@ fn choose(turn: &mut Turn<'_>, i: usize) {
 const CHOICE: [&str; PointId::COUNT] = ["takes a", "takes b", "takes c", "takes d", "takes e", "takes f"];
 
 /// Where nobody pins or holds, looking finds nothing, so the model leaves it out.
-fn next_to_announced(scenario: &Scenario) -> Phase {
+fn next_to_announced(scenario: &Scenario, sure: bool) -> Phase {
     match scenario.readers.is_empty() && scenario.hold.is_none() {
-        true => Phase::Delete,
+        true => next_to_looked(scenario, sure),
         false => Phase::LookForPins,
     }
 }
 
+fn next_to_looked(scenario: &Scenario, sure: bool) -> Phase {
+    let asks = !sure && scenario.rules.obeys(Rule::ForgetAsksConfirmed);
+    if asks { Phase::AskAgain } else { Phase::Delete }
+}
+
 fn announce(turn: &mut Turn<'_>, i: usize, point: PointId) {
-    let phase = next_to_announced(turn.scenario);
+    let phase = next_to_announced(turn.scenario, turn.state.forgetters[i].sure);
     turn.put(Key::Ending(point), |store| store.ending.insert(point), |next| next.forgetters[i].phase = phase);
 }
 
@@ -199,11 +215,20 @@ fn look_for_pins(turn: &mut Turn<'_>, i: usize, point: PointId) {
 fn look_for_hold(turn: &mut Turn<'_>, i: usize, point: PointId) {
     let scenario = turn.scenario;
     let found = turn.state.store.holds.has(point);
+    let phase = next_to_looked(scenario, turn.state.forgetters[i].sure);
     turn.take(Request::Get(Key::Hold(point), found), |next| {
         match found && scenario.rules.obeys(Rule::HoldChecked) {
             true => leave(&mut next.forgetters[i], point),
-            false => next.forgetters[i].phase = Phase::Delete,
+            false => next.forgetters[i].phase = phase,
         }
+    });
+}
+
+fn ask_again(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    let found = turn.state.store.confirmed.has(point);
+    turn.take(Request::Get(Key::Confirmed(point), found), |next| match found {
+        true => leave(&mut next.forgetters[i], point),
+        false => next.forgetters[i].phase = Phase::Delete,
     });
 }
 
@@ -212,9 +237,12 @@ fn leave(forgetter: &mut Forgetter, point: PointId) {
 }
 
 fn delete(turn: &mut Turn<'_>, i: usize, point: PointId) {
+    let sure = turn.state.forgetters[i].sure;
     let effect = |store: &mut Store| {
         store.manifests.remove(point);
-        store.forgotten.insert(point);
+        if sure {
+            store.forgotten.insert(point);
+        }
     };
     turn.delete(Key::Manifest(point), effect, |next: &mut State| leave(&mut next.forgetters[i], point));
 }

@@ -62,6 +62,9 @@ rules! {
     CheckTakenEnding "check_taken_ending" Design;
     /// A writer puts `confirmed/<point>` only after its manifest and all checks.
     ConfirmAfterChecks "confirm_after_checks" Mend;
+    /// After putting its `confirmed` record a writer looks once more for an `ending` record of its own id, and is
+    /// fenced by one.
+    CheckOwnEndingAgain "check_own_ending_again" Mend;
     /// A writer takes as parent only a point whose `confirmed` record it has read.
     ParentConfirmed "parent_confirmed" Mend;
     /// A writer takes as parent only a point that has no `ending` record when it looks; without one it opens a chain.
@@ -98,6 +101,9 @@ rules! {
     ForgetOnlyOlder "forget_only_older" Said;
     /// Forget puts `ending/<point>` before it looks for pins and holds, and deletes the manifest after.
     ForgetAnnounces "forget_announces" Mend;
+    /// Of a point that was not confirmed when it was chosen forget looks for the `confirmed` record again after its
+    /// announcement, and leaves the point if there is one.
+    ForgetAsksConfirmed "forget_asks_confirmed_again" Mend;
     /// Forget leaves a point that a restore has pinned.
     PinChecked "pin_checked_by_forget" Design;
     /// Forget leaves a point that a person holds.

@@ -53,6 +53,8 @@ pub enum Phase {
     CheckNewer,
     /// About to put the `confirmed` record.
     PutConfirmed,
+    /// About to look once more for an `ending` record of its own.
+    CheckOwnAgain,
     /// Reported success.
     Done,
     /// Reported that it was fenced.
@@ -61,7 +63,7 @@ pub enum Phase {
     Dead,
 }
 
-const ORDER: [Phase; 11] = [
+const ORDER: [Phase; 12] = [
     Phase::PutKeys,
     Phase::LookForNewer,
     Phase::PutPackA,
@@ -73,10 +75,11 @@ const ORDER: [Phase; 11] = [
     Phase::CheckTaken,
     Phase::CheckNewer,
     Phase::PutConfirmed,
+    Phase::CheckOwnAgain,
 ];
 
 /// Without [`Rule::ManifestLast`].
-const MANIFEST_FIRST: [Phase; 11] = [
+const MANIFEST_FIRST: [Phase; 12] = [
     Phase::PutManifest,
     Phase::PutKeys,
     Phase::LookForNewer,
@@ -88,10 +91,11 @@ const MANIFEST_FIRST: [Phase; 11] = [
     Phase::CheckTaken,
     Phase::CheckNewer,
     Phase::PutConfirmed,
+    Phase::CheckOwnAgain,
 ];
 
 /// Without [`Rule::ConfirmAfterChecks`].
-const CONFIRMED_FIRST: [Phase; 11] = [
+const CONFIRMED_FIRST: [Phase; 12] = [
     Phase::PutKeys,
     Phase::LookForNewer,
     Phase::PutPackA,
@@ -99,6 +103,7 @@ const CONFIRMED_FIRST: [Phase; 11] = [
     Phase::Agents,
     Phase::PutManifest,
     Phase::PutConfirmed,
+    Phase::CheckOwnAgain,
     Phase::CheckOwn,
     Phase::CheckParent,
     Phase::CheckTaken,
@@ -179,7 +184,7 @@ pub fn steps(turn: &mut Turn<'_>, i: usize) {
         Phase::PutPackB => put_data(turn, i, ObjectId::pack(spec.id, Volume::B)),
         Phase::Agents => agents::coordinate(turn, i),
         Phase::PutManifest => put_manifest(turn, i, spec.id),
-        Phase::CheckOwn => check_ending(turn, i, spec.id),
+        Phase::CheckOwn | Phase::CheckOwnAgain => check_ending(turn, i, spec.id),
         Phase::CheckParent => check_parent(turn, i, &spec),
         Phase::CheckTaken => check_taken(turn, i, &spec),
         Phase::PutConfirmed => put_confirmed(turn, i, spec.id),
@@ -201,7 +206,7 @@ pub(super) fn advance(scenario: &Scenario, next: &mut State, i: usize, from: Opt
     }
 }
 
-fn order(scenario: &Scenario) -> &'static [Phase; 11] {
+fn order(scenario: &Scenario) -> &'static [Phase; 12] {
     if !scenario.rules.obeys(Rule::ManifestLast) {
         &MANIFEST_FIRST
     } else if !scenario.rules.obeys(Rule::ConfirmAfterChecks) {
@@ -225,6 +230,8 @@ fn applies(scenario: &Scenario, state: &State, i: usize, phase: Phase) -> bool {
         Phase::PutPackB => !spec.agents && spec.volumes.has(Volume::B),
         Phase::Agents => spec.agents,
         Phase::CheckOwn => obeys(Rule::CheckOwnEnding),
+        // What the first look would have found is not asked twice where that look is left out.
+        Phase::CheckOwnAgain => obeys(Rule::CheckOwnEndingAgain) && obeys(Rule::CheckOwnEnding),
         Phase::CheckParent => obeys(Rule::CheckParent) && plan.parent.is_some(),
         Phase::CheckTaken => obeys(Rule::CheckTakenEnding) && !plan.taken.is_empty(),
         _ => true,
