@@ -20,7 +20,7 @@ use super::run::explain_end;
 use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
 use crate::catalog::Filter;
-use crate::read::volume_map::VolumeMap;
+use crate::read::volume_map::{VolumeMap, refuse_unreadable};
 use crate::shrunk;
 use crate::write::object_writer::ObjectSink;
 use crate::write::uploader::Uploader;
@@ -293,7 +293,9 @@ impl Run<'_> {
                 record.block_size.bytes()
             )));
         }
-        match VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2) {
+        let opened = refuse_unreadable(parent, record)
+            .and_then(|()| VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2));
+        match opened {
             Ok(mut map) => {
                 let damaged = commit::damaged_packs(self.repository, &self.ticket.plan.team, record)?;
                 let reason = match damaged.len() {
@@ -305,9 +307,9 @@ impl Run<'_> {
                 map.set_damaged(damaged);
                 Ok((Some(Arc::new(map)), reason))
             }
-            Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
-                Ok((None, format!("the parent's map cannot be read: {}", plain(&error))))
-            }
+            Err(
+                error @ (EngineError::Damaged { .. } | EngineError::Object { .. } | EngineError::Refused(_)),
+            ) => Ok((None, format!("the parent's map cannot be read: {}", plain(&error)))),
             Err(error) => Err(error),
         }
     }

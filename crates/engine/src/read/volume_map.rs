@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use coffer_format::{
     Attributes, BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN,
-    MAP_HEADER_LEN, MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
+    MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
     PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef,
     RepositoryId, Root, RootLineage, RootRef, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
     object_key,
@@ -56,6 +56,13 @@ pub(crate) fn refuse_unknown_musts(
         "{owner} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
         unknown.join(", ")
     )))
+}
+
+/// As [`refuse_unknown_musts`], of a volume and of the point that it is in.
+pub(crate) fn refuse_unreadable(manifest: &Manifest, record: &VolumeRecord) -> Result<(), EngineError> {
+    refuse_unknown_musts(&manifest.attributes, &format_args!("point {}", manifest.point))?;
+    let owner = format_args!("volume {} of point {}", record.name, record.point);
+    refuse_unknown_musts(&record.attributes, &owner)
 }
 
 impl VolumeMap {

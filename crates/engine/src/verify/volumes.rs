@@ -16,7 +16,7 @@ use crate::inventory::PlanObjects;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::map_page::get_range;
-use crate::read::volume_map::VolumeMap;
+use crate::read::volume_map::{VolumeMap, refuse_unreadable};
 use crate::{Access, EngineError, Repository, Resources};
 
 /// Whether maps and data of the team can be checked with the caller's key; what cannot is said.
@@ -74,6 +74,10 @@ impl Volumes<'_> {
                     repository.chain_secrets(&manifest.plan_id(), manifest.chain)
                 {
                     report.notice_once(detail);
+                    continue;
+                }
+                if let Err(error) = refuse_unreadable(manifest, record) {
+                    report.notice_once(format!("{error}; it was not checked"));
                     continue;
                 }
                 let points = points_that_name(manifests, record);
