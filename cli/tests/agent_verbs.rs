@@ -9,6 +9,8 @@ mod json_reference;
 #[path = "harness/sandbox.rs"]
 mod sandbox;
 
+use std::process::Stdio;
+
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::RestoreMode;
 use fake_agent::{Act, FakeAgent, Script};
@@ -388,6 +390,29 @@ fn both_sides_have_to_show_certificates_of_their_authority() {
     assert_eq!(check(&with_ca("missing.crt"), 1, "missing.crt"), Some("file".into()));
     sandbox.write("broken.pem", "x");
     assert_eq!(check(&with_ca("broken.pem"), 2, "broken.pem holds no certificate"), Some("usage".into()));
+}
+
+#[test]
+fn a_certificate_that_is_refused_in_the_middle_of_a_run_is_told_from_an_agent_that_is_away() {
+    let (sandbox, _) = world();
+    let ours = certificates(&sandbox, "ours");
+    certificates(&sandbox, "other");
+    let script = Script { acts: [Act::Hang].into(), ..Script::default() };
+    let mut agent = FakeAgent::start_with("n1", script, Some(ours.clone()));
+    let url = format!("https://{}", agent.address);
+    let image = sandbox.path("disk.img").display().to_string();
+    let repository = ["--repo", "REPO", "--key", "writer.key", "--plan", "web", &image];
+    let own = ["--agent-cert", "ours-client.crt", "--agent-key", "ours-client.key", "--agent-ca", "ours.crt"];
+    let patience = ["--agent-patience", "3600", "--json"];
+    let words = [&["backup", "--agent", &url][..], &repository, &own, &patience].concat();
+    let mut command = sandbox.command(&words);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    agent.wait_for_watch();
+    let of_others = Certificate::from_pem(sandbox.read("other.crt"));
+    agent.restart_with(ours.client_ca_root(of_others));
+    let outcome = finish(&words, child.wait_with_output().unwrap());
+    let outcome = outcome.ends(1).says("it refused our certificate");
+    assert!(!outcome.json().to_string().contains("given up"), "it was not waited for");
 }
 
 /// Characters of a secret that would be a leak.

@@ -302,7 +302,7 @@ fn one_key_and_two_callers_at_once_make_one_operation_and_one_point() {
     let keys = agent
         .asked(|asked| asked.backups.iter().map(|asked| asked.idempotency_key.clone()).collect::<Vec<_>>());
     assert!(keys.len() >= 2 && keys.iter().all(|key| key == "k"), "{keys:?}");
-    check_restores(&sandbox, &text(&first, "point"), &[("one.img", &one)]);
+    check_restores(&sandbox, text(&first, "point"), &[("one.img", &one)]);
 }
 
 #[test]

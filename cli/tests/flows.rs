@@ -205,11 +205,14 @@ fn a_newest_point_that_was_taken_away_is_missed_only_by_who_remembers_it() {
     let newest = text(&newest, "point");
     let verify = ["verify", "--repo", "REPO", "--key", "writer.key"];
     sandbox.done(&[&verify[..], &["--expect-head", newest]].concat());
-    for path in sandbox.files("repo/t/default/points") {
-        if path.ends_with(newest) {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    let remove = |kind: &str| {
+        let of_newest = |path: &std::path::PathBuf| path.to_string_lossy().contains(newest);
+        let files = sandbox.files(&format!("repo/t/default/{kind}"));
+        files.into_iter().filter(of_newest).for_each(|path| std::fs::remove_file(path).unwrap());
+    };
+    remove("points");
+    sandbox.run(&verify).ends(5).says("the manifest is missing, its confirmation stands");
+    remove("confirmed");
     sandbox.done(&verify);
     sandbox.run(&[&verify[..], &["--expect-head", newest]].concat()).ends(5).says("head-missing");
 }
@@ -300,7 +303,7 @@ fn a_rotation_for_a_leaked_writer_key_brings_new_metadata_secrets_for_new_chains
         ["backup", "--repo", "REPO", "--key", "2w.key", "--plan", "web", "--cluster", "host", "disk.img"];
     let after = sandbox.json(&backup);
     assert_eq!(
-        (&after["kind"], after["chain"] == after["point"]),
+        (&after["type"], after["chain"] == after["point"]),
         (&serde_json::json!("full"), true),
         "{after}"
     );

@@ -132,7 +132,8 @@ fn make_certificates(directory: &Path) {
         write(&format!("{name}.crt"), params.signed_by(&key, &issuer).expect("sign a certificate").pem());
         write(&format!("{name}.key"), key.serialize_pem());
         let closed = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(directory.join(format!("{name}.key")), closed).expect("close a key to others");
+        std::fs::set_permissions(directory.join(format!("{name}.key")), closed)
+            .expect("close a key to others");
     };
     make("agent", vec!["127.0.0.1".into(), "localhost".into()], None, ExtendedKeyUsagePurpose::ServerAuth);
     for (name, path) in [

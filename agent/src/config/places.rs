@@ -123,7 +123,7 @@ impl Config {
 fn check_apart(root: &Path, spot: &Spot, guarded: &Guarded) -> Result<(), ConfigError> {
     let Guarded { what, path } = guarded;
     // A link to a file can be replaced where it lies, whatever it leads to.
-    let beside = path.parent().map(|parent| Spot::of(parent)).and_then(Result::ok);
+    let beside = path.parent().map(Spot::of).and_then(Result::ok);
     let Ok(other) = Spot::of(path) else { return Ok(()) };
     if spot.holds(&other) || beside.is_some_and(|beside| spot.holds(&beside)) {
         let problem = format!(

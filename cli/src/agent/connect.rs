@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::door::Door;
+use super::door::{Door, Probe};
 use super::failure::AgentError;
 use super::options::AgentOptions;
 use crate::cancellation::StopWish;
@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     /// Its node: as the caller named it, or as it calls itself, or its address.
     pub(crate) node: String,
     pub(super) link: Result<Channel, AgentError>,
+    /// Finds out why connections are closed, where there is TLS.
+    pub(super) probe: Option<Probe>,
 }
 
 impl Agents {
@@ -131,6 +133,16 @@ impl Agent {
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, AgentError> {
         answer(&self.node, call).await
+    }
+
+    /// What is behind an error of the connection: a certificate that is refused from now on looks like an agent that is away.
+    pub(super) async fn explain(&self, error: AgentError) -> AgentError {
+        match &self.probe {
+            Some(probe) if error.kind == "agent-unavailable" => {
+                probe.refusal(&self.node).await.unwrap_or(error)
+            }
+            _ => error,
+        }
     }
 
     /// An error of ours about this agent.

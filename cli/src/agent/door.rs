@@ -27,7 +27,7 @@ pub(super) struct Door {
     address: AgentAddress,
     endpoint: Endpoint,
     /// What a connection is probed with, where there is TLS.
-    probe: Option<(Arc<ClientConfig>, Option<String>)>,
+    probe: Option<Probe>,
 }
 
 impl Door {
@@ -48,7 +48,11 @@ impl Door {
         }
         let files = Files::read(options)?;
         let endpoint = endpoint.tls_config(files.tonic(options)).map_err(|error| files.wrong(&error))?;
-        let probe = Some((Arc::new(files.rustls()?), options.agent_server_name.clone()));
+        let probe = Some(Probe {
+            place: address.place.to_string(),
+            server_name: options.agent_server_name.clone(),
+            config: Arc::new(files.rustls()?),
+        });
         Ok(Door { address, endpoint, probe })
     }
 
@@ -60,39 +64,57 @@ impl Door {
             Ok(channel) => channel,
             Err(error) => {
                 let link = Err(AgentError::from_connect(&node, &place, &error));
-                return Agent { node, link };
+                return Agent { node, link, probe: self.probe };
             }
         };
         let wants_name = ask_name && self.address.node.is_none();
         if !wants_name && self.probe.is_none() {
-            return Agent { node, link: Ok(channel) };
+            return Agent { node, link: Ok(channel), probe: self.probe };
         }
         // With TLS the first call tells whether we are let in.
         let mut client = NodeClient::new(channel.clone());
         match answer(&node, client.info(v1::InfoRequest {})).await {
             Ok(info) if wants_name && !info.node.is_empty() => {
-                Agent { node: plain(&info.node), link: Ok(channel) }
+                Agent { node: plain(&info.node), link: Ok(channel), probe: self.probe }
             }
-            Ok(_) => Agent { node, link: Ok(channel) },
+            Ok(_) => Agent { node, link: Ok(channel), probe: self.probe },
             Err(error) if error.kind == "agent-unavailable" => self.closed(node, error).await,
             Err(error) => self.told(node, channel, error, wants_name),
         }
     }
 
     /// The agent answers, but does not tell us about itself: that matters only if its name is needed.
-    fn told(&self, node: String, channel: Channel, error: AgentError, wants_name: bool) -> Agent {
+    fn told(self, node: String, channel: Channel, error: AgentError, wants_name: bool) -> Agent {
         let link = if wants_name { Err(error) } else { Ok(channel) };
-        Agent { node, link }
+        Agent { node, link, probe: self.probe }
     }
 
     /// The agent closed the connection: looks why.
     async fn closed(self, node: String, error: AgentError) -> Agent {
-        let Some((config, name)) = self.probe else { return Agent { node, link: Err(error) } };
-        let place = self.address.place.to_string();
-        let probe = tokio::task::spawn_blocking(move || probe::refusal(&place, name.as_deref(), config));
-        // A probe that fails tells nothing; the first error stands.
-        let refused = probe.await.ok().flatten().and_then(|refused| AgentError::from_tls(&node, &refused));
-        Agent { node, link: Err(refused.unwrap_or(error)) }
+        let refused = match &self.probe {
+            Some(probe) => probe.refusal(&node).await,
+            None => None,
+        };
+        Agent { node, link: Err(refused.unwrap_or(error)), probe: self.probe }
+    }
+}
+
+/// How to ask an agent once more why it closed a TLS connection.
+#[derive(Clone)]
+pub(super) struct Probe {
+    place: String,
+    server_name: Option<String>,
+    config: Arc<ClientConfig>,
+}
+
+impl Probe {
+    /// The refusal of a certificate, its own or ours, if that is what closes connections. A probe that fails tells nothing.
+    pub(super) async fn refusal(&self, node: &str) -> Option<AgentError> {
+        let Probe { place, server_name, config } = self.clone();
+        let asked =
+            tokio::task::spawn_blocking(move || probe::refusal(&place, server_name.as_deref(), config));
+        let refused = asked.await.ok().flatten()?;
+        AgentError::from_tls(node, &refused)
     }
 }
 

@@ -129,7 +129,7 @@ impl Follower {
         loop {
             match start.send(&self.agent).await {
                 Ok(operation) => return Ok(operation),
-                Err(error) => pause(&mut backoff, error).await?,
+                Err(error) => pause(&mut backoff, self.agent.explain(error).await).await?,
             }
         }
     }
@@ -139,7 +139,7 @@ impl Follower {
         loop {
             match self.events(&id, &mut backoff).await {
                 Ok(operation) => return Ok(operation),
-                Err(error) => pause(&mut backoff, error).await?,
+                Err(error) => pause(&mut backoff, self.agent.explain(error).await).await?,
             }
         }
     }

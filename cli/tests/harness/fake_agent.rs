@@ -143,6 +143,12 @@ impl FakeAgent {
         self.serve();
     }
 
+    /// As [`FakeAgent::restart`], with other certificates.
+    pub(crate) fn restart_with(&mut self, tls: ServerTlsConfig) {
+        self.tls = Some(tls);
+        self.restart();
+    }
+
     /// Lets operations that hang come to their end.
     pub(crate) fn finish(&self, key: &str) {
         let request = self

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use coffer_blockio::Arena;
 
-use crate::resources::PROCESS_BYTES;
+use crate::resources::{PROCESS_BYTES, SHARED_OPERATION_BYTES};
 use crate::{EngineError, MEMORY_BYTES_MIN, Resources};
 
 /// Least memory of what callers make the process hold beside the data of operations.
@@ -116,7 +116,8 @@ impl NodeResources {
     pub fn lease(&self, shares: NonZeroUsize) -> Result<Option<Resources>, EngineError> {
         let Some(lease) = self.take(shares.get()) else { return Ok(None) };
         let share_bytes = self.0.share_bytes * shares.get() as u64;
-        let resources = Resources::carve(share_bytes, self.cpus_for(shares.get()), Some(Arc::new(lease)))?;
+        let cpus = self.cpus_for(shares.get());
+        let resources = Resources::carve(share_bytes, SHARED_OPERATION_BYTES, cpus, Some(Arc::new(lease)))?;
         let mut taken = self.0.lock();
         taken.arenas.retain(|arena| arena.strong_count() > 0);
         taken.arenas.extend([&resources.arena, &resources.map_arena].map(Arc::downgrade));
@@ -172,7 +173,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::resources::OPERATION_BYTES;
     use crate::resources::tests::{S3, assert_fits, sending};
 
     const MIB: u64 = 1 << 20;
@@ -184,7 +184,7 @@ mod tests {
     /// All that the shares out there may take, beside what the process takes by itself.
     fn held(resources: &[Resources]) -> u64 {
         let arenas = |it: &Resources| (it.arena.budget_bytes() + it.map_arena.budget_bytes()) as u64;
-        resources.iter().map(|it| arenas(it) + it.cache_bytes + OPERATION_BYTES).sum()
+        resources.iter().map(|it| arenas(it) + it.cache_bytes + SHARED_OPERATION_BYTES).sum()
     }
 
     #[test]

@@ -20,8 +20,11 @@ pub(crate) const READ_BUFFERS_MAX: usize = 2;
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// What code, the process's own threads and the allocator take at most.
 pub(crate) const PROCESS_BYTES: u64 = 20 << 20;
-/// What stacks, connections and small structures of one operation take at most.
-pub(crate) const OPERATION_BYTES: u64 = 8 << 20;
+/// What stacks, connections and small structures of one operation take at most, where it has the process for itself.
+const OPERATION_BYTES: u64 = 8 << 20;
+/// The same of one among several in a process: runtime, TLS and the heap's own waste are the process's and are not there once for each. With sixteen
+/// volumes at once an agent of 256 MiB was seen at 202 MiB (`docs/performance.md`) when each operation was allowed 8 MiB.
+pub(crate) const SHARED_OPERATION_BYTES: u64 = 4 << 20;
 /// Lengths of a part, longest first: the first that fits is taken. Eight of the longest hold a pack of 128 MiB with its trailer; S3 refuses parts
 /// below the shortest, but for the last of an upload.
 const PART_BYTES: [u64; 3] = [17 << 20, 8 << 20, 5 << 20];
@@ -99,19 +102,20 @@ impl Resources {
                 "--memory {memory_bytes} is too little: at least {MEMORY_BYTES_MIN} bytes (64MiB) are needed"
             )));
         }
-        Self::carve(memory_bytes - PROCESS_BYTES, cpus, None)
+        Self::carve(memory_bytes - PROCESS_BYTES, OPERATION_BYTES, cpus, None)
     }
 
-    /// Shares out what one operation may take, `share_bytes`, which holds [`OPERATION_BYTES`], caches and the arenas. `permit` is dropped
+    /// Shares out what one operation may take, `share_bytes`, which holds `operation_bytes` of its own, caches and the arenas. `permit` is dropped
     /// when the memory of both arenas is the kernel's again.
     pub(crate) fn carve(
         share_bytes: u64,
+        operation_bytes: u64,
         cpus: usize,
         permit: Option<Arc<dyn Send + Sync>>,
     ) -> Result<Resources, EngineError> {
         let cache_bytes = (share_bytes / 16).min(32 << 20);
         let arena_bytes =
-            (share_bytes - OPERATION_BYTES - cache_bytes - MAP_ARENA_BYTES).min(ARENA_BYTES_MAX);
+            (share_bytes - operation_bytes - cache_bytes - MAP_ARENA_BYTES).min(ARENA_BYTES_MAX);
         let (workers, part_len) = fit(arena_bytes, (cpus * 2).clamp(2, 64))
             .ok_or_else(|| EngineError::Bug("the least memory does not hold one worker".into()))?;
         Ok(Resources {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use coffer_volume::{Access, DeviceClass, DirectoryUse, Gate, Images, Inventory, Policy, Stopped, VolumeId};
 
 #[path = "support/tree.rs"]
-#[allow(dead_code, reason = "each test file uses some of it")]
 mod tree;
 
 use tree::{Tree, ids};
