@@ -30,6 +30,9 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     }
     match socket_directory(config) {
         Some(directory) if !directory.is_dir() => {
+            if directory.exists() {
+                return Err(cannot_make("listen", directory, &io::ErrorKind::NotADirectory.into()));
+            }
             let above = directory.parent().unwrap_or(Path::new("/"));
             let free = match fs::symlink_metadata(directory) {
                 Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
