@@ -50,6 +50,10 @@ fn a_repository_without_a_byte_to_spare_can_be_read_and_emptied() {
     world.make_room();
     let reserve = world.repository.root().join(".reserve");
     assert_eq!(std::fs::metadata(reserve).expect("it is kept again").len(), MIB);
+    // What the second point had is room for the third, but the reserve has some of it.
+    let filler = File::options().write(true).open(&filler).expect("open the filler");
+    let len = filler.metadata().expect("its length").len();
+    filler.set_len(len - 2 * MIB).expect("make room for the reserve");
     let third = world.back_up(3);
     world.compare(&second, 2);
     world.compare(&third, 3);

@@ -29,8 +29,11 @@ fn certificates_of_unknown_authorities_and_wrong_files_are_told() {
     fails(place(&without), 2, &["certificate is not trusted", "ca=FILE"]);
     let missing = Endpoint { ca: Some(tmp().join("no-such-file")), ..without.clone() };
     fails(place(&missing), 2, &["ca=", "no-such-file"]);
-    let empty = Endpoint { ca: Some("/dev/null".into()), ..without };
-    fails(place(&empty), 2, &["ca=/dev/null", "no certificate"]);
+    let device = Endpoint { ca: Some("/dev/null".into()), ..without.clone() };
+    fails(place(&device), 2, &["ca=/dev/null", "not a regular file"]);
+    let file = tempfile::NamedTempFile::new_in(tmp()).expect("an empty file");
+    let empty = Endpoint { ca: Some(file.path().into()), ..without };
+    fails(place(&empty), 2, &["ca=", "no certificate"]);
     World::new(place(server.endpoint()));
 }
 

@@ -4,11 +4,13 @@
 //! What a kill loses are packs of which parts were sent and not all: one for each worker, and what is on its way. Age alone would be the wrong
 //! measure: an incremental that finds little to store would leave many small packs on a fast line. So a pack's age is counted in sending.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Sending that a pack may take at most, milliseconds.
 const PACK_MS: u64 = 60_000;
-/// A pack's limit until something of this run was sent, bytes: a minute for each of six requests at once on a line of 0.8 MiB/s.
+/// The first pack's limit until something of this run was sent, bytes. It alone is short, to measure the line: short ones of all workers would
+/// cost every run on a fast line several requests, and every later compare as many.
 const FIRST_BYTES: u64 = 8 << 20;
 /// A pack may always hold so much, bytes: smaller ones cost more in requests than they save.
 const LEAST_BYTES: u64 = 1 << 20;
@@ -23,6 +25,8 @@ pub(crate) struct LineSpeed {
     /// Requests sent at once, and packs open at once.
     at_once: u64,
     packs: u64,
+    /// Whether the pack that measures the line was begun.
+    probed: AtomicBool,
     sent: Mutex<Option<Sent>>,
 }
 
@@ -35,7 +39,8 @@ struct Sent {
 impl LineSpeed {
     /// Nothing was sent yet. `packs` are open at once, `at_once` requests are under way at once.
     pub(crate) fn new(at_once: usize, packs: usize) -> LineSpeed {
-        LineSpeed { at_once: at_once.max(1) as u64, packs: packs.max(1) as u64, sent: Mutex::new(None) }
+        let (at_once, packs) = (at_once.max(1) as u64, packs.max(1) as u64);
+        LineSpeed { at_once, packs, probed: AtomicBool::new(false), sent: Mutex::new(None) }
     }
 
     /// A request with `bytes` took `ms`, waits for a limit and repetitions among them.
@@ -49,10 +54,16 @@ impl LineSpeed {
         *sent = Some(Sent { bytes: before.0.saturating_add(bytes), ms: before.1.saturating_add(ms) });
     }
 
-    /// Bytes that a pack may hold now; `u64::MAX` on a line so fast that its time was not to be measured.
-    pub(crate) fn pack_bytes_max(&self) -> u64 {
+    /// Whether the pack that begins now is the one that measures the line: the first.
+    pub(crate) fn begins_probe(&self) -> bool {
+        !self.probed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Bytes that a pack may hold now, one `probe` or another; `u64::MAX` where nothing is known yet, or the line is so fast that its time was
+    /// not to be measured.
+    pub(crate) fn pack_bytes_max(&self, probe: bool) -> u64 {
         let sent = *self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Sent { bytes, ms }) = sent else { return FIRST_BYTES };
+        let Some(Sent { bytes, ms }) = sent else { return if probe { FIRST_BYTES } else { u64::MAX } };
         if ms == 0 {
             return u64::MAX;
         }
@@ -72,13 +83,14 @@ mod tests {
     #[test]
     fn a_pack_holds_a_minute_of_sending() {
         let speed = LineSpeed::new(6, 4);
-        assert_eq!(speed.pack_bytes_max(), FIRST_BYTES);
+        assert!(speed.begins_probe() && !speed.begins_probe(), "the first only");
+        assert_eq!((speed.pack_bytes_max(true), speed.pack_bytes_max(false)), (FIRST_BYTES, u64::MAX));
         // 17 MiB in 100 s by each of six requests: about 1 MiB/s.
         speed.sent(17 * MIB, 100_000);
-        assert_eq!(speed.pack_bytes_max(), 17 * MIB * 6 / 10);
+        assert_eq!(speed.pack_bytes_max(false), 17 * MIB * 6 / 10);
         let many = LineSpeed::new(2, 8);
         many.sent(16 * MIB, 16_000);
-        assert_eq!(many.pack_bytes_max(), 15 * MIB);
+        assert_eq!(many.pack_bytes_max(false), 15 * MIB);
     }
 
     #[test]
@@ -87,27 +99,27 @@ mod tests {
         for _ in 0..50 {
             speed.sent(16 * MIB, 10);
         }
-        assert!(speed.pack_bytes_max() > 128 * MIB);
+        assert!(speed.pack_bytes_max(false) > 128 * MIB);
         for _ in 0..16 {
             speed.sent(16 * MIB, 64_000);
         }
-        assert!(speed.pack_bytes_max() < 20 * MIB, "{}", speed.pack_bytes_max());
+        assert!(speed.pack_bytes_max(false) < 20 * MIB, "{}", speed.pack_bytes_max(false));
         for _ in 0..60 {
             speed.sent(16 * MIB, 1_000);
         }
-        assert!(speed.pack_bytes_max() > 500 * MIB, "{}", speed.pack_bytes_max());
+        assert!(speed.pack_bytes_max(false) > 500 * MIB, "{}", speed.pack_bytes_max(false));
     }
 
     #[test]
     fn small_requests_say_nothing_and_no_line_is_too_slow_or_too_fast() {
         let speed = LineSpeed::new(4, 4);
         speed.sent(100, 50);
-        assert_eq!(speed.pack_bytes_max(), FIRST_BYTES);
+        assert_eq!(speed.pack_bytes_max(true), FIRST_BYTES);
         speed.sent(MIB, 0);
-        assert_eq!(speed.pack_bytes_max(), u64::MAX);
+        assert_eq!(speed.pack_bytes_max(false), u64::MAX);
         for _ in 0..100 {
             speed.sent(MIB, u64::MAX / 16);
         }
-        assert_eq!(speed.pack_bytes_max(), LEAST_BYTES);
+        assert_eq!(speed.pack_bytes_max(false), LEAST_BYTES);
     }
 }

@@ -71,6 +71,8 @@ struct AdaptiveCompressor {
 
 struct OpenPack {
     number: u32,
+    /// Whether it measures the line.
+    is_probe: bool,
     object: ObjectWriter,
     header: [u8; PACK_HEADER_LEN],
     sealer: FrameSealer,
@@ -110,7 +112,8 @@ impl<'a> PackWriter<'a> {
     fn close_if_full(&mut self, next_len: usize) -> Result<(), EngineError> {
         let full = self.open.as_ref().is_some_and(|pack| {
             let worst = (next_len + FRAME_OVERHEAD) as u64;
-            let most = self.context.pack_bytes_max.min(self.context.sink.uploader.pack_bytes_max());
+            let most =
+                self.context.pack_bytes_max.min(self.context.sink.uploader.pack_bytes_max(pack.is_probe));
             pack.frames >= PACK_BLOCKS_MAX || pack.object.offset() + worst > most
         });
         if full { self.close() } else { Ok(()) }
@@ -156,6 +159,7 @@ impl OpenPack {
         object.write_all(&header)?;
         Ok(OpenPack {
             number,
+            is_probe: context.sink.uploader.begins_probe(),
             object,
             header,
             sealer: FrameSealer::new(context.suite, pack_key, &object_context).map_err(EngineError::Limit)?,

@@ -90,9 +90,14 @@ impl Uploader {
         Ok(Uploader { store: store.clone(), jobs: Some(sender), threads, speed })
     }
 
-    /// Bytes that a pack may hold on this line; the format's limit holds too.
-    pub(crate) fn pack_bytes_max(&self) -> u64 {
-        self.speed.pack_bytes_max()
+    /// Whether the pack that begins now is the one that measures the line.
+    pub(crate) fn begins_probe(&self) -> bool {
+        self.speed.begins_probe()
+    }
+
+    /// Bytes that a pack may hold on this line, one `probe` or another; the format's limit holds too.
+    pub(crate) fn pack_bytes_max(&self, probe: bool) -> u64 {
+        self.speed.pack_bytes_max(probe)
     }
 
     /// Opens an object; nothing is sent yet. `part_len` is the length of all parts but the last.
