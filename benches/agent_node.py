@@ -112,12 +112,20 @@ def without_secrets(env):
 def settings(folder, listen, memory, repository, roots, tls):
     """Returns the agent's settings: JSON's texts and lists are TOML's too."""
     keys = {"node": "bench", "cluster": "bench", "listen": listen, "state_dir": f"{folder}/state", "memory": f"{memory >> 20}MiB",
-            "repositories": [repository], "roots": roots, "log_level": "warn"}  # fmt: skip
+            "roots": roots, "log_level": "warn"}  # fmt: skip
     text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in keys.items())
+    text += f"repositories = [{rule(repository)}]\n"
     if tls:
         files = {"cert": f"{folder}/agent.crt", "key": f"{folder}/agent.key", "client_ca": f"{folder}/ca.crt", "trust_domain": DOMAIN}
         text += "\n[tls]\n" + "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in files.items())
     return text
+
+
+def rule(repository):
+    """Returns the entry that allows a repository. Callers name no files, so its authority stands here."""
+    address, _, authority = repository.partition("&ca=")
+    entry = json.dumps(address, ensure_ascii=False)
+    return f"{{ address = {entry}, ca = {json.dumps(authority, ensure_ascii=False)} }}" if authority else entry
 
 
 def make_certificates(folder):
