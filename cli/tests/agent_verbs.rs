@@ -411,7 +411,7 @@ fn a_certificate_that_is_refused_in_the_middle_of_a_run_is_told_from_an_agent_th
     let of_others = Certificate::from_pem(sandbox.read("other.crt"));
     agent.restart_with(ours.client_ca_root(of_others));
     let outcome = finish(&words, child.wait_with_output().unwrap());
-    let outcome = outcome.ends(1).says("it refused our certificate");
+    let outcome = outcome.ends(2).says("it refused our certificate");
     assert!(!outcome.json().to_string().contains("given up"), "it was not waited for");
 }
 
