@@ -184,7 +184,9 @@ impl Scene {
 
     fn backs_up(&self, store: &Arc<dyn ObjectStore>) -> Result<(), EngineError> {
         let image = self.image();
-        let report = self.team.back_up(store, &image, TypeWish::Full)?;
+        // Only who builds on a point looks it up: whether it still stands.
+        let wish = if self.step == Step::Head { TypeWish::Incremental } else { TypeWish::Full };
+        let report = self.team.back_up(store, &image, wish)?;
         // Success was said: so the point is there, and holds what it should, whoever asks.
         let points = self.team.points(&self.direct)?;
         let point = points.iter().find(|point| point.id == report.point);
