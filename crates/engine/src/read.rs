@@ -5,5 +5,6 @@ pub(crate) mod extents;
 pub(crate) mod fetch;
 pub(crate) mod leftover_pack;
 pub(crate) mod map_page;
+pub(crate) mod musts;
 pub(crate) mod second_look;
 pub(crate) mod volume_map;

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_format::{
-    Attributes, BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN,
-    MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext,
-    PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef,
-    RepositoryId, Root, RootLineage, RootRef, Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord,
-    object_key,
+    BlockHasher, BlockSize, Child, Id, LEAF_BLOCKS, Leaf, LineageEntry, MAP_FOOTER_LEN, MAP_HEADER_LEN,
+    MapFooter, MapHeader, MetadataCipher, NODE_LEAVES, Node, ObjectContext, PACK_TABLE_PAGE_PACKS, PackInfo,
+    PackRanges, PackTableIndex, PackTablePage, PageKind, PageRef, RepositoryId, Root, RootLineage, RootRef,
+    Suite, TakenPacksPage, TeamSecrets, VolumePath, VolumeRecord, object_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
 use super::map_page::{LineageObjects, MapTail, Page, PageReader, PageWeight, Want, get_range};
+use super::musts::refuse_volume;
 use super::second_look::SecondLooks;
 use crate::repository::store_key;
 use crate::{CancelToken, EngineError, Repository};
@@ -40,31 +40,6 @@ pub(crate) struct VolumeMap {
     pub(super) damaged: BTreeSet<(Id, u32)>,
 }
 
-/// Attributes that this program knows and whose name begins with `must.`.
-const MUSTS_KNOWN: &[&str] = &[];
-
-/// An error if `attributes`, those of `owner`, hold what must not be ignored and is not known here.
-pub(crate) fn refuse_unknown_musts(
-    attributes: &Attributes,
-    owner: &dyn std::fmt::Display,
-) -> Result<(), EngineError> {
-    let unknown: Vec<&str> = attributes.unknown_musts(MUSTS_KNOWN).collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(EngineError::Refused(format!(
-        "{owner} has the attribute {}, which this version does not know and must not ignore; use a newer coffer",
-        unknown.join(", ")
-    )))
-}
-
-/// As [`refuse_unknown_musts`], of a volume and of the point that it is in.
-pub(crate) fn refuse_unreadable(manifest: &Manifest, record: &VolumeRecord) -> Result<(), EngineError> {
-    refuse_unknown_musts(&manifest.attributes, &format_args!("point {}", manifest.point))?;
-    let owner = format_args!("volume {} of point {}", record.name, record.point);
-    refuse_unknown_musts(&record.attributes, &owner)
-}
-
 impl VolumeMap {
     /// Opens the map that a checked volume record names. `cache_bytes` bounds the pages kept.
     pub(crate) fn open(
@@ -72,8 +47,7 @@ impl VolumeMap {
         record: &VolumeRecord,
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
-        let owner = format_args!("volume {} of point {}", record.name, record.point);
-        refuse_unknown_musts(&record.attributes, &owner)?;
+        refuse_volume(record)?;
         let root_ref = record.root.as_ref().ok_or_else(|| {
             EngineError::NotFound(format!(
                 "volume {} failed at this point, there is nothing to read",

@@ -18,7 +18,8 @@ use crate::catalog::{PointEntry, load_manifest};
 use crate::error::HalfWritten;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
-use crate::read::volume_map::{VolumeMap, refuse_unknown_musts};
+use crate::read::musts::refuse_point;
+use crate::read::volume_map::VolumeMap;
 use crate::records;
 use crate::repository::store_key;
 use crate::{EngineError, Repository, Resources};
@@ -259,7 +260,7 @@ pub(crate) fn find_volume<'m>(
     manifest: &'m Manifest,
     name: &VolumeName,
 ) -> Result<&'m VolumeRecord, EngineError> {
-    refuse_unknown_musts(&manifest.attributes, &format_args!("point {}", manifest.point))?;
+    refuse_point(manifest)?;
     let record = manifest.volumes.iter().map(|volume| &volume.payload).find(|record| record.name == *name);
     let record = record.ok_or_else(|| {
         let names: Vec<String> =

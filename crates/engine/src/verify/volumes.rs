@@ -16,7 +16,8 @@ use crate::inventory::PlanObjects;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::map_page::get_range;
-use crate::read::volume_map::{VolumeMap, refuse_unreadable};
+use crate::read::musts::refuse_unreadable;
+use crate::read::volume_map::VolumeMap;
 use crate::{Access, EngineError, Repository, Resources};
 
 /// Whether maps and data of the team can be checked with the caller's key; what cannot is said.
