@@ -15,6 +15,14 @@ use crate::read::block_states::{BlockPlace, BlockState, FramePlace};
 use crate::read::fetch::{FetchRange, FrameRun};
 use crate::read::map_page::MISSING;
 
+/// Where what was salvaged goes.
+pub(super) struct Sink<'a, 'w> {
+    /// Room for a range.
+    pub(super) buffer: &'a mut [u8],
+    pub(super) writer: &'a mut TargetWriter<'w>,
+    pub(super) target: &'a dyn BlockTarget,
+}
+
 impl VolumeRestore<'_> {
     /// Whether an error costs a range and not the restore.
     pub(super) fn may_lose(&self, error: &EngineError) -> bool {
@@ -37,36 +45,28 @@ impl VolumeRestore<'_> {
         &self,
         range: &FetchRange,
         error: &EngineError,
-        buffer: &mut [u8],
-        writer: &mut TargetWriter<'_>,
-        target: &dyn BlockTarget,
+        sink: &mut Sink<'_, '_>,
     ) -> Result<(), EngineError> {
         let is_missing = matches!(error, EngineError::Damaged { detail, .. } if detail == MISSING);
         for run in &range.runs {
             if is_missing {
-                self.lose(run.first..run.first + run.count, error, target)?;
+                self.lose(run.first..run.first + run.count, error, sink.target)?;
             } else {
-                self.salvage_run(run, buffer, writer, target)?;
+                self.salvage_run(run, sink)?;
             }
         }
         Ok(())
     }
 
-    fn salvage_run(
-        &self,
-        run: &FrameRun,
-        buffer: &mut [u8],
-        writer: &mut TargetWriter<'_>,
-        target: &dyn BlockTarget,
-    ) -> Result<(), EngineError> {
+    fn salvage_run(&self, run: &FrameRun, sink: &mut Sink<'_, '_>) -> Result<(), EngineError> {
         self.repository.environment().cancel.check()?;
-        let Some(error) = self.try_run(run, buffer, writer)? else { return Ok(()) };
+        let Some(error) = self.try_run(run, sink)? else { return Ok(()) };
         if run.count == 1 {
-            return self.lose(run.first..run.first + 1, &error, target);
+            return self.lose(run.first..run.first + 1, &error, sink.target);
         }
         match self.map.blocks(&self.trailers, run.first, run.count) {
-            Ok(states) => self.salvage_frames(run, &states, buffer, writer, target),
-            Err(error) if self.may_lose(&error) => self.salvage_by_headers(run, buffer, writer, target),
+            Ok(states) => self.salvage_frames(run, &states, sink),
+            Err(error) if self.may_lose(&error) => self.salvage_by_headers(run, sink),
             Err(error) => Err(error),
         }
     }
@@ -76,32 +76,26 @@ impl VolumeRestore<'_> {
         &self,
         run: &FrameRun,
         states: &[BlockState],
-        buffer: &mut [u8],
-        writer: &mut TargetWriter<'_>,
-        target: &dyn BlockTarget,
+        sink: &mut Sink<'_, '_>,
     ) -> Result<(), EngineError> {
         for (first, state) in (run.first..).zip(states) {
             let BlockPlace::Data(place) = state.place else {
                 return Err(EngineError::Bug(format!("block {first} is not on the map")));
             };
-            self.salvage_run(&FrameRun { first, count: 1, place }, buffer, writer, target)?;
+            self.salvage_run(&FrameRun { first, count: 1, place }, sink)?;
         }
         Ok(())
     }
 
     /// Each frame's header says how long it is; the first that does not ends the run.
-    fn salvage_by_headers(
-        &self,
-        run: &FrameRun,
-        buffer: &mut [u8],
-        writer: &mut TargetWriter<'_>,
-        target: &dyn BlockTarget,
-    ) -> Result<(), EngineError> {
+    fn salvage_by_headers(&self, run: &FrameRun, sink: &mut Sink<'_, '_>) -> Result<(), EngineError> {
         let mut place = FramePlace { len: 0, ..run.place };
         let (end, blocks_end) = (place.offset + u64::from(run.place.len), run.first + run.count);
         for first in run.first..blocks_end {
             place.len = match self.reader.frame_len(run, place.offset) {
-                Err(error) if self.may_lose(&error) => return self.lose(first..blocks_end, &error, target),
+                Err(error) if self.may_lose(&error) => {
+                    return self.lose(first..blocks_end, &error, sink.target);
+                }
                 len => len?,
             };
             let fits = place.offset + u64::from(place.len) <= end;
@@ -112,9 +106,9 @@ impl VolumeRestore<'_> {
                     offset: place.offset,
                     detail: "a frame is longer than its extent".into(),
                 };
-                return self.lose(first..blocks_end, &error, target);
+                return self.lose(first..blocks_end, &error, sink.target);
             }
-            self.salvage_run(&FrameRun { first, count: 1, place }, buffer, writer, target)?;
+            self.salvage_run(&FrameRun { first, count: 1, place }, sink)?;
             place.offset += u64::from(place.len);
             place.ordinal += 1;
         }
@@ -122,16 +116,11 @@ impl VolumeRestore<'_> {
     }
 
     /// What keeps a run from being restored, if anything does. What came before that was written.
-    fn try_run(
-        &self,
-        run: &FrameRun,
-        buffer: &mut [u8],
-        writer: &mut TargetWriter<'_>,
-    ) -> Result<Option<EngineError>, EngineError> {
+    fn try_run(&self, run: &FrameRun, sink: &mut Sink<'_, '_>) -> Result<Option<EngineError>, EngineError> {
         let FramePlace { lineage, pack, offset, len, .. } = run.place;
         let end = offset + u64::from(len);
         let range = FetchRange { lineage, pack, start: offset, end, runs: vec![run.clone()] };
-        match self.reader.fetch(&range, buffer, writer) {
+        match self.reader.fetch(&range, sink.buffer, sink.writer) {
             Ok(()) => Ok(None),
             Err(error) if self.may_lose(&error) => Ok(Some(error)),
             Err(error) => Err(error),

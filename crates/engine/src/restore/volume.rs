@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::in_place::compare;
 use super::lost::Lost;
 use super::run::{RestoreMode, RestoreVolume};
+use super::salvage::Sink;
 use super::writer::{RestoreCounts, TargetWriter};
 use crate::backup::Progress;
 use crate::read::block_states::Trailers;
@@ -218,7 +219,8 @@ impl VolumeRestore<'_> {
                 };
                 match self.reader.fetch(range, buffer, &mut writer) {
                     Err(error) if self.may_lose(&error) => {
-                        self.salvage_range(range, &error, buffer, &mut writer, target)?;
+                        let mut sink = Sink { buffer, writer: &mut writer, target };
+                        self.salvage_range(range, &error, &mut sink)?;
                     }
                     fetched => fetched?,
                 }
