@@ -24,10 +24,12 @@ pub struct Repositories(Arc<[RepositoryRule]>);
 /// [`AgentError::Refused`].
 pub fn check_cluster(request: &Request, own: &Label) -> Result<(), AgentError> {
     match request {
-        Request::Backup(backup) if backup.ticket.plan.cluster != *own => Err(AgentError::Refused(format!(
-            "this agent belongs to cluster {own}, and the plan is one of cluster {}: give `plan.cluster` {own}, or correct `cluster` in the agent's settings",
-            backup.ticket.plan.cluster
-        ))),
+        Request::Backup(backup) if backup.reference.plan.cluster != *own => {
+            Err(AgentError::Refused(format!(
+                "this agent belongs to cluster {own}, and the plan is one of cluster {}: give `plan.cluster` {own}, or correct `cluster` in the agent's settings",
+                backup.reference.plan.cluster
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -30,9 +30,9 @@ use crate::operations::{Operations, Ports, Settings};
 use crate::priority::WorkerPriority;
 use crate::requests::RequestBudget;
 use crate::run::threads;
+use crate::services::admission::Admission;
 use crate::services::node::{Counts, Drained, NodeFacts, NodeOperations, SharedLimits};
 use crate::services::operations::OperationsService;
-use crate::services::turnstile::Turnstile;
 use crate::services::volumes::VolumesService;
 use crate::teams::Teams;
 
@@ -125,7 +125,7 @@ impl Inner {
 
     /// Adds the services that do the work.
     pub fn add_to(&self, routes: &mut RoutesBuilder) {
-        let looks = Arc::new(Turnstile::for_volumes());
+        let looks = Arc::new(Admission::for_volumes());
         let operations =
             OperationsService::new(self.operations.clone(), Arc::clone(&self.allows), Arc::clone(&looks));
         let volumes = VolumesService::new(Arc::clone(&self.volumes), self.requests.clone(), looks);

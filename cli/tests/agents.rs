@@ -135,8 +135,8 @@ fn volumes_of_two_nodes_make_one_point() {
         made["volumes"].as_array().unwrap().iter().map(|volume| text(volume, "name")).collect();
     assert_eq!(names, ["x", "one.img"]);
     check_restores(&sandbox, text(&made, "point"), &[("x", &two), ("one.img", &one)]);
-    let tickets = [&a, &b].map(|agent| agent.asked(|asked| asked.backups[0].point.clone()));
-    assert_eq!(tickets[0], tickets[1]);
+    let references = [&a, &b].map(|agent| agent.asked(|asked| asked.backups[0].point.clone()));
+    assert_eq!(references[0], references[1]);
     sandbox.run(&words(&agents, &[&one])).ends(2).says("NAME=NODE:PATH with NODE one of first, b");
 }
 

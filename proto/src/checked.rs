@@ -5,21 +5,21 @@
 
 mod backup;
 mod field;
+mod fingerprint;
 mod lookup;
+mod point_reference;
 mod repository;
 mod restore;
-mod sameness;
 mod secret;
-mod ticket;
 mod verify;
 mod volume;
 
 pub use backup::{BackupVolume, Changes, ReadEngine, StartBackup};
 pub use field::{IdempotencyKey, KEY_LEN_MAX, RequestError, TIMEOUT_MAX, VOLUMES_MAX};
 pub use lookup::{ListOperations, OperationState, WatchOperation, operation_id};
+pub use point_reference::{COORDINATOR_BYTES_MAX, PointReference};
 pub use repository::{KeySource, RepositoryAccess, S3Keys, S3Source, SecretName};
 pub use restore::{RestoreMode, RestoreVolume, StartRestore};
 pub use secret::SecretText;
-pub use ticket::{COORDINATOR_BYTES_MAX, Ticket};
 pub use verify::{PlanFilter, StartVerify};
 pub use volume::VolumeRef;

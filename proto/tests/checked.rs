@@ -32,11 +32,11 @@ fn backup() -> v1::StartBackupRequest {
     v1::StartBackupRequest {
         idempotency_key: "nightly 2026-11-21".into(),
         repository: Some(repository()),
-        point: Some(v1::PointTicket {
+        point: Some(v1::PointReference {
             plan: Some(plan()),
             point: POINT.into(),
             chain: POINT.into(),
-            ..v1::PointTicket::default()
+            ..v1::PointReference::default()
         }),
         volumes: vec![
             v1::BackupVolume {
@@ -203,8 +203,8 @@ fn sameness_is_all_but_the_point_keys_and_credentials() {
     let same = |change: &dyn Fn(&mut v1::StartBackupRequest)| {
         let mut request = backup();
         change(&mut request);
-        StartBackup::try_from(request).unwrap().sameness()
-            == StartBackup::try_from(backup()).unwrap().sameness()
+        StartBackup::try_from(request).unwrap().fingerprint()
+            == StartBackup::try_from(backup()).unwrap().fingerprint()
     };
     assert!(same(&|it| it.point.as_mut().unwrap().point = OTHER.into()));
     assert!(same(&|it| it.point.as_mut().unwrap().parent = OTHER.into()));
@@ -229,15 +229,15 @@ fn sameness_is_all_but_the_point_keys_and_credentials() {
 #[test]
 fn sameness_does_not_change_between_versions() {
     let digests = [
-        StartBackup::try_from(backup()).unwrap().sameness(),
-        StartRestore::try_from(restore()).unwrap().sameness(),
-        StartVerify::try_from(verify()).unwrap().sameness(),
+        StartBackup::try_from(backup()).unwrap().fingerprint(),
+        StartRestore::try_from(restore()).unwrap().fingerprint(),
+        StartVerify::try_from(verify()).unwrap().fingerprint(),
     ];
     let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
     assert_eq!(texts, GOLDEN);
 }
 
-/// Reckoned by another implementation of BLAKE3 over the fields as `sameness.rs` lays them down.
+/// Reckoned by another implementation of BLAKE3 over the fields as `fingerprint.rs` lays them down.
 const GOLDEN: [&str; 3] = [
     "c82efaad4057beb4ac75a4447cd7a374fc75fea94b204c05325f99984a031caa",
     "1fbfa173aff6cc5680a0d85a9c0d531e7f2d346f54c7e263bcbdeaec683dc84d",
@@ -276,8 +276,8 @@ proptest! {
         request.volumes[0] = v1::BackupVolume { name, source, block_bytes, changes: String::new() };
         request.compression = compression;
         request.timeout = seconds(secs, nanos);
-        let ticket = request.point.as_mut().unwrap();
-        (ticket.point, ticket.coordinator) = (point, vec![0; coordinator]);
+        let reference = request.point.as_mut().unwrap();
+        (reference.point, reference.coordinator) = (point, vec![0; coordinator]);
         if let Ok(checked) = StartBackup::try_from(request) {
             prop_assert!(checked.timeout <= TIMEOUT_MAX && !checked.timeout.is_zero());
             prop_assert!((1..=128).contains(&checked.idempotency_key.as_ref().len()));

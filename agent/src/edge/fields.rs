@@ -105,7 +105,7 @@ fn varint(value: u64, shift: u32, byte: u8) -> Option<(u64, u32, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use coffer_proto::agent::v1::{BackupVolume, Plan, PointTicket, Repository, StartBackupRequest};
+    use coffer_proto::agent::v1::{BackupVolume, Plan, PointReference, Repository, StartBackupRequest};
     use prost::Message;
 
     use super::*;
@@ -134,7 +134,7 @@ mod tests {
                 key: "x".repeat(1 << 20),
                 ..Default::default()
             }),
-            point: Some(PointTicket {
+            point: Some(PointReference {
                 plan: Some(Plan::default()),
                 coordinator: vec![0xff; 60_000],
                 ..Default::default()

@@ -35,12 +35,12 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    door: Door,
+    acceptor: Acceptor,
 }
 
 /// What a new connection has to pass.
 #[derive(Debug, Clone)]
-struct Door {
+struct Acceptor {
     certificates: Option<Arc<Certificates>>,
     handshake_time: Duration,
     expects: Expects,
@@ -96,7 +96,7 @@ impl Listener {
         if let Some(certificates) = &certificates {
             metrics.certificate_ends(certificates.current().not_after);
         }
-        let door = Door {
+        let acceptor = Acceptor {
             certificates: certificates.map(Arc::new),
             handshake_time: HANDSHAKE_TIME,
             expects,
@@ -104,13 +104,13 @@ impl Listener {
             metrics,
             refusals: Arc::default(),
         };
-        Ok(Listener { socket, door })
+        Ok(Listener { socket, acceptor })
     }
 
     /// Gives clients another time than [`HANDSHAKE_TIME`] to show their certificates.
     #[must_use]
     pub fn with_handshake_time(mut self, time: Duration) -> Listener {
-        self.door.handshake_time = time;
+        self.acceptor.handshake_time = time;
         self
     }
 
@@ -138,7 +138,7 @@ impl Listener {
             };
             while greetings.try_join_next().is_some() {}
             match accepted {
-                Ok(accepted) => drop(greetings.spawn(self.door.clone().greet(accepted, out.clone()))),
+                Ok(accepted) => drop(greetings.spawn(self.acceptor.clone().greet(accepted, out.clone()))),
                 Err(error) => {
                     warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(PAUSE_AFTER_ERROR).await;
@@ -161,7 +161,7 @@ impl Socket {
     }
 }
 
-impl Door {
+impl Acceptor {
     /// Finds out who is there and hands the connection on.
     async fn greet(self, accepted: Accepted, out: mpsc::Sender<Connection>) {
         let greeted = match (accepted, &self.certificates) {

@@ -29,7 +29,7 @@ struct Rooms {
 #[derive(Debug)]
 pub(super) struct Guest {
     slots: Slots,
-    ticket: u64,
+    reference: u64,
     /// Ends when the place is another's.
     pub(super) sent_away: oneshot::Receiver<()>,
 }
@@ -50,8 +50,8 @@ impl Slots {
     /// Lets somebody in who comes from `address`, if need be in the place of another whom `chance` picks.
     pub(super) fn enter(&self, address: IpAddr, chance: u64) -> Guest {
         let (told, sent_away) = oneshot::channel();
-        let ticket = self.lock(|rooms| rooms.anteroom.enter(network_of(address), told, chance));
-        Guest { slots: self.clone(), ticket, sent_away }
+        let reference = self.lock(|rooms| rooms.anteroom.enter(network_of(address), told, chance));
+        Guest { slots: self.clone(), reference, sent_away }
     }
 
     /// A seat for a caller who is known, unless it has as many as it may.
@@ -68,13 +68,13 @@ impl Slots {
 impl Guest {
     /// The other end has sent something.
     pub(super) fn has_spoken(&self) {
-        self.slots.lock(|rooms| rooms.anteroom.has_spoken(self.ticket));
+        self.slots.lock(|rooms| rooms.anteroom.has_spoken(self.reference));
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.slots.lock(|rooms| rooms.anteroom.leave(self.ticket));
+        self.slots.lock(|rooms| rooms.anteroom.leave(self.reference));
     }
 }
 
@@ -94,7 +94,7 @@ struct Anteroom<T> {
 
 #[derive(Debug)]
 struct Waiting<T> {
-    ticket: u64,
+    reference: u64,
     network: IpAddr,
     has_spoken: bool,
     /// Dropped when the place is another's.
@@ -111,18 +111,18 @@ impl<T> Anteroom<T> {
             self.guests.remove(self.victim(network, chance));
         }
         self.next += 1;
-        self.guests.push(Waiting { ticket: self.next, network, has_spoken: false, _told: told });
+        self.guests.push(Waiting { reference: self.next, network, has_spoken: false, _told: told });
         self.next
     }
 
-    fn has_spoken(&mut self, ticket: u64) {
-        if let Some(guest) = self.guests.iter_mut().find(|guest| guest.ticket == ticket) {
+    fn has_spoken(&mut self, reference: u64) {
+        if let Some(guest) = self.guests.iter_mut().find(|guest| guest.reference == reference) {
             guest.has_spoken = true;
         }
     }
 
-    fn leave(&mut self, ticket: u64) {
-        self.guests.retain(|guest| guest.ticket != ticket);
+    fn leave(&mut self, reference: u64) {
+        self.guests.retain(|guest| guest.reference != reference);
     }
 
     /// Who leaves for somebody of `newcomer`: of the network with most guests, the newcomer among them, the one that has been silent longest, or
@@ -161,8 +161,8 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn tickets(room: &Anteroom<()>) -> Vec<u64> {
-        room.guests.iter().map(|guest| guest.ticket).collect()
+    fn references(room: &Anteroom<()>) -> Vec<u64> {
+        room.guests.iter().map(|guest| guest.reference).collect()
     }
 
     #[test]
@@ -170,12 +170,12 @@ mod tests {
         let mut room = Anteroom::new(4);
         let other = room.enter(address(2), (), 0);
         let flood: Vec<u64> = (0..3).map(|_| room.enter(address(1), (), 0)).collect();
-        flood[..2].iter().for_each(|ticket| room.has_spoken(*ticket));
+        flood[..2].iter().for_each(|reference| room.has_spoken(*reference));
         let late = room.enter(address(3), (), 0);
-        assert_eq!(tickets(&room), [other, flood[0], flood[1], late], "the silent one of three left");
+        assert_eq!(references(&room), [other, flood[0], flood[1], late], "the silent one of three left");
         room.has_spoken(other);
         room.enter(address(3), (), 1);
-        assert!(!tickets(&room).contains(&late), "two and two: the silent one leaves");
+        assert!(!references(&room).contains(&late), "two and two: the silent one leaves");
     }
 
     #[test]
@@ -184,11 +184,11 @@ mod tests {
             let mut room = Anteroom::new(4);
             let other = room.enter(address(2), (), 0);
             let flood: Vec<u64> = (0..3).map(|_| room.enter(address(1), (), 0)).collect();
-            tickets(&room).into_iter().for_each(|ticket| room.has_spoken(ticket));
+            references(&room).into_iter().for_each(|reference| room.has_spoken(reference));
             room.enter(address(1), (), chance);
-            assert!(tickets(&room).contains(&other));
+            assert!(references(&room).contains(&other));
             let gone = flood[usize::try_from(chance % 3).unwrap()];
-            assert!(!tickets(&room).contains(&gone));
+            assert!(!references(&room).contains(&gone));
             room.leave(other);
             assert_eq!(room.guests.len(), 3);
         }

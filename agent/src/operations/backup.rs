@@ -2,7 +2,7 @@
 
 use coffer_blockio::{BlockSource, EngineWish, SourceOpener};
 use coffer_engine::backup::{
-    ChangeSource, PointTicket, VolumeSource, VolumesDone, VolumesRequest, back_up_volumes,
+    ChangeSource, PointReference, VolumeSource, VolumesDone, VolumesRequest, back_up_volumes,
 };
 use coffer_engine::{EngineError, Repository, one_line};
 use coffer_format::{BlockSize, VolumeRecord};
@@ -14,17 +14,17 @@ use super::runner::{Run, all_failed};
 use crate::errors::AgentError;
 
 pub(super) fn run(run: &Run<'_>, request: &StartBackup) -> Result<BackupOutcome, AgentError> {
-    let team = &request.ticket.plan.team;
+    let team = &request.reference.plan.team;
     let repository = run.open_repository(&request.repository, team)?;
     // Whatever is wrong with the key is said before devices are opened.
     repository.check_writing(team)?;
     let opener = opener(run, request.read_engine)?;
     let volumes = open(run, &request.volumes, &opener)?;
-    let ticket = PointTicket {
-        plan: request.ticket.plan.clone(),
-        point: request.ticket.point,
-        chain: request.ticket.chain,
-        parent: request.ticket.parent,
+    let reference = PointReference {
+        plan: request.reference.plan.clone(),
+        point: request.reference.point,
+        chain: request.reference.chain,
+        parent: request.reference.parent,
     };
     let mut all = VolumesDone::default();
     let mut rest = volumes.as_slice();
@@ -32,7 +32,7 @@ pub(super) fn run(run: &Run<'_>, request: &StartBackup) -> Result<BackupOutcome,
         let (group, others) = rest.split_at(count);
         rest = others;
         let wanted = VolumesRequest {
-            ticket: &ticket,
+            reference: &reference,
             volumes: group,
             changes: settings.0,
             lists: None,
@@ -114,7 +114,7 @@ fn groups(volumes: &[BackupVolume]) -> Vec<((ChangeSource, Option<BlockSize>), u
 
 fn add(all: &mut VolumesDone, done: VolumesDone) {
     all.records.extend(done.records);
-    all.taken_over.extend(done.taken_over);
+    all.reused_runs.extend(done.reused_runs);
     all.objects += done.objects;
     all.bytes += done.bytes;
     all.resumed_bytes += done.resumed_bytes;
@@ -134,7 +134,7 @@ fn outcome(
     }
     Ok(BackupOutcome {
         records: all.records.iter().map(|record| SignedRecord(record.encode())).collect(),
-        taken_over: all.taken_over.into_iter().collect(),
+        reused_runs: all.reused_runs.into_iter().collect(),
         objects: all.objects,
         bytes: all.bytes,
         resumed_bytes: all.resumed_bytes,

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use coffer_engine::{Courtesy, EngineError, NodeResources, RateLimiter, Resources, shares_for};
+use coffer_engine::{EngineError, IoThrottle, NodeResources, RateLimiter, Resources, shares_for};
 
 /// What one operation got.
 pub struct Leased {
@@ -45,13 +45,13 @@ pub struct Limits {
 pub struct NodeBudget {
     resources: NodeResources,
     limits: Limits,
-    courtesy: Arc<Courtesy>,
+    io_throttle: Arc<IoThrottle>,
 }
 
 impl NodeBudget {
     /// Shares of `resources`, each with the node's common limits; backups take `disk_share_percent` of a disk that others read from.
     pub fn new(resources: NodeResources, limits: Limits, disk_share_percent: u8) -> Self {
-        NodeBudget { resources, limits, courtesy: Arc::new(Courtesy::new(disk_share_percent)) }
+        NodeBudget { resources, limits, io_throttle: Arc::new(IoThrottle::new(disk_share_percent)) }
     }
 }
 
@@ -67,7 +67,7 @@ impl Budget for NodeBudget {
         resources.read_limit.clone_from(&self.limits.read);
         resources.read_operations_limit.clone_from(&self.limits.read_operations);
         resources.upload_limit.clone_from(&self.limits.upload);
-        resources.courtesy = Some(self.courtesy.clone());
+        resources.io_throttle = Some(self.io_throttle.clone());
         Ok(Some(Leased { resources, places: shares.get() }))
     }
 

@@ -69,10 +69,11 @@ pub fn memory_bytes(record: &Record) -> u64 {
     let volumes: usize = record.volumes.iter().map(|name| name.len() + size_of::<String>()).sum();
     let targets: usize = record.targets_begun.iter().map(|(name, is)| name.len() + is.len() + 96).sum();
     let points = record.points_used.len() * size_of::<Id>();
-    let ticket = record.ticket.as_ref().map_or(0, |ticket| ticket.plan.len() + ticket.coordinator.len());
+    let reference =
+        record.reference.as_ref().map_or(0, |reference| reference.plan.len() + reference.coordinator.len());
     let failure = record.failure.as_ref().map_or(0, |it| it.message.len() + it.kind.len() + it.advice.len());
     // The key stands in the table of keys, too.
-    ENTRY_BYTES + (2 * texts + volumes + targets + points + ticket + failure) as u64
+    ENTRY_BYTES + (2 * texts + volumes + targets + points + reference + failure) as u64
 }
 
 /// What is forgotten of `ended` when an operation of `newcomer` has just ended, or at the start of the agent. The newest of each group stays.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coffer_format::{Digest, Id, Label, PlanId, Timestamp};
-use coffer_proto::checked::{OperationState, Ticket};
+use coffer_proto::checked::{OperationState, PointReference};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::Failure;
@@ -101,7 +101,7 @@ pub struct Record {
     /// The caller's name for the work.
     pub key: String,
     /// What makes another request the same.
-    pub sameness: Digest,
+    pub fingerprint: Digest,
     /// On whose behalf it runs.
     pub team: Label,
     /// Who started it last.
@@ -117,7 +117,7 @@ pub struct Record {
     /// Names of its volumes in the point.
     pub volumes: Vec<String>,
     /// Of a backup.
-    pub ticket: Option<TicketRecord>,
+    pub reference: Option<TicketRecord>,
     /// Points that attempts wrote under: no name is used twice.
     #[serde(default)]
     pub points_used: Vec<Id>,
@@ -138,9 +138,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// Notes that objects may be written under the ticket's point from now on.
+    /// Notes that objects may be written under the point reference's point from now on.
     pub fn use_point(&mut self) {
-        let Some(point) = self.ticket.as_ref().map(|ticket| ticket.point) else { return };
+        let Some(point) = self.reference.as_ref().map(|reference| reference.point) else { return };
         if self.points_used.len() >= POINTS_USED_MAX {
             self.points_used.remove(0);
         }
@@ -150,8 +150,8 @@ impl Record {
     /// Without what is only told one at a time: results, and what a coordinator left.
     pub fn light(&self) -> Record {
         let mut light = Record { outcome: None, ..self.clone() };
-        if let Some(ticket) = &mut light.ticket {
-            ticket.coordinator = Vec::new();
+        if let Some(reference) = &mut light.reference {
+            reference.coordinator = Vec::new();
         }
         light
     }
@@ -182,7 +182,7 @@ pub struct Progress {
     pub resumed: u64,
 }
 
-/// The ticket of a backup.
+/// The point reference of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketRecord {
     /// `team/cluster/namespace/plan`.
@@ -198,14 +198,14 @@ pub struct TicketRecord {
     pub coordinator: Vec<u8>,
 }
 
-impl From<&Ticket> for TicketRecord {
-    fn from(ticket: &Ticket) -> Self {
+impl From<&PointReference> for TicketRecord {
+    fn from(reference: &PointReference) -> Self {
         TicketRecord {
-            plan: ticket.plan.to_string(),
-            point: ticket.point,
-            chain: ticket.chain,
-            parent: ticket.parent,
-            coordinator: ticket.coordinator.clone(),
+            plan: reference.plan.to_string(),
+            point: reference.point,
+            chain: reference.chain,
+            parent: reference.parent,
+            coordinator: reference.coordinator.clone(),
         }
     }
 }
@@ -235,7 +235,7 @@ pub struct BackupOutcome {
     /// Signed volume records, in the order of the request.
     pub records: Vec<SignedRecord>,
     /// Unfinished runs of whose packs some are used.
-    pub taken_over: Vec<Id>,
+    pub reused_runs: Vec<Id>,
     /// Objects written.
     pub objects: u64,
     /// Bytes of these.

@@ -43,18 +43,18 @@ impl Request {
     }
 
     /// Equal for requests that ask for the same.
-    pub fn sameness(&self) -> Digest {
+    pub fn fingerprint(&self) -> Digest {
         match self {
-            Request::Backup(it) => it.sameness(),
-            Request::Restore(it) => it.sameness(),
-            Request::Verify(it) => it.sameness(),
+            Request::Backup(it) => it.fingerprint(),
+            Request::Restore(it) => it.fingerprint(),
+            Request::Verify(it) => it.fingerprint(),
         }
     }
 
     /// On whose behalf.
     pub fn team(&self) -> &Label {
         match self {
-            Request::Backup(it) => &it.ticket.plan.team,
+            Request::Backup(it) => &it.reference.plan.team,
             Request::Restore(it) => &it.plan.team,
             Request::Verify(it) => &it.plans.team,
         }
@@ -84,7 +84,7 @@ impl Request {
             S3Source::Agent | S3Source::Named(_) => 0,
         };
         let coordinator = match self {
-            Request::Backup(it) => it.ticket.coordinator.len(),
+            Request::Backup(it) => it.reference.coordinator.len(),
             Request::Restore(_) | Request::Verify(_) => 0,
         };
         let names: usize = self.volume_names().iter().map(|name| name.len() + VOLUME_BYTES).sum();
@@ -104,15 +104,15 @@ impl Request {
     /// The point that is written.
     pub fn point(&self) -> Option<Id> {
         match self {
-            Request::Backup(it) => Some(it.ticket.point),
+            Request::Backup(it) => Some(it.reference.point),
             Request::Restore(_) | Request::Verify(_) => None,
         }
     }
 
     /// What is kept of the point that is written.
-    pub fn ticket(&self) -> Option<TicketRecord> {
+    pub fn reference(&self) -> Option<TicketRecord> {
         match self {
-            Request::Backup(it) => Some(TicketRecord::from(&it.ticket)),
+            Request::Backup(it) => Some(TicketRecord::from(&it.reference)),
             Request::Restore(_) | Request::Verify(_) => None,
         }
     }

@@ -65,7 +65,7 @@ fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {
         return Ok(Known::Nothing);
     };
     let record = &entry.record;
-    if record.kind != request.kind() || record.sameness != request.sameness() {
+    if record.kind != request.kind() || record.fingerprint != request.fingerprint() {
         return Err(AgentError::Usage(format!(
             "idempotency key `{}` stands for another request (operation {}, a {}); give this request a key of its own",
             record.key,
@@ -166,13 +166,13 @@ fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) ->
 fn check_point(inner: &Inner, team: &Label, point: Id, own: Option<Id>) -> Result<(), AgentError> {
     let uses = |entry: &&Entry| {
         let record = &entry.record;
-        let names = record.ticket.as_ref().is_some_and(|ticket| ticket.point == point);
+        let names = record.reference.as_ref().is_some_and(|reference| reference.point == point);
         record.team == *team && (record.points_used.contains(&point) || (names && own != Some(record.id)))
     };
     match inner.entries.values().find(uses) {
         None => Ok(()),
         Some(entry) => Err(AgentError::Refused(format!(
-            "point {point} was used by operation {} before, and no object is written twice: open a new point, and start this with its ticket",
+            "point {point} was used by operation {} before, and no object is written twice: open a new point, and start this with its reference",
             entry.record.id
         ))),
     }
@@ -186,7 +186,7 @@ fn fresh(shared: &Shared, request: &Request) -> Result<Record, AgentError> {
         kind: request.kind(),
         state: State::Queued,
         key: request.key().to_string(),
-        sameness: request.sameness(),
+        fingerprint: request.fingerprint(),
         team: request.team().clone(),
         caller: String::new(),
         created: environment.clock.now(),
@@ -194,7 +194,7 @@ fn fresh(shared: &Shared, request: &Request) -> Result<Record, AgentError> {
         ended: None,
         attempt: 1,
         volumes: request.volume_names(),
-        ticket: request.ticket(),
+        reference: request.reference(),
         points_used: Vec::new(),
         targets_begun: std::collections::BTreeMap::new(),
         progress: Progress::default(),
@@ -205,14 +205,14 @@ fn fresh(shared: &Shared, request: &Request) -> Result<Record, AgentError> {
     })
 }
 
-/// The next attempt, with the ticket that came this time.
+/// The next attempt, with the point reference that came this time.
 fn again(earlier: Record, request: &Request) -> Record {
     Record {
         state: State::Queued,
         started: None,
         ended: None,
         attempt: earlier.attempt.saturating_add(1),
-        ticket: request.ticket(),
+        reference: request.reference(),
         progress: Progress::default(),
         failure: None,
         outcome: None,

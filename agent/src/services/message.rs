@@ -32,7 +32,7 @@ pub(super) fn operation(view: View) -> v1::Operation {
         progress: Some(progress(record.progress)),
         attempt: record.attempt,
         volumes: record.volumes,
-        point: record.ticket.map(ticket),
+        point: record.reference.map(reference),
         error: record.failure.map(failure),
         result: record.outcome.map(outcome),
     }
@@ -64,19 +64,19 @@ fn progress(progress: Progress) -> v1::OperationProgress {
     }
 }
 
-fn ticket(ticket: TicketRecord) -> v1::PointTicket {
-    let plan = ticket.plan_id().map(|plan| v1::Plan {
+fn reference(reference: TicketRecord) -> v1::PointReference {
+    let plan = reference.plan_id().map(|plan| v1::Plan {
         team: plan.team.to_string(),
         cluster: plan.cluster.to_string(),
         namespace: plan.namespace.to_string(),
         plan: plan.plan.to_string(),
     });
-    v1::PointTicket {
+    v1::PointReference {
         plan,
-        point: ticket.point.to_string(),
-        chain: ticket.chain.to_string(),
-        parent: ticket.parent.map(|parent| parent.to_string()).unwrap_or_default(),
-        coordinator: ticket.coordinator,
+        point: reference.point.to_string(),
+        chain: reference.chain.to_string(),
+        parent: reference.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+        coordinator: reference.coordinator,
     }
 }
 
@@ -96,7 +96,7 @@ fn outcome(outcome: Outcome) -> v1::operation::Result {
 fn backup(done: BackupOutcome) -> v1::BackupResult {
     v1::BackupResult {
         records: done.records.into_iter().map(|record| record.0).collect(),
-        taken_over: done.taken_over.iter().map(ToString::to_string).collect(),
+        reused_runs: done.reused_runs.iter().map(ToString::to_string).collect(),
         objects_written: done.objects,
         bytes_written: done.bytes,
         resumed_bytes: done.resumed_bytes,

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::admission::Admission;
 use super::message;
-use super::turnstile::Turnstile;
 use super::waits::Waits;
 use crate::edge::identity::Identity;
 use crate::edge::metered::Account;
@@ -50,14 +50,14 @@ impl Call {
 pub struct OperationsService {
     operations: Operations,
     allows: Allows,
-    looks: Arc<Turnstile>,
-    threads: Arc<Turnstile>,
+    looks: Arc<Admission>,
+    threads: Arc<Admission>,
 }
 
 impl OperationsService {
     /// Serves `operations` where `allows` does. Starts look at the node's volumes, and pass `looks` to do so.
-    pub fn new(operations: Operations, allows: Allows, looks: Arc<Turnstile>) -> Self {
-        OperationsService { operations, allows, looks, threads: Arc::new(Turnstile::for_threads()) }
+    pub fn new(operations: Operations, allows: Allows, looks: Arc<Admission>) -> Self {
+        OperationsService { operations, allows, looks, threads: Arc::new(Admission::for_threads()) }
     }
 
     async fn start(&self, call: Call, wanted: request::Request) -> Result<Response<v1::Operation>, Status> {

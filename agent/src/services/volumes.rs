@@ -10,7 +10,7 @@ use coffer_volume::{ChangedBlocks, SnapshotMethod, Use, Volume};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::turnstile::{Passed, Turnstile};
+use super::admission::{Admission, Passed};
 use crate::edge::identity::Identity;
 use crate::errors::AgentError;
 use crate::node_volumes::{NodeVolumes, OwnedVolume, Wish};
@@ -27,12 +27,12 @@ const PAGE_BYTES_MAX: usize = 512 << 10;
 pub struct VolumesService {
     volumes: Arc<NodeVolumes>,
     requests: RequestBudget,
-    looks: Arc<Turnstile>,
+    looks: Arc<Admission>,
 }
 
 impl VolumesService {
     /// Tells of `volumes`; answers count in `requests`. A list of all volumes takes memory, so that calls pass `looks` for it.
-    pub fn new(volumes: Arc<NodeVolumes>, requests: RequestBudget, looks: Arc<Turnstile>) -> Self {
+    pub fn new(volumes: Arc<NodeVolumes>, requests: RequestBudget, looks: Arc<Admission>) -> Self {
         VolumesService { volumes, requests, looks }
     }
 

@@ -1,4 +1,4 @@
-//! The whole way: ticket, agent, records, commit, restore; one key, one piece of work; watching.
+//! The whole way: point reference, agent, records, commit, restore; one key, one piece of work; watching.
 
 use coffer_proto::agent::v1;
 use v1::{OperationState, RestoreMode};
@@ -102,7 +102,7 @@ async fn two_callers_with_one_key_do_the_work_once() {
     assert_eq!(
         client.start_backup(fresh).await.unwrap().into_inner(),
         first,
-        "a fresh ticket changes nothing"
+        "a fresh reference changes nothing"
     );
 
     let other = v1::StartBackupRequest { compression: "lz4".into(), ..request.clone() };

@@ -85,7 +85,7 @@ async fn what_a_cancelled_backup_leaves_is_removed_by_prune() {
     world.commit(&next, &[backup_result(&done)]);
     agent.end().await;
 
-    let point = cancelled.point.ticket.point.to_string();
+    let point = cancelled.point.reference.point.to_string();
     let of_cancelled = || {
         let objects = list_all(world.repository().store(), "t/").unwrap();
         objects.iter().filter(|object| object.key.as_str().contains(&format!("/{point}/db/"))).count()

@@ -20,11 +20,11 @@ use coffer_agent::operations::system::system;
 use coffer_agent::operations::volumes::VolumeAccess;
 use coffer_agent::operations::{Operations, Ports, Settings};
 use coffer_agent::requests::RequestBudget;
+use coffer_agent::services::admission::Admission;
 use coffer_agent::services::operations::OperationsService;
-use coffer_agent::services::turnstile::Turnstile;
 use coffer_agent::teams::Teams;
 use coffer_engine::backup::{
-    BackupReport, OpenPoint, Opening, PointRequest, TypeWish, VolumesDone, commit_point, open_point,
+    BackupReport, OpenOutcome, OpenPoint, PointRequest, TypeWish, VolumesDone, commit_point, open_point,
 };
 use coffer_engine::{CancelToken, EngineError, Environment, NodeResources, Repository, Resources};
 use coffer_format::{KeyFile, Signed};
@@ -214,7 +214,7 @@ pub(crate) async fn start_agent(directory: &Path, agents: Agents) -> Agent {
     let rules = format!("file://{}", allowed.display()).parse().unwrap();
     let repositories = Repositories::new(&[rules]);
     let allows: Allows = Arc::new(move |request| repositories.admit(request));
-    let service = OperationsService::new(operations.clone(), allows, Arc::new(Turnstile::for_volumes()));
+    let service = OperationsService::new(operations.clone(), allows, Arc::new(Admission::for_volumes()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -312,8 +312,8 @@ impl World {
             writer: "test".into(),
         };
         match open_point(&self.repository(), &request).unwrap() {
-            Opening::New(point) => Coordinated { request, point },
-            Opening::Repeated(report) => panic!("{} was made before", report.point),
+            OpenOutcome::New(point) => Coordinated { request, point },
+            OpenOutcome::Repeated(report) => panic!("{} was made before", report.point),
         }
     }
 
@@ -321,7 +321,7 @@ impl World {
     pub(crate) fn commit(&self, coordinated: &Coordinated, results: &[v1::BackupResult]) -> BackupReport {
         let done = results.iter().map(|result| VolumesDone {
             records: result.records.iter().map(|bytes| Signed::decode(bytes).unwrap()).collect(),
-            taken_over: result.taken_over.iter().map(|id| id.parse().unwrap()).collect(),
+            reused_runs: result.reused_runs.iter().map(|id| id.parse().unwrap()).collect(),
             objects: result.objects_written,
             bytes: result.bytes_written,
             resumed_bytes: result.resumed_bytes,
@@ -337,7 +337,7 @@ impl World {
         coordinated: &Coordinated,
         volumes: &[&str],
     ) -> v1::StartBackupRequest {
-        let ticket = &coordinated.point.ticket;
+        let reference = &coordinated.point.reference;
         let volume = |name: &&str| v1::BackupVolume {
             name: (*name).to_owned(),
             source: self.path(name).display().to_string(),
@@ -347,11 +347,11 @@ impl World {
         v1::StartBackupRequest {
             idempotency_key: key.into(),
             repository: Some(self.message()),
-            point: Some(v1::PointTicket {
-                plan: Some(plan(ticket.plan.plan.as_ref())),
-                point: ticket.point.to_string(),
-                chain: ticket.chain.to_string(),
-                parent: ticket.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+            point: Some(v1::PointReference {
+                plan: Some(plan(reference.plan.plan.as_ref())),
+                point: reference.point.to_string(),
+                chain: reference.chain.to_string(),
+                parent: reference.parent.map(|parent| parent.to_string()).unwrap_or_default(),
                 coordinator: b"the coordinator's own".to_vec(),
             }),
             volumes: volumes.iter().map(volume).collect(),

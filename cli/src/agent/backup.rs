@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_engine::backup::{
-    BackupReport, OpenPoint, Opening, PointRequest, VolumesDone, commit_point, find_made, open_point,
+    BackupReport, OpenOutcome, OpenPoint, PointRequest, VolumesDone, commit_point, find_made, open_point,
 };
 use coffer_engine::catalog::Filter;
 use coffer_engine::find_point;
@@ -20,8 +20,8 @@ use super::board::Board;
 use super::connect::{Agent, Agents};
 use super::failure::AgentError;
 use super::parts::{counts, total, volumes_done};
+use super::point_reference;
 use super::rounds::{self, Begin, Ended, Found, GENERATIONS, Next, ROUNDS_MAX, operation_key};
-use super::ticket;
 use super::watch::{Follower, Start, Stop, has_ended};
 use crate::error::CliError;
 use crate::progress::Reporter;
@@ -89,7 +89,7 @@ impl Begin<Box<OpenPoint>> {
     /// The generation, and the point that is taken up.
     fn parts(self) -> (u32, Option<OpenPoint>) {
         match self {
-            Begin::Adopt { generation, ticket } => (generation, Some(*ticket)),
+            Begin::Adopt { generation, reference } => (generation, Some(*reference)),
             Begin::Anew { generation } => (generation, None),
         }
     }
@@ -114,8 +114,8 @@ impl Coordinator<'_> {
             let point = match adopted.take() {
                 Some(point) => point,
                 None => match open_point(self.repository, &self.wanted.point)? {
-                    Opening::New(point) => point,
-                    Opening::Repeated(report) => {
+                    OpenOutcome::New(point) => point,
+                    OpenOutcome::Repeated(report) => {
                         return Ok(Made { report: *report, requests: RequestCounts::default() });
                     }
                 },
@@ -124,7 +124,7 @@ impl Coordinator<'_> {
             let ended: Vec<Ended> = answers.iter().map(|answer| how(answer, &point)).collect();
             match rounds::after(&ended, generation, left) {
                 Next::Another { generation: next } => {
-                    tracing::warn!(point = %point.ticket.point, "a part of the point was cut off, opening another point");
+                    tracing::warn!(point = %point.reference.point, "a part of the point was cut off, opening another point");
                     generation = next;
                 }
                 Next::TakeUp => {
@@ -182,8 +182,9 @@ impl Coordinator<'_> {
         for generation in 0..GENERATIONS {
             let key = operation_key(&self.wanted.key, generation);
             for part in &self.wanted.parts {
-                let ticket = self.find(part, &key)?.and_then(|operation| operation.point);
-                let point = ticket.and_then(|ticket| ticket::decode(&ticket, &self.wanted.point.plan));
+                let reference = self.find(part, &key)?.and_then(|operation| operation.point);
+                let point = reference
+                    .and_then(|reference| point_reference::decode(&reference, &self.wanted.point.plan));
                 if point.is_some_and(|point| self.has_manifest(&point).unwrap_or(false)) {
                     return Ok(true);
                 }
@@ -246,7 +247,7 @@ impl Coordinator<'_> {
         Ok(match operation.state() {
             OperationState::Queued | OperationState::Running | OperationState::Succeeded => {
                 let point = operation.point.as_ref();
-                match point.and_then(|point| ticket::decode(point, &self.wanted.point.plan)) {
+                match point.and_then(|point| point_reference::decode(point, &self.wanted.point.plan)) {
                     Some(point) if !self.has_manifest(&point)? => Found::Live(Box::new(point)),
                     // Another coordinator put a manifest there and did not get through its checks: no point, and none can be made of it.
                     Some(_) => Found::Lost,
@@ -264,7 +265,7 @@ impl Coordinator<'_> {
     }
 
     fn has_manifest(&self, point: &OpenPoint) -> Result<bool, CliError> {
-        match find_point(self.repository, &Filter::plan(&point.ticket.plan), point.ticket.point) {
+        match find_point(self.repository, &Filter::plan(&point.reference.plan), point.reference.point) {
             Ok(_) => Ok(true),
             Err(EngineError::NotFound(_)) => Ok(false),
             Err(error) => Err(error.into()),
@@ -308,7 +309,7 @@ impl Coordinator<'_> {
         v1::StartBackupRequest {
             idempotency_key: operation_key(&self.wanted.key, generation),
             repository: Some(self.wanted.repository.clone()),
-            point: Some(ticket::encode(point)),
+            point: Some(point_reference::encode(point)),
             volumes: part.volumes.clone(),
             compression: self.wanted.compression.clone(),
             read_engine: self.wanted.read_engine.clone(),
@@ -346,7 +347,7 @@ impl Coordinator<'_> {
                     tracing::error!(node, error = error.message, "an agent's volumes failed");
                     done.push(VolumesDone::failed(
                         self.repository,
-                        &point.ticket,
+                        &point.reference,
                         &part.names,
                         &error.to_string(),
                     )?);
@@ -362,8 +363,10 @@ impl Coordinator<'_> {
 fn how(answer: &Answer, point: &OpenPoint) -> Ended {
     match answer {
         Ok(operation) => {
-            let own =
-                operation.point.as_ref().is_some_and(|ticket| ticket.point == point.ticket.point.to_string());
+            let own = operation
+                .point
+                .as_ref()
+                .is_some_and(|reference| reference.point == point.reference.point.to_string());
             match operation.state() {
                 OperationState::Succeeded if own => Ended::Done,
                 // Whoever cancelled it did not mean that it be started again.

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::door::{Door, Probe};
+use super::connector::{Connector, Probe};
 use super::failure::AgentError;
 use super::options::AgentOptions;
 use crate::cancellation::StopWish;
@@ -44,18 +44,20 @@ pub(crate) struct Agent {
 impl Agents {
     /// Connects to all agents at once. Only what is wrong with the options fails here.
     pub(crate) fn connect(options: &AgentOptions, stop: StopWish) -> Result<Agents, CliError> {
-        let mut doors = Vec::new();
+        let mut connectors = Vec::new();
         for address in &options.agent {
-            doors.push(Door::new(address, options)?);
+            connectors.push(Connector::new(address, options)?);
         }
         // One thread beside ours: connections stay alive while the engine works.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(
                 |source| CliError::File { step: "start", path: "the connections' thread".into(), source },
             )?;
-        let ask_names = doors.len() > 1;
-        let links: Vec<_> =
-            doors.into_iter().map(|door| runtime.spawn(async move { door.open(ask_names).await })).collect();
+        let ask_names = connectors.len() > 1;
+        let links: Vec<_> = connectors
+            .into_iter()
+            .map(|connector| runtime.spawn(async move { connector.open(ask_names).await }))
+            .collect();
         let mut all = Vec::new();
         for link in links {
             all.push(

@@ -11,7 +11,7 @@ use super::board::Board;
 use super::connect::{Agent, Agents};
 use super::failure::AgentError;
 use super::watch::{Follower, Start, Stop};
-use super::{access, ticket};
+use super::{access, point_reference};
 use crate::error::CliError;
 use crate::progress::Reporter;
 use crate::session::Session;
@@ -44,7 +44,7 @@ pub(crate) struct Job {
 
 /// A plan as it travels.
 pub(crate) fn plan(plan: &PlanId) -> v1::Plan {
-    ticket::plan(plan)
+    point_reference::plan(plan)
 }
 
 /// Runs all jobs at once; each ends with the operation that succeeded, or the reason why it did not.

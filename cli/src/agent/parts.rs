@@ -38,9 +38,9 @@ pub(super) fn volumes_done(
         }
         done.records.push(record);
     }
-    for run in &result.taken_over {
+    for run in &result.reused_runs {
         let run: Result<Id, _> = run.parse();
-        done.taken_over.insert(run.map_err(|error| invalid(node, format!("it took over {error}")))?);
+        done.reused_runs.insert(run.map_err(|error| invalid(node, format!("it took over {error}")))?);
     }
     Ok(done)
 }
@@ -75,7 +75,7 @@ mod tests {
         let result = v1::BackupResult { records: vec![b"{}\n{}\n".to_vec()], ..Default::default() };
         let error = volumes_done("n", &result, &[]).unwrap_err();
         assert_eq!(error.kind, "record-invalid");
-        let result = v1::BackupResult { taken_over: vec!["x".into()], ..Default::default() };
+        let result = v1::BackupResult { reused_runs: vec!["x".into()], ..Default::default() };
         assert!(volumes_done("n", &result, &[]).is_err());
     }
 

@@ -1,7 +1,7 @@
 //! How a backup through agents goes on: which point is taken up, and what follows from how its parts ended. Pure.
 //!
-//! One ticket is one *round*. A part that was cut off cannot go on under the same ticket, as no object is ever written twice, so it takes a
-//! new point for all of them. Agents return what succeeded under a key for ever; once a part succeeded under a ticket that is given up, the
+//! One point reference is one *round*. A part that was cut off cannot go on under the same point reference, as no object is ever written twice, so it takes a
+//! new point for all of them. Agents return what succeeded under a key for ever; once a part succeeded under a point reference that is given up, the
 //! next round needs another key, the next *generation* of the caller's.
 
 /// Generations of a key. Each is a look-up at every agent.
@@ -24,7 +24,7 @@ pub(super) fn operation_key(key: &str, generation: u32) -> String {
 /// What an agent tells of an operation with the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found<T> {
-    /// It waits, runs or succeeded, for this ticket.
+    /// It waits, runs or succeeded, for this point reference.
     Live(T),
     /// It failed.
     Failed,
@@ -40,7 +40,7 @@ pub(super) enum Begin<T> {
         /// Of the key.
         generation: u32,
         /// The point.
-        ticket: T,
+        reference: T,
     },
     /// Open a new one.
     Anew {
@@ -57,13 +57,13 @@ pub(super) fn begin<T: Clone + PartialEq>(found: &[Vec<Option<Found<T>>>]) -> Op
     let agents = || found.get(newest).into_iter().flatten().flatten();
     let generation = u32::try_from(newest).ok()?;
     let mut live = agents().filter_map(|found| match found {
-        Found::Live(ticket) => Some(ticket),
+        Found::Live(reference) => Some(reference),
         Found::Failed | Found::Lost => None,
     });
-    let Some(ticket) = live.next() else { return Some(Begin::Anew { generation }) };
-    let can_be_finished = live.all(|other| other == ticket) && agents().all(|found| *found != Found::Lost);
+    let Some(reference) = live.next() else { return Some(Begin::Anew { generation }) };
+    let can_be_finished = live.all(|other| other == reference) && agents().all(|found| *found != Found::Lost);
     if can_be_finished {
-        return Some(Begin::Adopt { generation, ticket: ticket.clone() });
+        return Some(Begin::Adopt { generation, reference: reference.clone() });
     }
     following(generation).map(|generation| Begin::Anew { generation })
 }
@@ -82,7 +82,7 @@ pub(super) enum Ended {
     Failed,
     /// The agent ended before it, or it was stopped for another part's sake.
     Lost,
-    /// The agent has it under another ticket, where it lives.
+    /// The agent has it under another point reference, where it lives.
     Elsewhere,
 }
 
@@ -139,7 +139,7 @@ mod tests {
             let found: Vec<_> = found.iter().map(|agents| agents.to_vec()).collect();
             assert_eq!(begin(&found), expected, "{found:?}");
         };
-        let adopt = |generation| Some(Begin::Adopt { generation, ticket: 1 });
+        let adopt = |generation| Some(Begin::Adopt { generation, reference: 1 });
         let anew = |generation| Some(Begin::Anew { generation });
         check(&[], anew(0));
         check(&[&[None, None], &[None, None]], anew(0));

@@ -390,7 +390,7 @@ impl Operations for Service {
         let short = |(_, operation): (&String, &watch::Sender<Operation>)| {
             let mut operation = operation.borrow().clone();
             operation.result = None;
-            operation.point.iter_mut().for_each(|ticket| ticket.coordinator.clear());
+            operation.point.iter_mut().for_each(|reference| reference.coordinator.clear());
             operation
         };
         let operations = all.map(short).collect();

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use coffer_blockio::{EngineWish, SourceOpener};
 use coffer_engine::backup::{
-    ChangeSource, PointTicket, Progress, VolumeSource, VolumesRequest, back_up_volumes,
+    ChangeSource, PointReference, Progress, VolumeSource, VolumesRequest, back_up_volumes,
 };
 use coffer_engine::{CancelToken, Clock, EngineError, Entropy, Environment, Repository, Resources};
 use coffer_format::{Compression, KeyFile, PlanId, Timestamp};
@@ -55,7 +55,7 @@ pub(super) fn back_up(request: &v1::StartBackupRequest) -> v1::BackupResult {
         &repository,
         &resources,
         &VolumesRequest {
-            ticket: &ticket(request.point.as_ref().unwrap()),
+            reference: &reference(request.point.as_ref().unwrap()),
             volumes: &volumes,
             changes: ChangeSource::Auto,
             lists: None,
@@ -67,7 +67,7 @@ pub(super) fn back_up(request: &v1::StartBackupRequest) -> v1::BackupResult {
     .unwrap();
     v1::BackupResult {
         records: done.records.iter().map(coffer_format::Signed::encode).collect(),
-        taken_over: done.taken_over.iter().map(ToString::to_string).collect(),
+        reused_runs: done.reused_runs.iter().map(ToString::to_string).collect(),
         objects_written: done.objects,
         bytes_written: done.bytes,
         resumed_bytes: done.resumed_bytes,
@@ -75,18 +75,18 @@ pub(super) fn back_up(request: &v1::StartBackupRequest) -> v1::BackupResult {
     }
 }
 
-fn ticket(ticket: &v1::PointTicket) -> PointTicket {
-    let plan = ticket.plan.as_ref().unwrap();
+fn reference(reference: &v1::PointReference) -> PointReference {
+    let plan = reference.plan.as_ref().unwrap();
     let label = |text: &str| text.parse().unwrap();
-    PointTicket {
+    PointReference {
         plan: PlanId {
             team: label(&plan.team),
             cluster: label(&plan.cluster),
             namespace: label(&plan.namespace),
             plan: label(&plan.plan),
         },
-        point: ticket.point.parse().unwrap(),
-        chain: ticket.chain.parse().unwrap(),
-        parent: (!ticket.parent.is_empty()).then(|| ticket.parent.parse().unwrap()),
+        point: reference.point.parse().unwrap(),
+        chain: reference.chain.parse().unwrap(),
+        parent: (!reference.parent.is_empty()).then(|| reference.parent.parse().unwrap()),
     }
 }

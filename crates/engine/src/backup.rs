@@ -1,38 +1,38 @@
 //! Makes a recovery point: decides the type, backs each volume up, commits.
 //!
 //! [`run_backup`] does all of it. A point of volumes on several nodes is made in three steps: a coordinator calls [`open_point`], each node
-//! [`back_up_volumes`] with the point's ticket, and the coordinator [`commit_point`] with all records that came back.
+//! [`back_up_volumes`] with the point's point reference, and the coordinator [`commit_point`] with all records that came back.
 
 mod block_pass;
+mod chain_context;
 mod changed_ranges;
 mod choose;
 mod commit;
-mod gathered;
-mod leftovers;
-mod line;
+mod incomplete_runs;
 mod list_checks;
 mod listed_segment;
-mod loads;
 mod map_pass;
-mod opening;
 mod point;
+mod point_reference;
+mod read_batches;
 mod read_runs;
 mod reading;
 mod records;
+mod reorder_queue;
 mod report;
 mod request;
 mod resume;
 mod run;
 mod sample;
 mod segments;
-mod ticket;
+mod staged;
 mod volume;
 mod volumes;
 
 pub use changed_ranges::{ChangedRanges, LIST_RANGES_MAX, RangeMerger};
 pub use choose::{TypeChoice, TypeWish, choose_type};
 pub(crate) use commit::read_damaged;
-pub use point::{OpenPoint, Opening, PointRequest, PointTicket, find_made, open_point};
+pub use point::{OpenOutcome, OpenPoint, PointReference, PointRequest, find_made, open_point};
 pub use request::{
     BackupReport, BackupRequest, ChangeLists, ChangeSource, Progress, VolumeReport, VolumeSource,
 };

@@ -214,7 +214,7 @@ pub(crate) fn entry_of_manifest(
 }
 
 fn find_manifest(repository: &Repository, key: &str) -> Result<Option<Signed<Manifest>>, EngineError> {
-    let read = repository.looks().twice(|| {
+    let read = repository.rereads().reread_damage(|| {
         let bytes = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
         bytes.map(|bytes| records::decode::<Manifest>(repository, key, &bytes)).transpose()
     });
@@ -333,7 +333,7 @@ pub fn load_manifest(repository: &Repository, point: &PointEntry) -> Result<Sign
 
 /// As [`load_manifest`], by its key.
 pub(crate) fn load_manifest_at(repository: &Repository, key: &str) -> Result<Signed<Manifest>, EngineError> {
-    repository.looks().twice(|| {
+    repository.rereads().reread_damage(|| {
         let bytes = read_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
         decode_manifest(repository, key, &bytes)
     })

@@ -198,7 +198,7 @@ fn read(
     number: u32,
 ) -> Result<Option<ChainKey>, EngineError> {
     let key = object_key::chain_key(plan, &chain, number);
-    repository.looks().twice(|| {
+    repository.rereads().reread_damage(|| {
         let bytes = find_object(repository.store().as_ref(), &key, DOCUMENT_BYTES_MAX)?;
         let Some(bytes) = bytes else { return Ok(None) };
         let signed =

@@ -11,7 +11,7 @@ use coffer_format::{
 };
 use coffer_store::{ObjectStore, StoreError};
 
-use crate::read::second_look::SecondLooks;
+use crate::read::reread::Rereads;
 use crate::repository::{DOCUMENT_BYTES_MAX, find_object, store_key};
 use crate::{CancelToken, EngineError};
 
@@ -44,7 +44,7 @@ impl NewestKey {
 #[derive(Clone, Copy)]
 pub(crate) struct Statements<'a> {
     pub(crate) store: &'a dyn ObjectStore,
-    pub(crate) looks: &'a SecondLooks,
+    pub(crate) rereads: &'a Rereads,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) team: &'a Label,
 }
@@ -169,7 +169,7 @@ impl Statements<'_> {
         key: &str,
         mut check: impl FnMut(&Signed<T>) -> Result<(), coffer_format::FormatError>,
     ) -> Result<Option<Signed<T>>, EngineError> {
-        self.looks.twice(|| {
+        self.rereads.reread_damage(|| {
             let Some(bytes) = find_object(self.store, key, DOCUMENT_BYTES_MAX)? else { return Ok(None) };
             let document = Signed::<T>::decode_at(key, &bytes).map_err(EngineError::object(key))?;
             check(&document).map_err(EngineError::object(key))?;

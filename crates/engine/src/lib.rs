@@ -8,11 +8,11 @@
 pub mod backup;
 pub mod catalog;
 mod chain_keys;
-mod courtesy;
 mod error;
 mod forget;
 mod generations;
 mod inventory;
+mod io_throttle;
 mod limiter;
 mod node;
 mod pages;
@@ -39,10 +39,10 @@ mod walk;
 mod write;
 
 pub use chain_keys::check_chain_key;
-pub use courtesy::Courtesy;
 pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use generations::NewestKey;
+pub use io_throttle::IoThrottle;
 pub use limiter::RateLimiter;
 pub use node::{NodeResources, shares_for};
 pub use pick::{Intent, OfDay, pick};

@@ -28,7 +28,7 @@ pub struct RateLimiter {
 struct State {
     /// `None`: everything passes.
     bucket: Option<Bucket>,
-    /// Tickets of those who wait, in order of arrival.
+    /// Point reference of those who wait, in order of arrival.
     waiting: VecDeque<u64>,
     next_ticket: u64,
 }
@@ -69,22 +69,22 @@ impl RateLimiter {
     /// As [`CancelToken::check`]; nothing was taken then.
     pub fn pass(&self, amount: u64, cancel: &CancelToken) -> Result<(), EngineError> {
         let mut state = self.lock();
-        let ticket = state.next_ticket;
+        let reference = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(ticket);
+        state.waiting.push_back(reference);
         loop {
             if let Err(error) = cancel.check() {
-                self.leave(&mut state, ticket);
+                self.leave(&mut state, reference);
                 return Err(error);
             }
             let now = self.started.elapsed();
-            let wait = match (state.waiting.front() == Some(&ticket), &mut state.bucket) {
+            let wait = match (state.waiting.front() == Some(&reference), &mut state.bucket) {
                 (false, _) => LOOK,
                 (true, None) => Duration::ZERO,
                 (true, Some(bucket)) => bucket.take(amount, now).err().unwrap_or(Duration::ZERO),
             };
             if wait.is_zero() {
-                self.leave(&mut state, ticket);
+                self.leave(&mut state, reference);
                 return Ok(());
             }
             let waited = self.changed.wait_timeout(state, wait.min(LOOK));
@@ -103,8 +103,8 @@ impl RateLimiter {
         RateLimiter { state: Mutex::new(state), changed: Condvar::new(), started: Instant::now() }
     }
 
-    fn leave(&self, state: &mut State, ticket: u64) {
-        state.waiting.retain(|waiting| *waiting != ticket);
+    fn leave(&self, state: &mut State, reference: u64) {
+        state.waiting.retain(|waiting| *waiting != reference);
         if !state.waiting.is_empty() {
             self.changed.notify_all();
         }

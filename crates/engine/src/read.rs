@@ -3,8 +3,8 @@
 pub(crate) mod block_states;
 pub(crate) mod extents;
 pub(crate) mod fetch;
-pub(crate) mod leftover_pack;
 pub(crate) mod map_page;
 pub(crate) mod musts;
-pub(crate) mod second_look;
+pub(crate) mod reread;
+pub(crate) mod reusable_pack;
 pub(crate) mod volume_map;

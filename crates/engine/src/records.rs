@@ -26,7 +26,7 @@ pub(crate) fn read<T: Document>(
     repository: &Repository,
     key: &str,
 ) -> Result<Option<Signed<T>>, EngineError> {
-    repository.looks().twice(|| {
+    repository.rereads().reread_damage(|| {
         let bytes = find_object(repository.store().as_ref(), key, DOCUMENT_BYTES_MAX)?;
         bytes.map(|bytes| decode(repository, key, &bytes)).transpose()
     })

@@ -15,7 +15,7 @@ use coffer_store::{Key, ObjectStore, StoreError};
 
 use crate::generations::NewestKey;
 use crate::pages::first_object;
-use crate::read::second_look::SecondLooks;
+use crate::read::reread::Rereads;
 use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
@@ -50,7 +50,7 @@ pub struct Repository {
     is_published: bool,
     /// Generation of the secrets of chains that were asked for.
     chain_secrets: Mutex<BTreeMap<(PlanId, Id), u32>>,
-    looks: Arc<SecondLooks>,
+    rereads: Arc<Rereads>,
     set_aside: SetAside,
 }
 
@@ -89,8 +89,8 @@ impl Repository {
         environment: Environment,
         key: Option<KeyFile>,
     ) -> Result<Repository, EngineError> {
-        let looks = Arc::new(SecondLooks::default());
-        let config = looks.twice(|| read_config(store.as_ref()))?;
+        let rereads = Arc::new(Rereads::default());
+        let config = rereads.reread_damage(|| read_config(store.as_ref()))?;
         let access = choose_access(&config, key, store.as_ref())?;
         let mut repository = Repository {
             id: config.repository,
@@ -107,7 +107,7 @@ impl Repository {
             newest: None,
             is_published: true,
             chain_secrets: Mutex::default(),
-            looks,
+            rereads,
             set_aside: SetAside::default(),
         };
         repository.follow_rotations()?;
@@ -210,13 +210,13 @@ impl Repository {
 
     /// Reads of the store that were wrong at first and right when they were repeated, since the repository was opened. Each was warned of; a
     /// line or a memory that flips bits is behind them.
-    pub fn second_looks(&self) -> u64 {
-        self.looks.count()
+    pub fn reread_count(&self) -> u64 {
+        self.rereads.count()
     }
 
     /// Reads again what looks damaged, and counts.
-    pub(crate) fn looks(&self) -> &Arc<SecondLooks> {
-        &self.looks
+    pub(crate) fn rereads(&self) -> &Arc<Rereads> {
+        &self.rereads
     }
 
     /// Objects that were set aside because they are not ours or cannot be read.

@@ -9,7 +9,7 @@ use coffer_blockio::{Arena, Buf};
 use coffer_format::PACK_BYTES_MAX;
 use coffer_store::RequestShape;
 
-use crate::{CancelToken, Courtesy, EngineError, RateLimiter};
+use crate::{CancelToken, EngineError, IoThrottle, RateLimiter};
 
 const MIB: u64 = 1 << 20;
 /// Largest single read from a volume, bytes.
@@ -80,8 +80,8 @@ pub struct Resources {
     /// Length at which a pack is closed, bytes; the format's limit holds too. What is in flight when a run dies is lost, so smaller packs
     /// lose less and cost more requests.
     pub pack_bytes: u64,
-    /// Bytes set aside for changed blocks that an incremental gathers in one pack; 0 where there is no room for them and that pack.
-    pub gather_bytes: u64,
+    /// Bytes set aside for changed blocks that an incremental stages in one pack; 0 where there is no room for them and that pack.
+    pub staging_bytes: u64,
     /// Bytes that caches of maps and trailers may hold.
     pub cache_bytes: u64,
     /// Bytes per second that backups read from volumes, samples among them.
@@ -91,7 +91,7 @@ pub struct Resources {
     /// Bytes per second that backups send to the store.
     pub upload_limit: Option<Arc<RateLimiter>>,
     /// How backups step back where others read from the same disk; `None`: they do not.
-    pub courtesy: Option<Arc<Courtesy>>,
+    pub io_throttle: Option<Arc<IoThrottle>>,
 }
 
 impl Resources {
@@ -125,12 +125,12 @@ impl Resources {
             uploads: UPLOADS_MAX,
             part_len,
             pack_bytes: PACK_BYTES_MAX,
-            gather_bytes: gather_bytes(arena_bytes, workers, part_len),
+            staging_bytes: staging_bytes(arena_bytes, workers, part_len),
             cache_bytes,
             read_limit: None,
             read_operations_limit: None,
             upload_limit: None,
-            courtesy: None,
+            io_throttle: None,
         })
     }
 
@@ -153,14 +153,14 @@ impl Resources {
         alloc(&self.arena, len, cancel)
     }
 
-    /// How a run sends to a store of this shape: each worker keeps its buffers, one that `gathers` its copies and their pack's part, the
+    /// How a run sends to a store of this shape: each worker keeps its buffers, one that `stages` its copies and their pack's part, the
     /// rest of the arena is on its way.
-    pub(crate) fn sending(&self, shape: &RequestShape, gathers: bool) -> Sending {
+    pub(crate) fn sending(&self, shape: &RequestShape, stages: bool) -> Sending {
         let part_len = self.part_len.min(shape.part_bytes);
         let map_part_len = part_len.min(MAP_PART_BYTES);
         let part = part_len + PART_SLACK_BYTES as u64;
-        let gathered = if gathers && self.gather_bytes > 0 { self.gather_bytes + part } else { 0 };
-        let kept = self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + gathered;
+        let staged = if stages && self.staging_bytes > 0 { self.staging_bytes + part } else { 0 };
+        let kept = self.workers as u64 * ((READ_BUFFERS_MAX * READ_BYTES_MAX) as u64 + part) + staged;
         let in_flight = (self.arena.budget_bytes() as u64).saturating_sub(kept) / part;
         let threads = usize::try_from(in_flight).unwrap_or(usize::MAX);
         Sending { threads: threads.clamp(1, shape.at_once.min(self.uploads).max(1)), part_len, map_part_len }
@@ -217,7 +217,7 @@ fn needed(workers: usize, part_len: u64) -> u64 {
 }
 
 /// What is left for copies beside that and one more part, in whole MiB.
-fn gather_bytes(arena_bytes: u64, workers: usize, part_len: u64) -> u64 {
+fn staging_bytes(arena_bytes: u64, workers: usize, part_len: u64) -> u64 {
     let part = part_len + PART_SLACK_BYTES as u64;
     let left = arena_bytes.saturating_sub(needed(workers, part_len) + part);
     left.min(GATHER_BYTES_MAX) / MIB * MIB
@@ -246,18 +246,18 @@ pub(crate) mod tests {
         for shape in [S3, RequestShape::default()] {
             let Reading { threads, range_bytes } = resources.reading(&shape);
             assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "restore {context} {shape:?}");
-            for gathers in [false, true] {
-                let Sending { threads, part_len, map_part_len } = resources.sending(&shape, gathers);
+            for stages in [false, true] {
+                let Sending { threads, part_len, map_part_len } = resources.sending(&shape, stages);
                 let map = map_part_len + PART_SLACK_BYTES as u64;
                 assert!(map <= resources.map_arena.budget_bytes() as u64, "map {context} {shape:?}");
                 let part = part_len + PART_SLACK_BYTES as u64;
-                let copies = if gathers { resources.gather_bytes } else { 0 };
+                let copies = if stages { resources.staging_bytes } else { 0 };
                 let parts = workers + u64::from(copies > 0);
                 let kept = workers * (2 << 20) + parts * part + copies;
-                assert!(kept + part <= arena, "backup {context} {shape:?} {gathers}");
+                assert!(kept + part <= arena, "backup {context} {shape:?} {stages}");
                 assert!(
                     threads == 1 || threads as u64 * part + kept <= arena,
-                    "backup {context} {shape:?} {gathers}"
+                    "backup {context} {shape:?} {stages}"
                 );
             }
         }

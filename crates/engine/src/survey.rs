@@ -186,7 +186,7 @@ impl<'a> Survey<'a> {
 
     fn manifest(&mut self, id: &Id) -> Result<Option<Signed<Manifest>>, EngineError> {
         let key = object_key::manifest(self.plan, id);
-        let read = self.repository.looks().twice(|| {
+        let read = self.repository.rereads().reread_damage(|| {
             let bytes = find_object(self.repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)?;
             bytes.map(|bytes| decode_manifest(self.repository, &key, &bytes)).transpose()
         });

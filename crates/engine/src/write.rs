@@ -1,6 +1,6 @@
 //! From encoded blocks to objects: parts, packs and the map.
 
-pub(crate) mod attempts;
+pub(crate) mod compression_policy;
 pub(crate) mod line_speed;
 pub(crate) mod map_writer;
 pub(crate) mod object_writer;

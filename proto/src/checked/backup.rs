@@ -5,9 +5,9 @@ use std::time::Duration;
 use coffer_format::{BlockSize, Compression, Digest, VolumeName};
 
 use super::field::{IdempotencyKey, RequestError, distinct, parsed, required, timeout, volume_count};
+use super::fingerprint::Fields;
+use super::point_reference::PointReference;
 use super::repository::RepositoryAccess;
-use super::sameness::Fields;
-use super::ticket::Ticket;
 use super::volume::VolumeRef;
 use crate::agent::v1;
 
@@ -19,7 +19,7 @@ pub struct StartBackup {
     /// Where to.
     pub repository: RepositoryAccess,
     /// The point that it is a part of.
-    pub ticket: Ticket,
+    pub reference: PointReference,
     /// 1 to 256 volumes, each name once.
     pub volumes: Vec<BackupVolume>,
     /// Compression of new blocks.
@@ -69,8 +69,8 @@ pub enum ReadEngine {
 
 impl StartBackup {
     /// Equal for requests that ask for the same work.
-    pub fn sameness(&self) -> Digest {
-        let fields = Fields::of("backup").text(&self.repository.url).text(&self.ticket.plan);
+    pub fn fingerprint(&self) -> Digest {
+        let fields = Fields::of("backup").text(&self.repository.url).text(&self.reference.plan);
         let fields = self.volumes.iter().fold(fields.text(self.volumes.len()), |fields, volume| {
             let block_bytes = volume.block_size.map(BlockSize::bytes);
             fields.text(&volume.name).text(&volume.source).option(block_bytes).text(volume.changes.word())
@@ -93,7 +93,7 @@ impl TryFrom<v1::StartBackupRequest> for StartBackup {
         Ok(StartBackup {
             idempotency_key: given.idempotency_key.parse()?,
             repository,
-            ticket: required("point", given.point)?.try_into()?,
+            reference: required("point", given.point)?.try_into()?,
             volumes,
             compression: compression(&given.compression)?,
             read_engine: read_engine(&given.read_engine)?,

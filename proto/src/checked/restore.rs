@@ -5,9 +5,9 @@ use std::time::Duration;
 use coffer_format::{Digest, Id, PlanId, VolumeName};
 
 use super::field::{IdempotencyKey, RequestError, distinct, parsed, required, timeout, volume_count};
+use super::fingerprint::Fields;
+use super::point_reference::plan;
 use super::repository::RepositoryAccess;
-use super::sameness::Fields;
-use super::ticket::plan;
 use super::volume::VolumeRef;
 use crate::agent::v1;
 
@@ -52,7 +52,7 @@ pub enum RestoreMode {
 
 impl StartRestore {
     /// Equal for requests that ask for the same work. The point is what is asked for here, so it counts.
-    pub fn sameness(&self) -> Digest {
+    pub fn fingerprint(&self) -> Digest {
         let fields = Fields::of("restore").text(&self.repository.url).text(&self.plan).text(self.point);
         let fields = self.volumes.iter().fold(fields.text(self.volumes.len()), |fields, volume| {
             fields.text(&volume.name).text(&volume.target).text(volume.mode.word())

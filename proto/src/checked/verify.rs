@@ -5,8 +5,8 @@ use std::time::Duration;
 use coffer_format::{Digest, Id, Label};
 
 use super::field::{IdempotencyKey, RequestError, parsed, parsed_or_none, required, timeout};
+use super::fingerprint::Fields;
 use super::repository::RepositoryAccess;
-use super::sameness::Fields;
 use crate::agent::v1;
 
 /// A verification to start.
@@ -41,7 +41,7 @@ pub struct PlanFilter {
 
 impl StartVerify {
     /// Equal for requests that ask for the same work.
-    pub fn sameness(&self) -> Digest {
+    pub fn fingerprint(&self) -> Digest {
         let PlanFilter { team, cluster, namespace, plan } = &self.plans;
         let fields = Fields::of("verify").text(&self.repository.url).text(team);
         let fields = fields.option(cluster.as_ref()).option(namespace.as_ref()).option(plan.as_ref());

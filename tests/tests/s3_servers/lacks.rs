@@ -162,7 +162,7 @@ fn httpdate_year() -> String {
 }
 
 #[test]
-fn the_region_that_the_server_names_is_taken_over() {
+fn the_region_that_the_server_names_is_reused() {
     let server = Stub::start(|asked| {
         let signed = asked.header("authorization").unwrap_or_default().to_owned();
         match signed.contains("/eu-north-7/s3/") {

@@ -105,7 +105,7 @@ impl OperationDocument {
             },
             attempt: operation.attempt,
             volumes: plain_all(&operation.volumes),
-            point: operation.point.as_ref().and_then(|ticket| some(&ticket.point)),
+            point: operation.point.as_ref().and_then(|reference| some(&reference.point)),
             error: error.map(|error| ErrorDocument {
                 kind: error.kind,
                 message: error.message,

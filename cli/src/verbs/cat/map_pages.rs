@@ -35,7 +35,7 @@ impl<'a> MapPages<'a> {
     }
 
     pub(super) fn describe_root(&self, root: &Root) -> Value {
-        let describe = |(index, entry): (usize, &RootLineage)| json!({ "point": entry.point, "packs": entry.packs, "taken_over": entry.is_taken_over(index) });
+        let describe = |(index, entry): (usize, &RootLineage)| json!({ "point": entry.point, "packs": entry.packs, "reused": entry.is_reused(index) });
         let lineage = root.lineage.iter().enumerate().map(describe);
         json!({
             "volume_size": root.volume_size, "block_size": root.block_size.bytes(),

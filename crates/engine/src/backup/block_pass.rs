@@ -1,6 +1,6 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
-//! read -> zero scan -> hash -> compare with the base -> look among the leftovers of unfinished runs -> compress -> encrypt into the part
+//! read -> zero scan -> hash -> compare with the base -> look among the incomplete runs of unfinished runs -> compress -> encrypt into the part
 //! buffer. No queue stands between these steps. Where the source reads ahead, the next batch is on its way meanwhile.
 
 use std::ops::Range;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coffer_blockio::{BlockSource, Buf, ReadBatch};
 use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
 
-use super::gathered::{GatheredBlock, Gathering};
 use super::resume::{Found, Resume};
 use super::segments::{Rest, Segment};
-use crate::courtesy::Turns;
+use super::staged::{StagedBlock, Staging};
+use crate::io_throttle::DiskThrottle;
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
 use crate::read::extents::extent_of;
 use crate::read::volume_map::VolumeMap;
@@ -30,8 +30,8 @@ pub(crate) struct PassContext<'a> {
     pub(crate) resume: &'a Resume,
     pub(crate) hasher: &'a BlockHasher,
     pub(crate) own_index: u16,
-    pub(crate) gathering: &'a Gathering,
-    pub(crate) turns: &'a Turns,
+    pub(crate) staging: &'a Staging,
+    pub(crate) throttle: &'a DiskThrottle,
     pub(crate) counts: &'a PassCounts,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) resources: &'a Resources,
@@ -55,12 +55,12 @@ pub(crate) struct BlockPass<'a> {
     packs: PackWriter<'a>,
     /// Batches that nothing is read into now; all of them between two segments.
     pub(super) spare: Vec<ReadBatch>,
-    leftovers: SegmentLeftovers,
+    incomplete_runs: SegmentReuse,
 }
 
-/// What leftovers have of the segment in work; looked up when its first changed block comes.
+/// What incomplete runs have of the segment in work; looked up when its first changed block comes.
 #[derive(Default)]
-struct SegmentLeftovers {
+struct SegmentReuse {
     first: u32,
     end: u32,
     found: Option<Vec<Found>>,
@@ -69,10 +69,10 @@ struct SegmentLeftovers {
 /// What became of a segment.
 #[derive(Default)]
 pub(crate) struct SegmentDone {
-    /// All extents of the segment but those of gathered blocks.
+    /// All extents of the segment but those of staged blocks.
     pub(crate) extents: Vec<Extent>,
     /// Changed blocks that are still to be stored, ascending.
-    pub(crate) gathered: Vec<GatheredBlock>,
+    pub(crate) staged: Vec<StagedBlock>,
     /// Whether any block differs from the base.
     pub(crate) changed: bool,
 }
@@ -89,13 +89,13 @@ impl<'a> BlockPass<'a> {
     /// other is worked on.
     pub(crate) fn new(context: &'a PassContext<'a>, packs: PackWriter<'a>, buffers: Vec<Buf>) -> Self {
         let spare = buffers.into_iter().map(ReadBatch::new).collect();
-        BlockPass { context, packs, spare, leftovers: SegmentLeftovers::default() }
+        BlockPass { context, packs, spare, incomplete_runs: SegmentReuse::default() }
     }
 
     /// Works through one segment.
     pub(crate) fn segment(&mut self, segment: &Segment) -> Result<SegmentDone, EngineError> {
         let end = segment.first + segment.count;
-        self.leftovers = SegmentLeftovers { first: segment.first, end, found: None };
+        self.incomplete_runs = SegmentReuse { first: segment.first, end, found: None };
         if let (Rest::Base, Some(map)) = (segment.rest, self.context.base) {
             return self.listed_segment(map, segment);
         }
@@ -175,12 +175,12 @@ impl<'a> BlockPass<'a> {
         }
         self.context.counts.add_changed(plain.len() as u64);
         done.changed = true;
-        if let Some(place) = self.leftovers.take(self.context, block, plain.len(), &hash) {
+        if let Some(place) = self.incomplete_runs.take(self.context, block, plain.len(), &hash) {
             push_extent(&mut done.extents, extent_of(block, &place));
             return Ok(());
         }
-        if let Some(gathered) = self.context.gathering.copy(block, plain, hash) {
-            done.gathered.push(gathered);
+        if let Some(staged) = self.context.staging.copy(block, plain, hash) {
+            done.staged.push(staged);
             return Ok(());
         }
         let place = self.packs.append(block, plain, hash)?.in_lineage(self.context.own_index);
@@ -212,7 +212,7 @@ impl<'a> BlockPass<'a> {
     }
 }
 
-impl SegmentLeftovers {
+impl SegmentReuse {
     /// Where an unfinished run has stored this very block, if one has.
     fn take(
         &mut self,

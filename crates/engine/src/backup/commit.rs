@@ -12,8 +12,8 @@ use coffer_format::{
     generate_chain_pair, object_key, seal_chain_key,
 };
 
-use super::point::{OpenPoint, PointRequest, PointTicket};
-use super::records::Gathered;
+use super::point::{OpenPoint, PointReference, PointRequest};
+use super::records::Collected;
 use crate::catalog::decode_manifest;
 use crate::chain_keys::{self, WritableChain};
 use crate::records::{self, is_ending};
@@ -101,9 +101,9 @@ pub(super) fn commit(
     repository: &Repository,
     request: &PointRequest,
     point: &OpenPoint,
-    gathered: Gathered,
+    collected: Collected,
 ) -> Result<Manifest, EngineError> {
-    let manifest = build_manifest(repository, request, point, gathered);
+    let manifest = build_manifest(repository, request, point, collected);
     manifest.check().map_err(EngineError::Limit)?;
     let key = manifest.key();
     let signed = repository.signer(&manifest.team)?.sign(&manifest);
@@ -161,7 +161,7 @@ fn checks(repository: &Repository, manifest: &Manifest) -> Result<(), EngineErro
             return Err(fenced(format!("its parent {parent} was forgotten while it was running")));
         }
     }
-    for id in &manifest.taken_over {
+    for id in &manifest.reused_runs {
         if ending(id)? {
             return Err(fenced(format!(
                 "prune ended run {id}, of which it had taken over packs or the chain"
@@ -176,14 +176,14 @@ fn build_manifest(
     repository: &Repository,
     request: &PointRequest,
     point: &OpenPoint,
-    gathered: Gathered,
+    collected: Collected,
 ) -> Manifest {
-    let Gathered { records, taken_over, .. } = gathered;
+    let Collected { records, reused_runs, .. } = collected;
     // Figures that others signed must not bring the commit down.
     let sum = |field: fn(&VolumeRecord) -> u64| {
         records.iter().map(|volume| field(&volume.payload)).fold(0, u64::saturating_add)
     };
-    let PointTicket { plan, point: id, chain, parent } = point.ticket.clone();
+    let PointReference { plan, point: id, chain, parent } = point.reference.clone();
     Manifest {
         format: 1,
         repository: repository.id(),
@@ -204,7 +204,7 @@ fn build_manifest(
         size: sum(|record| record.size),
         changed: sum(|record| record.changed),
         stored: sum(|record| record.stored),
-        taken_over: taken_over.into_iter().collect(),
+        reused_runs: reused_runs.into_iter().collect(),
         idempotency_key: request.idempotency_key.clone(),
         description: request.description.clone(),
         tags: request.tags.clone(),

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use coffer_format::{Child, Extent, LEAF_BLOCKS, Place, push_extent};
 
 use super::block_pass::PassContext;
-use super::gathered::GatheredPacks;
-use super::line::{Line, PieceDone};
+use super::reorder_queue::{PieceDone, ReorderQueue};
 use super::resume::Resume;
+use super::staged::StagedPacks;
 use super::volume::{Reported, VolumeRun};
 use crate::EngineError;
 use crate::write::map_writer::{MapWriter, WrittenMap};
@@ -18,7 +18,7 @@ impl VolumeRun<'_> {
     /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.
     pub(super) fn build_map(
         &self,
-        line: &Line<'_>,
+        line: &ReorderQueue<'_>,
         context: &PassContext<'_>,
         packs: &PackContext,
         mut map: MapWriter,
@@ -27,7 +27,7 @@ impl VolumeRun<'_> {
     ) -> Result<WrittenMap, EngineError> {
         let take_closed =
             || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut gathered = GatheredPacks::new(context.gathering, packs, context.own_index);
+        let mut staged = StagedPacks::new(context.staging, packs, context.own_index);
         let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
         while let Some(piece) = line.take(&packs.group)? {
             match piece {
@@ -40,7 +40,7 @@ impl VolumeRun<'_> {
                     leaf.next_block = (first + count).saturating_mul(LEAF_BLOCKS).min(block_count);
                 }
                 PieceDone::Segment(done) => {
-                    leaf.add(gathered.settle(done.extents, done.gathered)?, done.changed);
+                    leaf.add(staged.settle(done.extents, done.staged)?, done.changed);
                 }
             }
             if leaf.is_complete(block_count) {
@@ -59,7 +59,7 @@ impl VolumeRun<'_> {
                 },
             );
         }
-        gathered.finish()?;
+        staged.finish()?;
         line.wait_for_workers(self.resources.workers)?;
         map.packs(take_closed())?;
         enter_taken(&mut map, context.resume, None)?;

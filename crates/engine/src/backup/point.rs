@@ -1,15 +1,15 @@
 //! Opens a point: what it builds on, its id, and its place among the plan's points.
 //!
-//! Whoever opens a point (the coordinator) hands its ticket to those who back its volumes up, on this node or on others, and commits what
+//! Whoever opens a point (the coordinator) hands its point reference to those who back its volumes up, on this node or on others, and commits what
 //! they bring back. What travels is plain data and proves nothing: each side holds it against what the bucket says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{Id, PlanId, Reason, Timestamp, VolumeName};
 
+use super::chain_context::{ChainContext, open_chain};
 use super::choose::{TypeWish, choose_type};
 use super::list_checks::check_list_base;
-use super::opening::{Basis, open_chain};
 use super::report::{Written, report};
 use super::request::BackupReport;
 use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
@@ -47,10 +47,10 @@ pub struct PointRequest {
 
 /// What whoever backs up volumes of an open point must know; all else is read from the repository.
 ///
-/// A ticket names a point and gives no right to anything. It is used once for each volume: objects are never written twice, so what was
+/// A point reference names a point and gives no right to anything. It is used once for each volume: objects are never written twice, so what was
 /// cut off is taken up under a new point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PointTicket {
+pub struct PointReference {
     /// The plan.
     pub plan: PlanId,
     /// The point that is being made.
@@ -61,7 +61,7 @@ pub struct PointTicket {
     pub parent: Option<Id>,
 }
 
-impl PointTicket {
+impl PointReference {
     /// The unfinished run whose chain the point goes on with, if it is not its parent's and not its own. The chain's key belongs to that run, so
     /// it counts as taken over whether its packs are used or not.
     pub fn adopted_chain(&self) -> Option<Id> {
@@ -76,7 +76,7 @@ impl PointTicket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPoint {
     /// What is handed to those who back the volumes up.
-    pub ticket: PointTicket,
+    pub reference: PointReference,
     /// Why it is a full or an incremental.
     pub reason: Reason,
     /// Its number within the plan.
@@ -89,16 +89,16 @@ pub struct OpenPoint {
 
 /// What came of the wish for a point.
 #[derive(Debug)]
-pub enum Opening {
+pub enum OpenOutcome {
     /// It is open.
     New(OpenPoint),
     /// An earlier call with the same idempotency key made it; nothing is left to do.
     Repeated(Box<BackupReport>),
 }
 
-/// As [`Opening`], with what was read of the bucket on the way.
-pub(super) enum Opened {
-    New(OpenPoint, Box<Basis>),
+/// As [`OpenOutcome`], with what was read of the bucket on the way.
+pub(super) enum OpenedRun {
+    New(OpenPoint, Box<ChainContext>),
     Repeated(Box<BackupReport>),
 }
 
@@ -107,10 +107,10 @@ pub(super) enum Opened {
 /// # Errors
 /// [`EngineError::Refused`] where lists of changes begin at another point than the one that is built on, or an incremental was asked for and
 /// cannot be made; [`EngineError::Usage`] where the request contradicts itself.
-pub fn open_point(repository: &Repository, request: &PointRequest) -> Result<Opening, EngineError> {
+pub fn open_point(repository: &Repository, request: &PointRequest) -> Result<OpenOutcome, EngineError> {
     Ok(match repository.environment().cancel.explain(open(repository, request))? {
-        Opened::New(point, _) => Opening::New(point),
-        Opened::Repeated(report) => Opening::Repeated(report),
+        OpenedRun::New(point, _) => OpenOutcome::New(point),
+        OpenedRun::Repeated(report) => OpenOutcome::Repeated(report),
     })
 }
 
@@ -125,7 +125,7 @@ pub fn find_made(
     find_repeated(repository, request, &list_points(repository, &Filter::plan(&request.plan))?)
 }
 
-pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Opened, EngineError> {
+pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<OpenedRun, EngineError> {
     repository.check_writing(&request.plan.team)?;
     check_names(request.volumes.iter())?;
     let cancel = &repository.environment().cancel;
@@ -133,7 +133,7 @@ pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Op
     // Those too that are not confirmed: the new point comes after all of them.
     let mut points = list_points(repository, &Filter { unconfirmed: true, ..Filter::plan(&request.plan) })?;
     if let Some(report) = find_repeated(repository, request, &points)? {
-        return Ok(Opened::Repeated(Box::new(report)));
+        return Ok(OpenedRun::Repeated(Box::new(report)));
     }
     let newest = prove_newest(repository, &mut points)?;
     let choice = choose_type(&points, request.type_wish, request.full_every)?;
@@ -144,14 +144,14 @@ pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Op
     let run = environment.new_id_above(last_id(&points))?;
     cancel.check()?;
     let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
-    let ticket = PointTicket {
+    let reference = PointReference {
         plan: request.plan.clone(),
         point: run,
         chain: basis.chain.id,
         parent: basis.parent.as_ref().map(|parent| parent.point),
     };
     let sequence = points.iter().map(|point| point.summary.sequence).max().unwrap_or(0).saturating_add(1);
-    Ok(Opened::New(OpenPoint { ticket, reason, sequence, time, started }, Box::new(basis)))
+    Ok(OpenedRun::New(OpenPoint { reference, reason, sequence, time, started }, Box::new(basis)))
 }
 
 /// An error unless there is at least one name, not too many, and none twice.

@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use coffer_blockio::{ReadBatch, StartedRead};
 
 use super::block_pass::BlockPass;
-use super::loads::Loads;
+use super::read_batches::ReadBatches;
 use crate::EngineError;
-use crate::courtesy::Turn;
+use crate::io_throttle::ReadPermit;
 
 /// What is on its way: the runs of each batch, in order.
-type Started<'a> = VecDeque<(Vec<Range<u32>>, StartedRead, Turn<'a>)>;
+type Started<'a> = VecDeque<(Vec<Range<u32>>, StartedRead, ReadPermit<'a>)>;
 
 impl<'a> BlockPass<'a> {
     /// Reads `runs`, which ascend, and calls `work` with each run, or a part of it, and its bytes, in order.
@@ -23,7 +23,7 @@ impl<'a> BlockPass<'a> {
         runs: &[Range<u32>],
         mut work: impl FnMut(&mut Self, Range<u32>, &[u8]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        let mut loads = Loads::new(runs, self.blocks_per_read()?);
+        let mut loads = ReadBatches::new(runs, self.blocks_per_read()?);
         let mut started = Started::new();
         loop {
             self.context.cancel.check()?;
@@ -52,9 +52,13 @@ impl<'a> BlockPass<'a> {
     }
 
     /// Starts reads until all buffers are in use or nothing is left to read.
-    fn start_reads(&mut self, loads: &mut Loads<'_>, started: &mut Started<'a>) -> Result<(), EngineError> {
+    fn start_reads(
+        &mut self,
+        loads: &mut ReadBatches<'_>,
+        started: &mut Started<'a>,
+    ) -> Result<(), EngineError> {
         while let Some(mut batch) = self.spare.pop() {
-            if !started.is_empty() && self.context.turns.is_shared() {
+            if !started.is_empty() && self.context.throttle.is_shared() {
                 self.spare.push(batch);
                 return Ok(());
             }
@@ -71,7 +75,7 @@ impl<'a> BlockPass<'a> {
             }
             let bytes: usize = load.iter().map(|run| self.len_of(run)).sum();
             self.context.resources.may_read(load.len() as u64, bytes as u64, self.context.cancel)?;
-            let turn = self.context.turns.begin(!started.is_empty(), self.context.cancel)?;
+            let turn = self.context.throttle.begin(!started.is_empty(), self.context.cancel)?;
             started.push_back((load, self.context.source.start_read(batch), turn));
         }
         Ok(())

@@ -10,7 +10,7 @@ use coffer_format::{
     VolumeRecord, VolumeState,
 };
 
-use super::point::PointTicket;
+use super::point::PointReference;
 use super::report::Written;
 use super::volumes::VolumesDone;
 use crate::{EngineError, Repository};
@@ -20,16 +20,16 @@ const MISSING: &str = "no record of it came back from whoever was to back it up"
 const WHAT: &str = "volume record";
 
 /// All volumes of a point, in its order.
-pub(super) struct Gathered {
+pub(super) struct Collected {
     pub(super) records: Vec<Signed<VolumeRecord>>,
-    pub(super) taken_over: BTreeSet<Id>,
+    pub(super) reused_runs: BTreeSet<Id>,
     pub(super) written: Written,
 }
 
 /// What all records are held against.
 pub(super) struct Wanted<'a> {
     pub(super) repository: &'a Repository,
-    pub(super) ticket: &'a PointTicket,
+    pub(super) reference: &'a PointReference,
     /// In the order of the manifest.
     pub(super) volumes: &'a [VolumeName],
     pub(super) parent: Option<&'a Manifest>,
@@ -37,9 +37,9 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// Checks all records; a volume without one gets a failed record.
-    pub(super) fn gather(&self, parts: Vec<VolumesDone>) -> Result<Gathered, EngineError> {
+    pub(super) fn collect_records(&self, parts: Vec<VolumesDone>) -> Result<Collected, EngineError> {
         let mut written = Written::default();
-        let mut taken_over: BTreeSet<Id> = self.ticket.adopted_chain().into_iter().collect();
+        let mut reused_runs: BTreeSet<Id> = self.reference.adopted_chain().into_iter().collect();
         let mut found: BTreeMap<String, Signed<VolumeRecord>> = BTreeMap::new();
         let mut first_error = None;
         for part in parts {
@@ -48,7 +48,7 @@ impl Wanted<'_> {
             written.resumed = written.resumed.saturating_add(part.resumed_bytes);
             first_error = first_error.or(part.error);
             for record in part.records {
-                taken_over.extend(self.check(&record)?);
+                reused_runs.extend(self.check(&record)?);
                 let name = record.payload.name.to_string();
                 if found.insert(name.clone(), record).is_some() {
                     return Err(self.refused(format!("came with two records of volume {name}")));
@@ -57,7 +57,7 @@ impl Wanted<'_> {
         }
         let records = self.in_order(found)?;
         match records.iter().all(|record| record.payload.state == VolumeState::Failed) {
-            false => Ok(Gathered { records, taken_over, written }),
+            false => Ok(Collected { records, reused_runs, written }),
             true => Err(all_failed(first_error, &records)),
         }
     }
@@ -66,11 +66,11 @@ impl Wanted<'_> {
         &self,
         mut found: BTreeMap<String, Signed<VolumeRecord>>,
     ) -> Result<Vec<Signed<VolumeRecord>>, EngineError> {
-        let signer = self.repository.signer(&self.ticket.plan.team)?;
+        let signer = self.repository.signer(&self.reference.plan.team)?;
         let take = |name: &VolumeName| {
             found.remove(&name.to_string()).unwrap_or_else(|| {
-                tracing::error!(point = %self.ticket.point, volume = %name, "no record of a volume came back");
-                signer.sign(&failed_record(self.repository, self.ticket, name, MISSING.into()))
+                tracing::error!(point = %self.reference.point, volume = %name, "no record of a volume came back");
+                signer.sign(&failed_record(self.repository, self.reference, name, MISSING.into()))
             })
         };
         let records = self.volumes.iter().map(take).collect();
@@ -89,10 +89,10 @@ impl Wanted<'_> {
         let wrong = |source| EngineError::Record { volume: record.name.to_string(), source };
         self.repository.verifier().verify(signed).map_err(wrong)?;
         coffer_format::Document::check(record).map_err(wrong)?;
-        let ticket = self.ticket;
-        same("plan", &record.plan_id(), &ticket.plan).map_err(wrong)?;
-        same("chain", &record.chain, &ticket.chain).map_err(wrong)?;
-        same("point", &record.point, &ticket.point).map_err(wrong)?;
+        let reference = self.reference;
+        same("plan", &record.plan_id(), &reference.plan).map_err(wrong)?;
+        same("chain", &record.chain, &reference.chain).map_err(wrong)?;
+        same("point", &record.point, &reference.point).map_err(wrong)?;
         self.new_lineage(record).map_err(wrong).map(taken_packs)
     }
 
@@ -115,7 +115,7 @@ impl Wanted<'_> {
     }
 
     fn refused(&self, detail: String) -> EngineError {
-        EngineError::Refused(format!("point {} {detail}; nothing was committed", self.ticket.point))
+        EngineError::Refused(format!("point {} {detail}; nothing was committed", self.reference.point))
     }
 }
 
@@ -150,11 +150,11 @@ fn all_failed(first: Option<EngineError>, records: &[Signed<VolumeRecord>]) -> E
 /// The record of a volume that is not in the point, and why.
 pub(super) fn failed_record(
     repository: &Repository,
-    ticket: &PointTicket,
+    reference: &PointReference,
     name: &VolumeName,
     error: String,
 ) -> VolumeRecord {
-    let PlanId { team, cluster, namespace, plan } = ticket.plan.clone();
+    let PlanId { team, cluster, namespace, plan } = reference.plan.clone();
     VolumeRecord {
         format: 1,
         repository: repository.id(),
@@ -162,8 +162,8 @@ pub(super) fn failed_record(
         cluster,
         namespace,
         plan,
-        chain: ticket.chain,
-        point: ticket.point,
+        chain: reference.chain,
+        point: reference.point,
         name: name.clone(),
         kind: coffer_format::VolumeKind::Image,
         state: VolumeState::Failed,

@@ -14,7 +14,7 @@ use coffer_format::{
 
 use super::commit::read_damaged;
 use crate::read::block_states::{FramePlace, Trailers};
-use crate::read::leftover_pack::{LeftoverFrame, LeftoverPack, LeftoverRun};
+use crate::read::reusable_pack::{ReusableFrame, ReusablePack, ReusableRun};
 use crate::write::taken_table::TakenPage;
 use crate::{CancelToken, EngineError, Repository};
 
@@ -34,14 +34,14 @@ pub(crate) struct Resume {
 
 /// A block that can be taken over, if its hash is the wanted one.
 pub(crate) struct Found {
-    frame: LeftoverFrame,
-    pack: Arc<LeftoverPack>,
+    frame: ReusableFrame,
+    pack: Arc<ReusablePack>,
     lineage: u16,
 }
 
 /// Finished packs of one unfinished run for one volume.
 struct Window {
-    run: LeftoverRun,
+    run: ReusableRun,
     /// Packs in which verify found damage.
     damaged: BTreeSet<u32>,
     cancel: CancelToken,
@@ -54,7 +54,7 @@ struct State {
     list_after: Option<String>,
     list_ended: bool,
     /// Packs that are open, and used ones that are not yet in the pack table.
-    packs: BTreeMap<u32, Arc<LeftoverPack>>,
+    packs: BTreeMap<u32, Arc<ReusablePack>>,
     /// All packs with smaller numbers were opened or refused.
     loaded_to: u32,
     refused: u32,
@@ -79,7 +79,7 @@ impl Resume {
             let Some(lineage) = u16::try_from(lineage).ok().filter(|_| lineage + 1 < LINEAGE_MAX) else {
                 break;
             };
-            let run = LeftoverRun {
+            let run = ReusableRun {
                 store: repository.store().clone(),
                 repository: repository.id(),
                 suite: repository.suite(),
@@ -161,7 +161,7 @@ impl Resume {
 
 impl Window {
     /// `None` where the run has no pack of the volume.
-    fn open(repository: &Repository, run: LeftoverRun) -> Result<Option<Window>, EngineError> {
+    fn open(repository: &Repository, run: ReusableRun) -> Result<Option<Window>, EngineError> {
         let mut state = State::default();
         while state.listed.is_empty() && !state.list_ended {
             state.list(&run)?;
@@ -179,11 +179,11 @@ impl Window {
     }
 
     fn blocks(&self, trailers: &Trailers, first: u32, end: u32, found: &mut Vec<Found>) {
-        let packs: Vec<Arc<LeftoverPack>> = {
+        let packs: Vec<Arc<ReusablePack>> = {
             let mut state = self.lock();
             self.load(&mut state, trailers, end);
             let near =
-                |pack: &&Arc<LeftoverPack>| pack.info.first_block < end && pack.info.last_block >= first;
+                |pack: &&Arc<ReusablePack>| pack.info.first_block < end && pack.info.last_block >= first;
             state.packs.values().filter(near).cloned().collect()
         };
         for pack in packs {
@@ -255,14 +255,14 @@ impl Window {
 
 impl State {
     /// The next pack's number and length; they ascend as names do.
-    fn next(&mut self, run: &LeftoverRun) -> Result<Option<(u32, u64)>, EngineError> {
+    fn next(&mut self, run: &ReusableRun) -> Result<Option<(u32, u64)>, EngineError> {
         while self.listed.is_empty() && !self.list_ended {
             self.list(run)?;
         }
         Ok(self.listed.pop_front())
     }
 
-    fn list(&mut self, run: &LeftoverRun) -> Result<(), EngineError> {
+    fn list(&mut self, run: &ReusableRun) -> Result<(), EngineError> {
         let prefix = object_key::volume_prefix(&run.path);
         let page = run.store.list(&prefix, self.list_after.as_deref(), 1_000)?;
         for object in page.objects {
@@ -280,7 +280,7 @@ impl State {
             self.listed.clear();
             self.list_ended = true;
         }
-        let is_settled = |pack: &LeftoverPack| low.is_none_or(|low| pack.info.last_block < low);
+        let is_settled = |pack: &ReusablePack| low.is_none_or(|low| pack.info.last_block < low);
         self.packs.retain(|_, pack| pack.is_used() || !is_settled(pack));
         let mut pages = Vec::new();
         loop {
@@ -306,7 +306,7 @@ impl State {
 }
 
 /// Packs of the run in which verify found damage, when another point had taken them over too.
-fn damaged_packs(repository: &Repository, run: &LeftoverRun) -> Result<BTreeSet<u32>, EngineError> {
+fn damaged_packs(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
     let VolumePath { plan, point, volume, .. } = &run.path;
     let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());
     let damaged = read_damaged(repository, &prefix, |_, _| true)?;

@@ -5,11 +5,11 @@
 use coffer_format::{Manifest, object_key};
 
 use super::commit;
-use super::point::{OpenPoint, Opened, PointRequest, PointTicket, open};
+use super::point::{OpenPoint, OpenedRun, PointReference, PointRequest, open};
+use super::point_reference::{exists, read_parent};
 use super::records::Wanted;
 use super::report::report;
 use super::request::{BackupReport, BackupRequest};
-use super::ticket::{exists, read_parent};
 use super::volumes::{VolumesDone, VolumesRequest, back_up, check_volumes};
 use crate::records::is_ending;
 use crate::{EngineError, Repository, Resources};
@@ -34,11 +34,11 @@ fn back_up_and_commit(
     check_volumes(&request.volumes, request.lists.as_ref())?;
     let wanted = point_request(request);
     let (point, basis) = match open(repository, &wanted)? {
-        Opened::Repeated(report) => return Ok(*report),
-        Opened::New(point, basis) => (point, basis),
+        OpenedRun::Repeated(report) => return Ok(*report),
+        OpenedRun::New(point, basis) => (point, basis),
     };
     let volumes = VolumesRequest {
-        ticket: &point.ticket,
+        reference: &point.reference,
         volumes: &request.volumes,
         changes: request.changes,
         lists: request.lists.as_ref(),
@@ -50,20 +50,24 @@ fn back_up_and_commit(
     let done = back_up(repository, resources, &volumes, &basis);
     let committed =
         done.and_then(|done| commit_gathered(repository, &wanted, &point, vec![done], basis.parent.as_ref()));
-    committed.map_err(|error| explain_end(repository, &point.ticket, error))
+    committed.map_err(|error| explain_end(repository, &point.reference, error))
 }
 
 /// What to say of a run that failed, for whatever reason: where its end was announced that is the cause, and no advice about a disk would help.
-pub(super) fn explain_end(repository: &Repository, ticket: &PointTicket, error: EngineError) -> EngineError {
+pub(super) fn explain_end(
+    repository: &Repository,
+    reference: &PointReference,
+    error: EngineError,
+) -> EngineError {
     if error.is_cancellation() || matches!(error, EngineError::Fenced { .. }) {
         return error;
     }
     // Whoever cannot be asked has ended nothing, as far as is known.
-    if !is_ending(repository, &ticket.plan.team, &ticket.point).unwrap_or(false) {
+    if !is_ending(repository, &reference.plan.team, &reference.point).unwrap_or(false) {
         return error;
     }
-    tracing::warn!(run = %ticket.point, %error, "the run was ended by prune; this is what it noticed of it");
-    EngineError::Fenced { run: ticket.point, reason: "prune ended it while it was running".into() }
+    tracing::warn!(run = %reference.point, %error, "the run was ended by prune; this is what it noticed of it");
+    EngineError::Fenced { run: reference.point, reason: "prune ended it while it was running".into() }
 }
 
 /// Commits an open point with the volumes that came back; the request is the one that opened it.
@@ -83,7 +87,7 @@ pub fn commit_point(
     done: Vec<VolumesDone>,
 ) -> Result<BackupReport, EngineError> {
     let committed = commit_checked(repository, request, point, done);
-    let committed = committed.map_err(|error| explain_end(repository, &point.ticket, error));
+    let committed = committed.map_err(|error| explain_end(repository, &point.reference, error));
     repository.environment().cancel.explain(committed)
 }
 
@@ -93,21 +97,21 @@ fn commit_checked(
     point: &OpenPoint,
     done: Vec<VolumesDone>,
 ) -> Result<BackupReport, EngineError> {
-    let ticket = &point.ticket;
+    let reference = &point.reference;
     repository.check_writing(&request.plan.team)?;
-    if ticket.plan != request.plan {
+    if reference.plan != request.plan {
         return Err(EngineError::Refused(format!(
             "point {} was opened for plan {}, not for {}",
-            ticket.point, ticket.plan, request.plan
+            reference.point, reference.plan, request.plan
         )));
     }
-    if exists(repository, &object_key::manifest(&ticket.plan, &ticket.point))? {
+    if exists(repository, &object_key::manifest(&reference.plan, &reference.point))? {
         return Err(EngineError::Refused(format!(
             "point {} has a manifest already; a point is committed once",
-            ticket.point
+            reference.point
         )));
     }
-    let parent = ticket.parent.map(|parent| read_parent(repository, ticket, parent)).transpose()?;
+    let parent = reference.parent.map(|parent| read_parent(repository, reference, parent)).transpose()?;
     commit_gathered(repository, request, point, done, parent.as_ref())
 }
 
@@ -118,10 +122,10 @@ fn commit_gathered(
     done: Vec<VolumesDone>,
     parent: Option<&Manifest>,
 ) -> Result<BackupReport, EngineError> {
-    let wanted = Wanted { repository, ticket: &point.ticket, volumes: &request.volumes, parent };
-    let gathered = wanted.gather(done)?;
-    let written = gathered.written;
-    let manifest = commit::commit(repository, request, point, gathered)?;
+    let wanted = Wanted { repository, reference: &point.reference, volumes: &request.volumes, parent };
+    let collected = wanted.collect_records(done)?;
+    let written = collected.written;
+    let manifest = commit::commit(repository, request, point, collected)?;
     Ok(report(repository, &manifest, &written))
 }
 

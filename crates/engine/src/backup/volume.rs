@@ -10,12 +10,12 @@ use coffer_format::{
 
 use super::block_pass::{BlockPass, PassContext, PassCounts};
 use super::commit::OpenChain;
-use super::gathered::Gathering;
-use super::line::{Leaving, Line, PieceDone};
 use super::reading::Reading;
+use super::reorder_queue::{PieceDone, QueueGuard, ReorderQueue};
 use super::request::Progress;
 use super::resume::Resume;
 use super::segments::{Known, Piece, Segments, segment_blocks};
+use super::staged::Staging;
 use crate::read::block_states::Trailers;
 use crate::read::volume_map::VolumeMap;
 use crate::resources::{READ_BUFFERS_MAX, READ_BYTES_MAX};
@@ -45,7 +45,7 @@ pub(crate) struct VolumeRun<'a> {
     pub(crate) compression: Compression,
     pub(crate) reading: &'a Reading,
     /// Unfinished runs of the chain, oldest first.
-    pub(crate) leftovers: &'a [Id],
+    pub(crate) incomplete_runs: &'a [Id],
     pub(crate) progress: &'a dyn Progress,
 }
 
@@ -96,7 +96,7 @@ impl VolumeRun<'_> {
             secrets,
             self.block_size,
             &base_lineage,
-            self.leftovers,
+            self.incomplete_runs,
         )?;
         let target = MapTarget {
             key: object_key::map(&self.path),
@@ -111,14 +111,13 @@ impl VolumeRun<'_> {
         let map = MapWriter::create(&self.sinks.map, &group, secrets, target, self.base.clone())?;
         let counts = PassCounts::default();
         // Without a base everything is new, and each worker fills packs of its own.
-        let gathering = match &self.base {
-            Some(_) => {
-                Gathering::new(self.resources, self.block_size, &self.repository.environment().cancel)?
-            }
-            None => Gathering::none(),
+        let staging = match &self.base {
+            Some(_) => Staging::new(self.resources, self.block_size, &self.repository.environment().cancel)?,
+            None => Staging::none(),
         };
-        let courtesy = self.resources.courtesy.as_ref();
-        let turns = courtesy.map(|courtesy| courtesy.turns(self.source.disks())).unwrap_or_default();
+        let io_throttle = self.resources.io_throttle.as_ref();
+        let throttle =
+            io_throttle.map(|io_throttle| io_throttle.throttle(self.source.disks())).unwrap_or_default();
         let hasher = BlockHasher::new(secrets, &self.repository.id());
         let trailers = Trailers::new(self.resources.cache_bytes / 2);
         let volume = self.path.volume.to_string();
@@ -132,8 +131,8 @@ impl VolumeRun<'_> {
             resume: &resume,
             hasher: &hasher,
             own_index: map.own_index(),
-            gathering: &gathering,
-            turns: &turns,
+            staging: &staging,
+            throttle: &throttle,
             counts: &counts,
             cancel: &self.repository.environment().cancel,
             resources: self.resources,
@@ -194,12 +193,12 @@ impl VolumeRun<'_> {
             segment,
             self.known(),
         );
-        let line = Line::new(segments);
+        let line = ReorderQueue::new(segments);
         std::thread::scope(|scope| {
             for index in 0..workers {
                 let line = &line;
                 let worker = move || {
-                    let _leaving = Leaving(line);
+                    let _leaving = QueueGuard(line);
                     if let Err(error) = self.work(line, context, packs) {
                         line.fail(error);
                     }
@@ -229,7 +228,7 @@ impl VolumeRun<'_> {
 
     fn work(
         &self,
-        line: &Line<'_>,
+        line: &ReorderQueue<'_>,
         context: &PassContext<'_>,
         packs: &PackContext,
     ) -> Result<(), EngineError> {

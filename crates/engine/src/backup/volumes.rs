@@ -9,15 +9,15 @@ use coffer_format::{
     VolumeState,
 };
 
+use super::chain_context::ChainContext;
 use super::commit;
 use super::list_checks::{check_list_base, check_lists};
-use super::opening::Basis;
-use super::point::{PointTicket, check_names};
+use super::point::{PointReference, check_names};
+use super::point_reference::{check_untouched, read_chain_context};
 use super::reading::{ListedVolume, Reading};
 use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
 use super::run::explain_end;
-use super::ticket::{check_untouched, read_basis};
 use super::volume::{Sinks, VolumeDone, VolumeRun};
 use crate::catalog::Filter;
 use crate::read::musts::refuse_unreadable;
@@ -33,12 +33,12 @@ const LINEAGE_MAX: usize = 256;
 /// Volumes of an open point to back up.
 pub struct VolumesRequest<'a> {
     /// The open point.
-    pub ticket: &'a PointTicket,
+    pub reference: &'a PointReference,
     /// The volumes: 1 to 256, each name once.
     pub volumes: &'a [VolumeSource],
     /// Where changes come from, for volumes without a list or whose list cannot be used.
     pub changes: ChangeSource,
-    /// Lists of changes since the ticket's parent, of these volumes only.
+    /// Lists of changes since the point reference's parent, of these volumes only.
     pub lists: Option<&'a ChangeLists>,
     /// Block size for volumes without a base; by size where `None`.
     pub block_size: Option<BlockSize>,
@@ -57,7 +57,7 @@ pub struct VolumesDone {
     /// A signed record of each volume, of failed ones too.
     pub records: Vec<Signed<VolumeRecord>>,
     /// Unfinished runs of whose packs these volumes use some, for reports: the commit finds them in the records.
-    pub taken_over: BTreeSet<Id>,
+    pub reused_runs: BTreeSet<Id>,
     /// Objects that were written.
     pub objects: u64,
     /// Bytes of these.
@@ -75,39 +75,39 @@ impl VolumesDone {
     /// Where the repository was opened without a key of the team that may sign.
     pub fn failed(
         repository: &Repository,
-        ticket: &PointTicket,
+        reference: &PointReference,
         volumes: &[VolumeName],
         reason: &str,
     ) -> Result<VolumesDone, EngineError> {
-        let signer = repository.signer(&ticket.plan.team)?;
-        let record = |name| signer.sign(&failed_record(repository, ticket, name, reason.to_owned()));
+        let signer = repository.signer(&reference.plan.team)?;
+        let record = |name| signer.sign(&failed_record(repository, reference, name, reason.to_owned()));
         Ok(VolumesDone { records: volumes.iter().map(record).collect(), ..VolumesDone::default() })
     }
 }
 
 /// Backs up some or all volumes of an open point and signs a record of each. All objects are stored for good when this returns.
 ///
-/// A volume whose source fails gets a failed record and hurts no other. The same ticket is never used twice for one volume: what a run that
+/// A volume whose source fails gets a failed record and hurts no other. The same point reference is never used twice for one volume: what a run that
 /// was cut off stored is taken over by the next point that is opened.
 ///
 /// # Errors
-/// [`EngineError::Fenced`] where the ticket's parent, chain or own point is being ended or gone: open a new point. [`EngineError::Refused`]
+/// [`EngineError::Fenced`] where the point reference's parent, chain or own point is being ended or gone: open a new point. [`EngineError::Refused`]
 /// where the parent is of another chain or not complete, or lists of changes begin at another point.
 pub fn back_up_volumes(
     repository: &Repository,
     resources: &Resources,
     request: &VolumesRequest<'_>,
 ) -> Result<VolumesDone, EngineError> {
-    repository.check_writing(&request.ticket.plan.team)?;
+    repository.check_writing(&request.reference.plan.team)?;
     check_volumes(request.volumes, request.lists)?;
-    check_list_base(request.lists.map(|lists| lists.base), request.ticket.parent)?;
+    check_list_base(request.lists.map(|lists| lists.base), request.reference.parent)?;
     let done = || {
-        let basis = read_basis(repository, request.ticket)?;
+        let basis = read_chain_context(repository, request.reference)?;
         let mut volumes = request.volumes.iter();
-        volumes.try_for_each(|volume| check_untouched(repository, request.ticket, &volume.name))?;
+        volumes.try_for_each(|volume| check_untouched(repository, request.reference, &volume.name))?;
         back_up(repository, resources, request, &basis)
     };
-    let done = done().map_err(|error| explain_end(repository, request.ticket, error));
+    let done = done().map_err(|error| explain_end(repository, request.reference, error));
     repository.environment().cancel.explain(done)
 }
 
@@ -116,9 +116,9 @@ pub(super) fn back_up(
     repository: &Repository,
     resources: &Resources,
     request: &VolumesRequest<'_>,
-    basis: &Basis,
+    basis: &ChainContext,
 ) -> Result<VolumesDone, EngineError> {
-    Run { repository, resources, request, ticket: request.ticket, basis }.volumes()
+    Run { repository, resources, request, reference: request.reference, basis }.volumes()
 }
 
 /// What can be told of the volumes without looking at the bucket.
@@ -134,16 +134,16 @@ struct Run<'a> {
     repository: &'a Repository,
     resources: &'a Resources,
     request: &'a VolumesRequest<'a>,
-    ticket: &'a PointTicket,
-    basis: &'a Basis,
+    reference: &'a PointReference,
+    basis: &'a ChainContext,
 }
 
 impl Run<'_> {
     fn volumes(&self) -> Result<VolumesDone, EngineError> {
         let environment = self.repository.environment();
         self.resources.begin(&environment.cancel);
-        let gathers = self.basis.parent.is_some();
-        let sending = self.resources.sending(&self.repository.store().shape(), gathers);
+        let stages = self.basis.parent.is_some();
+        let sending = self.resources.sending(&self.repository.store().shape(), stages);
         let uploader = Uploader::new(
             self.repository.store(),
             sending.threads,
@@ -164,11 +164,11 @@ impl Run<'_> {
             packs: sink(&self.resources.arena, sending.part_len)?,
             map: sink(&self.resources.map_arena, sending.map_part_len)?,
         };
-        let signer = self.repository.signer(&self.ticket.plan.team)?;
+        let signer = self.repository.signer(&self.reference.plan.team)?;
         let mut all = VolumesDone::default();
         let newest = match &self.basis.parent {
             Some(_) => None,
-            None => shrunk::newest_complete(self.repository, &Filter::plan(&self.ticket.plan)),
+            None => shrunk::newest_complete(self.repository, &Filter::plan(&self.reference.plan)),
         };
         let previous = self.basis.parent.as_ref().or(newest.as_ref());
         for volume in self.request.volumes {
@@ -237,9 +237,9 @@ impl Run<'_> {
             resources: self.resources,
             sinks,
             path: VolumePath {
-                plan: self.ticket.plan.clone(),
-                chain: self.ticket.chain,
-                point: self.ticket.point,
+                plan: self.reference.plan.clone(),
+                chain: self.reference.chain,
+                point: self.reference.point,
                 volume: volume.name.clone(),
             },
             source,
@@ -248,7 +248,7 @@ impl Run<'_> {
             block_size,
             compression: self.request.compression,
             reading: &reading,
-            leftovers: &self.basis.leftovers.runs,
+            incomplete_runs: &self.basis.incomplete_runs.runs,
             progress: self.request.progress,
         };
         let done = run.run()?;
@@ -298,7 +298,7 @@ impl Run<'_> {
             .and_then(|()| VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2));
         match opened {
             Ok(mut map) => {
-                let damaged = commit::damaged_packs(self.repository, &self.ticket.plan.team, record)?;
+                let damaged = commit::damaged_packs(self.repository, &self.reference.plan.team, record)?;
                 let reason = match damaged.len() {
                     0 => "continues the parent point".to_owned(),
                     count => format!(
@@ -335,8 +335,12 @@ impl Run<'_> {
             bytes: taken.bytes,
             taken: Some(taken.packs.clone()),
         }));
-        let own =
-            LineageEntry { point: self.ticket.point, packs: done.map.packs, bytes: done.stored, taken: None };
+        let own = LineageEntry {
+            point: self.reference.point,
+            packs: done.map.packs,
+            bytes: done.stored,
+            taken: None,
+        };
         lineage.push(own);
         VolumeRecord {
             kind,
@@ -377,7 +381,7 @@ impl Run<'_> {
         VolumeRecord {
             size: volume.source.as_ref().map_or(0, |source| source.size_bytes()),
             block_size: self.request.block_size.unwrap_or_else(|| BlockSize::default_for(0)),
-            ..failed_record(self.repository, self.ticket, &volume.name, plain(error))
+            ..failed_record(self.repository, self.reference, &volume.name, plain(error))
         }
     }
 }
@@ -387,7 +391,7 @@ impl VolumesDone {
         self.objects += done.objects;
         self.bytes += done.stored;
         for (run, taken) in done.taken.iter().filter(|(_, taken)| !taken.packs.is_empty()) {
-            self.taken_over.insert(*run);
+            self.reused_runs.insert(*run);
             self.resumed_bytes += taken.bytes;
         }
     }

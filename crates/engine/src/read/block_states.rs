@@ -177,7 +177,7 @@ impl VolumeMap {
     ) -> Result<Entries, EngineError> {
         trailers.page(lineage, pack, page, || {
             let count = trailers.pages_at_once(self.lineage().len());
-            let (wanted, ahead) = self.looks.twice(|| {
+            let (wanted, ahead) = self.rereads.reread_damage(|| {
                 let pages = match self.read_trailer_pages(lineage, pack, info, page, count) {
                     // Whatever is wrong further on, this page may be right.
                     Err(error) if count > 1 && error.is_damage() => {

@@ -107,7 +107,7 @@ impl<'a> PackReader<'a> {
         let longest = self.map.block_size().bytes() as usize + coffer_format::FRAME_OVERHEAD;
         let mut bytes = vec![0; longest.min(len as usize)];
         let mut sink = Nowhere(vec![0; self.map.block_size().bytes() as usize]);
-        self.map.looks.twice(|| {
+        self.map.rereads.reread_damage(|| {
             get_range(self.store.as_ref(), &self.map.volume, &key, offset, &mut bytes)?;
             self.open_frame(&opener, run, 0, (&key, offset), &mut bytes, &mut sink).map(drop)
         })
@@ -137,8 +137,8 @@ impl<'a> PackReader<'a> {
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = buffer.get_mut(..len).ok_or_else(|| EngineError::Bug("range buffer too small".into()))?;
         self.map
-            .looks
-            .twice(|| get_range(self.store.as_ref(), &self.map.volume, &key, range.start, bytes))?;
+            .rereads
+            .reread_damage(|| get_range(self.store.as_ref(), &self.map.volume, &key, range.start, bytes))?;
         let opener = self.opener(range.lineage, range.pack)?;
         for run in &range.runs {
             let start = usize::try_from(run.place.offset - range.start).unwrap_or(usize::MAX);
@@ -166,7 +166,7 @@ impl<'a> PackReader<'a> {
                 Err(first) if first.is_damage() => {
                     get_range(self.store.as_ref(), &self.map.volume, key, offset, rest)?;
                     let len = self.open_frame(opener, run, step, (key, offset), rest, sink)?;
-                    self.map.looks.right_now(&first);
+                    self.map.rereads.note_recovery(&first);
                     len
                 }
                 opened => opened?,

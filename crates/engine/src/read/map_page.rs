@@ -9,7 +9,7 @@ use coffer_format::{
 use coffer_store::{ObjectStore, StoreError};
 use quick_cache::Weighter;
 
-use super::second_look::SecondLooks;
+use super::reread::Rereads;
 use crate::EngineError;
 use crate::repository::store_key;
 
@@ -111,7 +111,7 @@ impl MapTail {
 /// Reads pages of one map object.
 pub(crate) struct PageReader<'a> {
     pub(crate) store: &'a dyn ObjectStore,
-    pub(crate) looks: &'a SecondLooks,
+    pub(crate) rereads: &'a Rereads,
     pub(crate) volume: &'a str,
     pub(crate) object: &'a LineageObjects,
     /// What was read of the object already.
@@ -139,7 +139,7 @@ impl PageReader<'_> {
         }
         let mut stored = vec![0; len as usize];
         let mut known = self.tail.and_then(|tail| tail.page(offset, len as usize));
-        self.looks.twice(|| {
+        self.rereads.reread_damage(|| {
             match known.take() {
                 Some(known) => stored.copy_from_slice(known),
                 None => get_range(self.store, self.volume, key, offset, &mut stored)?,

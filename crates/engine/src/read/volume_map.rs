@@ -16,14 +16,14 @@ use quick_cache::sync::Cache;
 
 use super::map_page::{LineageObjects, MapTail, Page, PageReader, PageWeight, Want, get_range};
 use super::musts::refuse_volume;
-use super::second_look::SecondLooks;
+use super::reread::Rereads;
 use crate::repository::store_key;
 use crate::{CancelToken, EngineError, Repository};
 
 /// A volume at one point, as its map describes it.
 pub(crate) struct VolumeMap {
     pub(super) store: Arc<dyn ObjectStore>,
-    pub(crate) looks: Arc<SecondLooks>,
+    pub(crate) rereads: Arc<Rereads>,
     /// Looked at before each request: what is known of few blocks can lie on many pages.
     pub(super) cancel: CancelToken,
     pub(crate) volume: String,
@@ -55,7 +55,7 @@ impl VolumeMap {
             ))
         })?;
         let secrets = repository.chain_secrets(&record.plan_id(), record.chain)?;
-        let opening = Opening { repository, origin: record.repository, secrets, cache_bytes };
+        let opening = MapOpener { repository, origin: record.repository, secrets, cache_bytes };
         let own = opening.objects(record.path_of(record.point), None);
         let (root, tail) = opening.root(&own, root_ref)?;
         check_root(&root, record, &own.map_key)?;
@@ -72,7 +72,7 @@ impl VolumeMap {
         cache_bytes: u64,
     ) -> Result<VolumeMap, EngineError> {
         let secrets = repository.chain_secrets(&path.plan, path.chain)?;
-        let mut opening = Opening { repository, origin: repository.id(), secrets, cache_bytes };
+        let mut opening = MapOpener { repository, origin: repository.id(), secrets, cache_bytes };
         let header = read_header(repository, path)?;
         opening.origin = header.0.origin;
         let own = opening.objects(path.clone(), None);
@@ -82,7 +82,7 @@ impl VolumeMap {
         let (root, tail) = opening.root(&own, &root_ref)?;
         let of_lineage = |(index, entry): (usize, &RootLineage)| {
             // Which packs were taken over is told by the table itself.
-            let taken = entry.is_taken_over(index).then(|| PackRanges::first(entry.packs));
+            let taken = entry.is_reused(index).then(|| PackRanges::first(entry.packs));
             opening.objects(VolumePath { point: entry.point, ..path.clone() }, taken)
         };
         let objects = root.lineage.iter().enumerate().map(of_lineage).collect();
@@ -214,13 +214,13 @@ impl VolumeMap {
     }
 
     /// Whether a lineage entry is an unfinished run whose packs were taken over: it has no map object.
-    pub(crate) fn is_taken_over(&self, lineage: u16) -> Result<bool, EngineError> {
+    pub(crate) fn is_reused(&self, lineage: u16) -> Result<bool, EngineError> {
         Ok(self.objects(lineage)?.taken.is_some())
     }
 
     fn want_table(&self, lineage: u16, entry: &RootLineage, page: u32) -> Result<Want, EngineError> {
         let packs = PackTablePage::packs_on(entry.packs, page);
-        Ok(match self.is_taken_over(lineage)? {
+        Ok(match self.is_reused(lineage)? {
             true => Want::Taken { packs },
             false => Want::Table { packs },
         })
@@ -257,7 +257,7 @@ impl VolumeMap {
         let is_own = usize::from(page.lineage) + 1 == self.objects.len();
         let reader = PageReader {
             store: self.store.as_ref(),
-            looks: &self.looks,
+            rereads: &self.rereads,
             volume: &self.volume,
             object,
             tail: self.tail.as_ref().filter(|_| is_own),
@@ -310,14 +310,14 @@ impl VolumeMap {
 }
 
 /// What every way to open a map has.
-struct Opening<'a> {
+struct MapOpener<'a> {
     repository: &'a Repository,
     origin: RepositoryId,
     secrets: TeamSecrets,
     cache_bytes: u64,
 }
 
-impl Opening<'_> {
+impl MapOpener<'_> {
     fn objects(&self, path: VolumePath, taken: Option<PackRanges>) -> LineageObjects {
         let map_key = object_key::map(&path);
         let context = ObjectContext::new(&self.origin, &map_key);
@@ -332,7 +332,7 @@ impl Opening<'_> {
         let len = store.head(&store_key(key)?)?.len;
         let offset = len.saturating_sub(MAP_FOOTER_LEN as u64);
         let mut footer = [0; MAP_FOOTER_LEN];
-        self.repository.looks().twice(|| {
+        self.repository.rereads().reread_damage(|| {
             get_range(store.as_ref(), &volume, key, offset, &mut footer)?;
             MapFooter::decode(&own.map_cipher, len, header, &footer).map_err(EngineError::object(key))
         })
@@ -347,8 +347,8 @@ impl Opening<'_> {
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };
-        let looks = self.repository.looks();
-        let reader = PageReader { store, looks, volume: &volume, object: own, tail: tail.as_ref() };
+        let rereads = self.repository.rereads();
+        let reader = PageReader { store, rereads, volume: &volume, object: own, tail: tail.as_ref() };
         let payload = reader.read(PageKind::Root, root_ref.offset, root_ref.length, &root_ref.digest)?;
         Ok((Root::decode(&payload).map_err(EngineError::object(&own.map_key))?, tail))
     }
@@ -363,7 +363,7 @@ impl Opening<'_> {
         let repository = self.repository;
         Ok(VolumeMap {
             store: repository.store().clone(),
-            looks: repository.looks().clone(),
+            rereads: repository.rereads().clone(),
             cancel: repository.environment().cancel.clone(),
             block_count: root.block_size.block_count(root.volume_size).map_err(EngineError::Limit)?,
             volume: own.path.volume.to_string(),
@@ -386,7 +386,7 @@ fn read_header(
 ) -> Result<(MapHeader, [u8; MAP_HEADER_LEN]), EngineError> {
     let key = object_key::map(path);
     let mut bytes = [0; MAP_HEADER_LEN];
-    repository.looks().twice(|| {
+    repository.rereads().reread_damage(|| {
         get_range(repository.store().as_ref(), path.volume.as_ref(), &key, 0, &mut bytes)?;
         let header = MapHeader::decode(&bytes).map_err(EngineError::object(&key))?;
         Ok((header, bytes))
@@ -411,8 +411,8 @@ fn nth_child(children: &[Child], index: u32) -> Option<&PageRef> {
 
 fn check_root(root: &Root, record: &VolumeRecord, key: &str) -> Result<(), EngineError> {
     let same_entry = |(index, (a, b)): (usize, (&RootLineage, &LineageEntry))| {
-        let is_taken_over = b.taken.as_ref().is_some_and(|taken| !taken.is_empty());
-        a.point == b.point && a.packs == b.packs && a.is_taken_over(index) == is_taken_over
+        let is_reused = b.taken.as_ref().is_some_and(|taken| !taken.is_empty());
+        a.point == b.point && a.packs == b.packs && a.is_reused(index) == is_reused
     };
     let same_lineage = root.lineage.len() == record.lineage.len()
         && root.lineage.iter().zip(&record.lineage).enumerate().all(same_entry);

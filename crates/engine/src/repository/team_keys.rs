@@ -95,7 +95,12 @@ impl Repository {
 
     /// Reads statements and lists of `team`.
     pub(crate) fn statements<'a>(&'a self, team: &'a Label) -> Statements<'a> {
-        Statements { store: self.store.as_ref(), looks: &self.looks, cancel: &self.environment.cancel, team }
+        Statements {
+            store: self.store.as_ref(),
+            rereads: &self.rereads,
+            cancel: &self.environment.cancel,
+            team,
+        }
     }
 
     /// Follows the rotations after the generation of the key.

@@ -41,7 +41,7 @@ pub fn salvage_from_map(
     let cancel = &repository.environment().cancel;
     resources.begin(cancel);
     cancel.check()?;
-    let looks_before = repository.second_looks();
+    let looks_before = repository.reread_count();
     let path = parse(key)?;
     let map = VolumeMap::open_by_footer(repository, &path, resources.cache_bytes / 2)?;
     let chain_key = Arc::new(open_chain_key(repository, &path.plan, path.chain)?);
@@ -52,7 +52,7 @@ pub fn salvage_from_map(
     Ok(RestoreReport {
         point: path.point,
         volumes: vec![cancel.explain(restored)?],
-        second_looks: repository.second_looks() - looks_before,
+        rereads: repository.reread_count() - looks_before,
         requests: repository.store().requests(),
     })
 }

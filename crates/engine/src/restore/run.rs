@@ -65,7 +65,7 @@ pub struct RestoreReport {
     /// Its volumes.
     pub volumes: Vec<RestoredVolume>,
     /// Reads that were wrong at first and right when repeated; each was warned of.
-    pub second_looks: u64,
+    pub rereads: u64,
     /// Requests to the store.
     pub requests: RequestCounts,
 }
@@ -191,7 +191,7 @@ fn restore_all(
     request: &RestoreRequest<'_>,
     goal: Goal,
 ) -> Result<RestoreReport, EngineError> {
-    let looks_before = repository.second_looks();
+    let looks_before = repository.reread_count();
     let manifest = load_manifest(repository, request.point)?.payload;
     let names: Vec<&VolumeName> = request.volumes.iter().map(|volume| &volume.name).collect();
     let mut ready = preflight::check(repository, resources, &manifest, &names, goal)?;
@@ -221,7 +221,7 @@ fn restore_all(
     Ok(RestoreReport {
         point: manifest.point,
         volumes,
-        second_looks: repository.second_looks() - looks_before,
+        rereads: repository.reread_count() - looks_before,
         requests: repository.store().requests(),
     })
 }

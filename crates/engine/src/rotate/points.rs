@@ -82,7 +82,7 @@ fn read(
     id: &Id,
 ) -> Result<Option<Signed<Manifest>>, EngineError> {
     let key = object_key::manifest(plan, id);
-    let read = repository.looks().twice(|| {
+    let read = repository.rereads().reread_damage(|| {
         let bytes = find_object(repository.store().as_ref(), &key, MANIFEST_BYTES_MAX)?;
         let Some(bytes) = bytes else { return Ok(None) };
         let manifest = Signed::<Manifest>::decode_at(&key, &bytes).map_err(EngineError::object(&key))?;

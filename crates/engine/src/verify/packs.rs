@@ -74,8 +74,8 @@ impl PackCheck<'_> {
             let detail = format!("the object is {have}, the pack table says {} bytes", info.object_len);
             return Err(self.volume.damaged(&task.key, 0, &detail));
         }
-        let header = self.map.looks.twice(|| self.header(task, &info))?;
-        self.map.looks.twice(|| self.footer(task, &info, &header))?;
+        let header = self.map.rereads.reread_damage(|| self.header(task, &info))?;
+        self.map.rereads.reread_damage(|| self.footer(task, &info, &header))?;
         let pages = info.frames.div_ceil(TRAILER_PAGE);
         let mut at =
             PackPosition { offset: PACK_HEADER_LEN as u64, ordinal: 0, next_block: info.first_block };
@@ -171,7 +171,7 @@ impl PackCheck<'_> {
             cancel.check()?;
             let (count, len) = fill(rest, buffer.len());
             let (batch, later) = rest.split_at(count);
-            at = self.map.looks.twice(|| {
+            at = self.map.rereads.reread_damage(|| {
                 let (bytes, mut at, store) = (&mut buffer[..len], at, self.volume.repository.store());
                 get_range(store.as_ref(), &self.map.volume, &task.key, at.offset, bytes)?;
                 self.batch(task, &opener, batch, bytes, &mut block_buffer, &mut at)?;

@@ -113,7 +113,7 @@ fn load(
     key: &str,
     report: &mut VerifyReport,
 ) -> Result<Option<(Signed<Manifest>, usize)>, EngineError> {
-    let read = repository.looks().twice(|| {
+    let read = repository.rereads().reread_damage(|| {
         let bytes = find_object(repository.store().as_ref(), key, MANIFEST_BYTES_MAX)?;
         let bytes = bytes.ok_or_else(|| StoreError::NotFound { key: key.to_owned() })?;
         Ok((decode_manifest(repository, key, &bytes)?, bytes.len()))

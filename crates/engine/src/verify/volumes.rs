@@ -134,14 +134,14 @@ impl VolumeCheck<'_> {
         let map = VolumeMap::open(self.repository, self.record, self.resources.cache_bytes / 2)?;
         for lineage in 0..u16::try_from(map.lineage().len()).unwrap_or(u16::MAX) {
             let key = map.map_key(lineage)?.to_owned();
-            if !map.is_taken_over(lineage)?
+            if !map.is_reused(lineage)?
                 && visited.pages.insert((key.clone(), 0))
-                && let Err(error) = map.looks.twice(|| self.check_map_header(&map, &key))
+                && let Err(error) = map.rereads.reread_damage(|| self.check_map_header(&map, &key))
             {
                 keep_damage(report, "map", key, error, &self.points)?;
             }
         }
-        if let Err(error) = map.looks.twice(|| self.check_map_footer(&map)) {
+        if let Err(error) = map.rereads.reread_damage(|| self.check_map_footer(&map)) {
             let key = error_key(&error, self.manifest);
             keep_damage(report, "map", key, error, &self.points)?;
         }

@@ -11,7 +11,7 @@ use coffer_format::{
 };
 use zeroize::Zeroizing;
 
-use super::attempts::Attempts;
+use super::compression_policy::CompressionPolicy;
 use super::object_writer::{ObjectSink, ObjectWriter};
 use super::uploader::UploadGroup;
 use crate::read::block_states::FramePlace;
@@ -66,7 +66,7 @@ pub(crate) struct PackWriter<'a> {
 /// Compresses what is worth it.
 struct AdaptiveCompressor {
     compressor: Compressor,
-    attempts: Attempts,
+    compression: CompressionPolicy,
 }
 
 struct OpenPack {
@@ -88,7 +88,7 @@ impl<'a> PackWriter<'a> {
     pub(crate) fn new(context: &'a PackContext) -> Result<Self, EngineError> {
         let compressor = AdaptiveCompressor {
             compressor: Compressor::new(context.compression).map_err(EngineError::Limit)?,
-            attempts: Attempts::new(context.compression),
+            compression: CompressionPolicy::new(context.compression),
         };
         Ok(PackWriter { context, compressor, open: None })
     }
@@ -133,9 +133,9 @@ impl AdaptiveCompressor {
     /// As [`Compressor::compress`]; `None` also where no attempt was worth it.
     #[inline]
     fn compress(&mut self, block: u32, plain: &[u8], out: &mut [u8]) -> Option<(Codec, usize)> {
-        let effort = self.attempts.wants(block)?;
+        let effort = self.compression.wants(block)?;
         let compressed = self.compressor.compress(effort, plain, out);
-        self.attempts.tried(plain.len(), compressed.map_or(plain.len(), |(_, len)| len));
+        self.compression.tried(plain.len(), compressed.map_or(plain.len(), |(_, len)| len));
         compressed
     }
 }

@@ -259,9 +259,9 @@ fn restore_all(world: &World, past: &Past) -> Result<u64, EngineError> {
         let request = RestoreRequest { point: &point, volumes: vec![volume], progress: &Silent };
         let report = run_restore(&repository, &world.resources, &request)?;
         assert!(disk.bytes() == *made.volumes[0].1, "success, and the volume is not whole");
-        assert!(report.second_looks <= repository.second_looks());
+        assert!(report.rereads <= repository.reread_count());
     }
-    Ok(repository.second_looks())
+    Ok(repository.reread_count())
 }
 
 /// One bit flipped on the way, at every read: it is read again, and said so.

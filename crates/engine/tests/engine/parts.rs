@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coffer_blockio::BlockSource;
 use coffer_engine::backup::{
-    BackupReport, ChangeSource, OpenPoint, Opening, PointRequest, PointTicket, TypeWish, VolumeSource,
+    BackupReport, ChangeSource, OpenOutcome, OpenPoint, PointReference, PointRequest, TypeWish, VolumeSource,
     VolumesDone, VolumesRequest, back_up_volumes, commit_point, open_point,
 };
 use coffer_engine::catalog::load_manifest;
@@ -63,37 +63,37 @@ impl Team {
     fn open(&self, wanted: &PointRequest) -> OpenPoint {
         self.world.clock.advance_ms(3_600_000);
         match open_point(&self.coordinator.repository(), wanted).unwrap() {
-            Opening::New(point) => point,
-            Opening::Repeated(report) => panic!("{} was made before", report.point),
+            OpenOutcome::New(point) => point,
+            OpenOutcome::Repeated(report) => panic!("{} was made before", report.point),
         }
     }
 
-    fn part(&self, node: usize, ticket: &PointTicket, volumes: &[(&str, &Image)]) -> VolumesDone {
-        self.try_part(node, ticket, volumes).unwrap()
+    fn part(&self, node: usize, reference: &PointReference, volumes: &[(&str, &Image)]) -> VolumesDone {
+        self.try_part(node, reference, volumes).unwrap()
     }
 
     fn try_part(
         &self,
         node: usize,
-        ticket: &PointTicket,
+        reference: &PointReference,
         volumes: &[(&str, &Image)],
     ) -> Result<VolumesDone, EngineError> {
         let boxed =
             volumes.iter().map(|volume| (volume.0, Box::new(volume.1.clone()) as Box<dyn BlockSource>));
-        self.part_of(node, ticket, boxed.collect())
+        self.part_of(node, reference, boxed.collect())
     }
 
     fn part_of(
         &self,
         node: usize,
-        ticket: &PointTicket,
+        reference: &PointReference,
         volumes: Vec<(&str, Box<dyn BlockSource>)>,
     ) -> Result<VolumesDone, EngineError> {
         let named =
             |(name, source): (&str, _)| VolumeSource { name: name.parse().unwrap(), source: Ok(source) };
         let volumes: Vec<VolumeSource> = volumes.into_iter().map(named).collect();
         let request = VolumesRequest {
-            ticket,
+            reference,
             volumes: &volumes,
             changes: ChangeSource::Auto,
             lists: None,
@@ -118,9 +118,10 @@ impl Team {
     fn make(&self, a: &Image, b: &Image) -> (BackupReport, Made) {
         let wanted = self.wanted(&["a", "b"]);
         let point = self.open(&wanted);
-        let done = vec![self.part(1, &point.ticket, &[("b", b)]), self.part(0, &point.ticket, &[("a", a)])];
+        let done =
+            vec![self.part(1, &point.reference, &[("b", b)]), self.part(0, &point.reference, &[("a", a)])];
         let report = self.commit(&wanted, &point, done).unwrap();
-        (report, Made::new(point.ticket.point, &[("a", a), ("b", b)]))
+        (report, Made::new(point.reference.point, &[("a", a), ("b", b)]))
     }
 
     fn signed_by(&self, node: usize, record: &VolumeRecord) -> Signed<VolumeRecord> {
@@ -200,11 +201,13 @@ fn the_same_idempotency_key_opens_no_second_point() {
     let (a, _) = images(2);
     let wanted = PointRequest { idempotency_key: Some("once".into()), ..team.wanted(&["a"]) };
     let point = team.open(&wanted);
-    let done = team.part(0, &point.ticket, &[("a", &a)]);
+    let done = team.part(0, &point.reference, &[("a", &a)]);
     team.commit(&wanted, &point, vec![done]).unwrap();
     match open_point(&team.coordinator.repository(), &wanted).unwrap() {
-        Opening::Repeated(report) => assert_eq!((report.point, report.repeated), (point.ticket.point, true)),
-        Opening::New(point) => panic!("{point:?}"),
+        OpenOutcome::Repeated(report) => {
+            assert_eq!((report.point, report.repeated), (point.reference.point, true))
+        }
+        OpenOutcome::New(point) => panic!("{point:?}"),
     }
 }
 
@@ -216,9 +219,9 @@ fn a_node_that_does_not_answer_makes_the_point_partial() {
     let (first, made) = team.make(&a, &b);
     let wanted = team.wanted(&["a", "b"]);
     let point = team.open(&wanted);
-    let done = team.part(0, &point.ticket, &[("a", &a)]);
+    let done = team.part(0, &point.reference, &[("a", &a)]);
     // It stored all its blocks, and its record is lost.
-    team.part(1, &point.ticket, &[("b", &b)]);
+    team.part(1, &point.reference, &[("b", &b)]);
     let report = team.commit(&wanted, &point, vec![done]).unwrap();
     assert_eq!(report.state, PointState::Partial);
     let failed = team.world.failed_volumes(&team.world.find(report.point).unwrap());
@@ -238,7 +241,8 @@ fn nobody_answers_and_there_is_no_point() {
     let wanted = team.wanted(&["a", "b"]);
     let point = team.open(&wanted);
     let a = Image::noise(4, 3 * BLOCK);
-    let failed = team.part_of(0, &point.ticket, vec![("a", Troubled::source(&a, Trouble::Once(0)))]).unwrap();
+    let failed =
+        team.part_of(0, &point.reference, vec![("a", Troubled::source(&a, Trouble::Once(0)))]).unwrap();
     assert!(failed.records[0].payload.error.is_some());
     let error = team.commit(&wanted, &point, vec![failed]).unwrap_err();
     assert!(matches!(error, EngineError::AllVolumesFailed(_)), "{error:?}");
@@ -253,11 +257,11 @@ fn records_that_are_forged_foreign_or_doubled_commit_nothing() {
     let (_, made) = team.make(&a, &b);
     let wanted = team.wanted(&["a", "b"]);
     let other = team.open(&wanted);
-    let foreign = team.part(0, &other.ticket, &[("a", &a)]);
+    let foreign = team.part(0, &other.reference, &[("a", &a)]);
     let point = team.open(&wanted);
-    let good_a = team.part(0, &point.ticket, &[("a", &a)]).records.remove(0);
-    let good_b = team.part(1, &point.ticket, &[("b", &b)]).records.remove(0);
-    let unwanted = team.part(0, &point.ticket, &[("c", &a)]).records.remove(0);
+    let good_a = team.part(0, &point.reference, &[("a", &a)]).records.remove(0);
+    let good_b = team.part(1, &point.reference, &[("b", &b)]).records.remove(0);
+    let unwanted = team.part(0, &point.reference, &[("c", &a)]).records.remove(0);
     let stranger = Team::new(6, true);
     let altered = |change: &dyn Fn(&mut VolumeRecord)| {
         let mut record = good_a.payload.clone();
@@ -267,8 +271,8 @@ fn records_that_are_forged_foreign_or_doubled_commit_nothing() {
     let unsigned = Signed { payload: altered(&|record| record.size -= 1), seal: good_a.seal.clone() };
     let other_team = stranger.signed_by(0, &good_a.payload);
     let other_plan = team.signed_by(0, &altered(&|record| record.plan = "other".parse().unwrap()));
-    let other_chain = team.signed_by(0, &altered(&|record| record.chain = point.ticket.point));
-    let ghost = LineageEntry { point: other.ticket.point, packs: 1, bytes: 9, taken: None };
+    let other_chain = team.signed_by(0, &altered(&|record| record.chain = point.reference.point));
+    let ghost = LineageEntry { point: other.reference.point, packs: 1, bytes: 9, taken: None };
     let other_base = team.signed_by(0, &altered(&|record| record.lineage.insert(0, ghost.clone())));
     let impossible = team.signed_by(0, &altered(&|record| record.root = None));
     let cases = [
@@ -302,7 +306,7 @@ fn records_that_are_forged_foreign_or_doubled_commit_nothing() {
     assert_eq!(report.state, PointState::Available);
     let again = team.commit(&wanted, &point, done()).unwrap_err();
     assert_eq!(again.kind(), "refused", "{again}");
-    let made_next = Made::new(point.ticket.point, &[("a", &a), ("b", &b)]);
+    let made_next = Made::new(point.reference.point, &[("a", &a), ("b", &b)]);
     team.world.assert_all_restore([&made, &made_next], "after all refusals");
     team.world.assert_sound();
 }
@@ -314,25 +318,25 @@ fn tickets_that_name_what_is_ended_foreign_or_used_are_refused() {
     let (first, _) = team.make(&a, &b);
     let (second, _) = team.make(&a, &b);
     let full = PointRequest { type_wish: TypeWish::Full, ..team.wanted(&["a"]) };
-    let other_chain = team.open(&full).ticket;
+    let other_chain = team.open(&full).reference;
     let mut elsewhere = team.world.over(team.store.clone());
     elsewhere.plan.plan = "other".parse().unwrap();
     let stranger = elsewhere.make(&[("a", &a)]);
     let wanted = team.wanted(&["a", "b"]);
     let partial = team.open(&wanted);
-    let done = team.part(0, &partial.ticket, &[("a", &a)]);
+    let done = team.part(0, &partial.reference, &[("a", &a)]);
     team.commit(&wanted, &partial, vec![done]).unwrap();
-    let good = team.open(&wanted).ticket;
+    let good = team.open(&wanted).reference;
     assert_eq!(good.parent, Some(second.point));
-    let with = |change: &dyn Fn(&mut PointTicket)| {
-        let mut ticket = good.clone();
-        change(&mut ticket);
-        ticket
+    let with = |change: &dyn Fn(&mut PointReference)| {
+        let mut reference = good.clone();
+        change(&mut reference);
+        reference
     };
     let unknown = Id::from_parts(1, [7; 10]);
     let keys = team.store.keys();
-    let refuse = |name: &str, ticket: &PointTicket, advice: Advice, words: &str| {
-        let error = team.try_part(0, ticket, &[("a", &a)]).unwrap_err();
+    let refuse = |name: &str, reference: &PointReference, advice: Advice, words: &str| {
+        let error = team.try_part(0, reference, &[("a", &a)]).unwrap_err();
         assert_eq!(error.advice(), advice, "{name}: {error}");
         assert!(error.to_string().contains(words), "{name}: {error}");
     };
@@ -349,7 +353,7 @@ fn tickets_that_name_what_is_ended_foreign_or_used_are_refused() {
         Advice::Fenced,
         "no point of plan",
     );
-    let partial_id = partial.ticket.point;
+    let partial_id = partial.reference.point;
     refuse("a partial parent", &with(&|t| t.parent = Some(partial_id)), Advice::Refused, "not complete");
     refuse(
         "another chain of the plan",
@@ -371,17 +375,17 @@ fn tickets_that_name_what_is_ended_foreign_or_used_are_refused() {
         Advice::Fenced,
         "no chain",
     );
-    refuse("a committed point", &partial.ticket, Advice::Refused, "committed already");
+    refuse("a committed point", &partial.reference, Advice::Refused, "committed already");
     refuse("another team", &with(&|t| t.plan.team = "other".parse().unwrap()), Advice::Configure, "team");
     assert_eq!(team.store.keys(), keys, "nothing was written");
     team.part(0, &good, &[("a", &a)]);
-    refuse("a ticket that was used", &good, Advice::Fenced, "begun before");
+    refuse("a reference that was used", &good, Advice::Fenced, "begun before");
     team.part(1, &good, &[("b", &b)]);
-    // The parent goes while nodes still hold tickets.
-    let late = team.open(&wanted).ticket;
+    // The parent goes while nodes still hold point references.
+    let late = team.open(&wanted).reference;
     team.announce(&second.point);
     refuse("an ended parent", &late, Advice::Fenced, "being ended");
-    let own = team.open(&full).ticket;
+    let own = team.open(&full).reference;
     team.announce(&own.point);
     refuse("an ended point", &own, Advice::Fenced, "prune has ended it");
     assert!(team.world.find(first.point).is_some());
@@ -396,11 +400,14 @@ fn an_end_that_was_announced_meanwhile_fences_the_commit() {
         let (first, _) = team.make(&a, &b);
         let wanted = team.wanted(&["a"]);
         let point = team.open(&wanted);
-        let done = team.part(0, &point.ticket, &[("a", &a)]);
-        team.announce(if ends_parent { &first.point } else { &point.ticket.point });
+        let done = team.part(0, &point.reference, &[("a", &a)]);
+        team.announce(if ends_parent { &first.point } else { &point.reference.point });
         let error = team.commit(&wanted, &point, vec![done]).unwrap_err();
-        assert!(matches!(error, EngineError::Fenced { run, .. } if run == point.ticket.point), "{error:?}");
-        assert_eq!(team.world.find(point.ticket.point), None, "it was never confirmed");
+        assert!(
+            matches!(error, EngineError::Fenced { run, .. } if run == point.reference.point),
+            "{error:?}"
+        );
+        assert_eq!(team.world.find(point.reference.point), None, "it was never confirmed");
     }
 }
 
@@ -419,31 +426,32 @@ fn what_was_never_committed_is_taken_up_by_the_next_point_or_pruned() {
         let wanted = team.wanted(&["a", "b"]);
         let dead = team.open(&wanted);
         let stored: u64 =
-            [team.part(0, &dead.ticket, &[("a", &a)]), team.part(1, &dead.ticket, &[("b", &b)])]
+            [team.part(0, &dead.reference, &[("a", &a)]), team.part(1, &dead.reference, &[("b", &b)])]
                 .iter()
                 .map(|done| done.bytes - done.records[0].payload.metadata)
                 .sum();
         let point = team.open(&wanted);
-        assert_eq!(point.ticket.chain, dead.ticket.chain, "both go on with the same chain");
-        assert_eq!(point.ticket.adopted_chain(), (!incremental).then_some(dead.ticket.point));
-        let parts = [team.part(0, &point.ticket, &[("a", &a)]), team.part(1, &point.ticket, &[("b", &b)])];
+        assert_eq!(point.reference.chain, dead.reference.chain, "both go on with the same chain");
+        assert_eq!(point.reference.adopted_chain(), (!incremental).then_some(dead.reference.point));
+        let parts =
+            [team.part(0, &point.reference, &[("a", &a)]), team.part(1, &point.reference, &[("b", &b)])];
         for part in &parts {
-            assert_eq!(part.taken_over.iter().collect::<Vec<_>>(), [&dead.ticket.point]);
+            assert_eq!(part.reused_runs.iter().collect::<Vec<_>>(), [&dead.reference.point]);
         }
         // The commit finds out by itself what was taken over.
-        let parts = parts.map(|part| VolumesDone { taken_over: Default::default(), ..part });
+        let parts = parts.map(|part| VolumesDone { reused_runs: Default::default(), ..part });
         let report = team.commit(&wanted, &point, parts.into()).unwrap();
         assert!(report.resumed_bytes >= stored, "{} of {stored}", report.resumed_bytes);
         let entry = team.world.find(report.point).unwrap();
         let manifest = load_manifest(&team.world.repository(), &entry).unwrap().payload;
-        assert_eq!(manifest.taken_over, [dead.ticket.point]);
+        assert_eq!(manifest.reused_runs, [dead.reference.point]);
         made.push(Made::new(report.point, &[("a", &a), ("b", &b)]));
         team.check(&made.iter().collect::<Vec<_>>(), "taken up");
 
         // What nobody takes up goes: the next point has other blocks.
         let lost = team.open(&PointRequest { type_wish: TypeWish::Full, ..wanted.clone() });
-        team.part(0, &lost.ticket, &[("a", &a)]);
-        team.part(1, &lost.ticket, &[("b", &b)]);
+        team.part(0, &lost.reference, &[("a", &a)]);
+        team.part(1, &lost.reference, &[("b", &b)]);
         let (c, d) = images(seed + 40);
         made.push(team.make(&c, &d).1);
         team.check(&made.iter().collect::<Vec<_>>(), "pruned");

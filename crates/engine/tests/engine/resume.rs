@@ -236,7 +236,7 @@ fn several_dead_runs_are_taken_up_together() {
     let report = scene.goes_on(&image, "after three deaths");
     assert_eq!(report.resumed_bytes, left);
     let manifest = scene.manifest(report.point);
-    assert_eq!(manifest.taken_over, owners.iter().copied().collect::<Vec<_>>());
+    assert_eq!(manifest.reused_runs, owners.iter().copied().collect::<Vec<_>>());
     assert_eq!(manifest.chain, *owners.first().unwrap(), "the chain is the first run's");
     assert_eq!((report.kind, report.parent), (PointType::Full, None));
     // The chain goes on as any other.
@@ -247,7 +247,7 @@ fn several_dead_runs_are_taken_up_together() {
 }
 
 #[test]
-fn only_what_still_matches_is_taken_over() {
+fn only_what_still_matches_is_reused() {
     for incremental in [false, true] {
         let image = random(5, 32);
         let mut scene = match incremental {
@@ -269,7 +269,7 @@ fn only_what_still_matches_is_taken_over() {
         let taken = record.lineage.iter().find(|entry| entry.point == run).unwrap();
         let numbers: Vec<u32> = taken.taken.as_ref().unwrap().numbers().collect();
         assert_eq!(numbers, [0, 2, 3, 4, 5, 6], "packs of which a block still matches");
-        assert_eq!((report.resumed_bytes, &manifest.taken_over), (taken.bytes, &vec![run]));
+        assert_eq!((report.resumed_bytes, &manifest.reused_runs), (taken.bytes, &vec![run]));
         assert_eq!(report.objects_written, 3 + 1, "nine blocks in three packs, and the map");
         assert_eq!(report.bytes_written, record.stored, "what was taken over does not count as stored");
         assert!(report.bytes_written < 10 * (BLOCK as u64 + 24));

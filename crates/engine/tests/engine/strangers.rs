@@ -160,7 +160,7 @@ fn a_damaged_old_manifest_does_not_fail_a_backup_that_is_made_once() {
     assert_eq!(first.point, again.point);
 }
 
-/// A listing that hides what is there makes no second use of a ticket.
+/// A listing that hides what is there makes no second use of a point reference.
 #[test]
 fn a_ticket_used_twice_is_refused_by_exact_key() {
     let scene = Scene::new(5);
@@ -177,14 +177,15 @@ fn a_ticket_used_twice_is_refused_by_exact_key() {
         tags: Default::default(),
         writer: "test".into(),
     };
-    let coffer_engine::backup::Opening::New(point) = open_point(&scene.world.repository(), &request).unwrap()
+    let coffer_engine::backup::OpenOutcome::New(point) =
+        open_point(&scene.world.repository(), &request).unwrap()
     else {
         panic!("nothing was made before");
     };
     let back_up = |world: &World| {
         let volumes = world.request(vec![("vol", Box::new(scene.image.clone()))]).volumes;
         let request = VolumesRequest {
-            ticket: &point.ticket,
+            reference: &point.reference,
             volumes: &volumes,
             changes: Default::default(),
             lists: None,

@@ -86,7 +86,8 @@ pub struct Manifest {
     /// Bytes of the objects that the point wrote.
     pub stored: u64,
     /// Unfinished runs whose packs are used.
-    pub taken_over: Vec<Id>,
+    #[serde(rename = "taken_over")]
+    pub reused_runs: Vec<Id>,
     /// The caller's key for doing the work once.
     pub idempotency_key: Option<String>,
     /// The user's words.

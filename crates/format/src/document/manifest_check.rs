@@ -33,8 +33,8 @@ fn check_parent(manifest: &Manifest) -> Result<(), FormatError> {
 }
 
 fn check_taken_over(manifest: &Manifest) -> Result<(), FormatError> {
-    let distinct: HashSet<&Id> = manifest.taken_over.iter().collect();
-    check(distinct.len() == manifest.taken_over.len(), WHAT, "a run is taken over twice")?;
+    let distinct: HashSet<&Id> = manifest.reused_runs.iter().collect();
+    check(distinct.len() == manifest.reused_runs.len(), WHAT, "a run is taken over twice")?;
     check(!distinct.contains(&manifest.point), WHAT, "it takes itself over")
 }
 

@@ -51,7 +51,7 @@ impl RootLineage {
     /// Whether, as entry `index`, it is an unfinished run whose packs were taken over: a point's table lies in its own map,
     /// that of an unfinished run in the map of the point that took its packs over.
     #[must_use]
-    pub fn is_taken_over(&self, index: usize) -> bool {
+    pub fn is_reused(&self, index: usize) -> bool {
         self.table.is_some_and(|table| usize::from(table.page.lineage) > index)
     }
 }

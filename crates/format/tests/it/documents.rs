@@ -142,8 +142,8 @@ fn a_manifest_agrees_with_itself() {
     assert!(manifest_with(|m| m.point_type = PointType::Full).is_err(), "type and reason");
     assert!(manifest_with(|m| m.state = PointState::Available).is_err(), "state and volumes");
     assert!(manifest_with(|m| m.volumes.push(m.volumes[0].clone())).is_err(), "a name twice");
-    assert!(manifest_with(|m| m.taken_over = vec![samples::id(5), samples::id(5)]).is_err(), "a run twice");
-    assert!(manifest_with(|m| m.taken_over = vec![m.point]).is_err(), "itself");
+    assert!(manifest_with(|m| m.reused_runs = vec![samples::id(5), samples::id(5)]).is_err(), "a run twice");
+    assert!(manifest_with(|m| m.reused_runs = vec![m.point]).is_err(), "itself");
     assert!(manifest_with(|m| m.chain = samples::id(9)).is_err(), "another chain than its records");
     assert!(manifest_with(|m| m.plan = "other".parse().unwrap()).is_err(), "another plan than its records");
     let key = object_key::manifest(&samples::plan(), &samples::id(2));

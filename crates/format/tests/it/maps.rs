@@ -274,8 +274,7 @@ fn the_root_knows_the_packs_and_pages_of_its_lineage() {
 fn packs_taken_over_are_described_in_the_map_of_who_took_them() {
     let root = samples::resumed_root();
     assert_eq!(Root::decode(&root.encode().unwrap()).unwrap(), root);
-    let taken: Vec<bool> =
-        (0..).zip(&root.lineage).map(|(index, entry)| entry.is_taken_over(index)).collect();
+    let taken: Vec<bool> = (0..).zip(&root.lineage).map(|(index, entry)| entry.is_reused(index)).collect();
     assert_eq!(taken, [false, true, false, false]);
     for suite in SUITES {
         let page = samples::taken_packs(suite);

@@ -387,7 +387,7 @@ pub(crate) fn manifest(suite: Suite) -> Signed<Manifest> {
         size: VOLUME_SIZE,
         changed: 32_771,
         stored: 5_000,
-        taken_over: vec![id(5)],
+        reused_runs: vec![id(5)],
         idempotency_key: Some("nightly-2026-11-21".to_owned()),
         description: "before the upgrade".to_owned(),
         tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("tier".to_owned(), "gold".to_owned())]),

@@ -143,7 +143,7 @@ fn manifest(stored: &Stored) -> Manifest {
         size: 16_387,
         changed: 16_387,
         stored: total,
-        taken_over: Vec::new(),
+        reused_runs: Vec::new(),
         idempotency_key: None,
         description: String::new(),
         tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),

@@ -23,16 +23,16 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(10);
 
 /// An agent that is not connected to yet.
-pub(super) struct Door {
+pub(super) struct Connector {
     address: AgentAddress,
     endpoint: Endpoint,
     /// What a connection is probed with, where there is TLS.
     probe: Option<Probe>,
 }
 
-impl Door {
+impl Connector {
     /// Reads the files that it takes.
-    pub(super) fn new(address: &AgentAddress, options: &AgentOptions) -> Result<Door, CliError> {
+    pub(super) fn new(address: &AgentAddress, options: &AgentOptions) -> Result<Connector, CliError> {
         let wrong = |error: tonic::transport::Error| {
             CliError::Usage(format!("--agent {}: {}", address.place, one_line(&error)))
         };
@@ -44,7 +44,7 @@ impl Door {
             .keep_alive_timeout(KEEPALIVE_MAX);
         let address = address.clone();
         if !matches!(address.place, Place::Tls(_)) {
-            return Ok(Door { address, endpoint, probe: None });
+            return Ok(Connector { address, endpoint, probe: None });
         }
         let files = Files::read(options)?;
         let endpoint = endpoint.tls_config(files.tonic(options)).map_err(|error| files.wrong(&error))?;
@@ -53,7 +53,7 @@ impl Door {
             server_name: options.agent_server_name.clone(),
             config: Arc::new(files.rustls()?),
         });
-        Ok(Door { address, endpoint, probe })
+        Ok(Connector { address, endpoint, probe })
     }
 
     /// Connects. With `ask_name` an agent that the caller gave no name is asked for its node's.

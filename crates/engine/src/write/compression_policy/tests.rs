@@ -32,7 +32,7 @@ fn model(limits: Limits, history: &[Seen], block: u32) -> Option<Effort> {
 }
 
 fn check(compression: Compression, limits: Limits, blocks: &[(u32, usize)]) {
-    let mut attempts = Attempts::new(compression);
+    let mut attempts = CompressionPolicy::new(compression);
     let mut history: Vec<Seen> = Vec::new();
     let mut block = 0;
     for (step, stored) in blocks {
@@ -59,7 +59,7 @@ proptest! {
 #[test]
 fn a_seventh_is_enough_for_lz4_and_an_eighth_for_zstd() {
     let tries = |compression, stored| {
-        let mut attempts = Attempts::new(compression);
+        let mut attempts = CompressionPolicy::new(compression);
         let mut tried = 0;
         for block in 0..72 {
             if attempts.wants(block).is_some() {
@@ -78,7 +78,7 @@ fn a_seventh_is_enough_for_lz4_and_an_eighth_for_zstd() {
 
 #[test]
 fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
-    let mut attempts = Attempts::new(Compression::Lz4);
+    let mut attempts = CompressionPolicy::new(Compression::Lz4);
     for (block, stored, effort) in [
         (0, 400, Effort::Full),
         (1, 601, Effort::Full),
@@ -91,7 +91,7 @@ fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
         assert_eq!(attempts.wants(block), Some(effort), "{block}");
         attempts.tried(900, stored);
     }
-    let mut zstd = Attempts::new(Compression::Zstd(3));
+    let mut zstd = CompressionPolicy::new(Compression::Zstd(3));
     for block in 0..8 {
         assert_eq!(zstd.wants(block), Some(Effort::Full));
         zstd.tried(900, 880);
@@ -100,7 +100,7 @@ fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
 
 #[test]
 fn one_block_in_eight_is_tried_and_at_every_place_of_a_pattern_of_eight() {
-    let mut attempts = Attempts::new(Compression::Lz4);
+    let mut attempts = CompressionPolicy::new(Compression::Lz4);
     let mut places = [0; 8];
     for block in 0..POOR_RUN + 64 * 10 {
         if attempts.wants(block).is_some() {
@@ -117,7 +117,7 @@ fn one_block_in_eight_is_tried_and_at_every_place_of_a_pattern_of_eight() {
 fn scattered_blocks_are_tried() {
     for (share, least_tried) in [(0.01, 1.0), (0.1, 0.998)] {
         let mut rng = SmallRng::seed_from_u64(7);
-        let mut attempts = Attempts::new(Compression::Lz4);
+        let mut attempts = CompressionPolicy::new(Compression::Lz4);
         let (mut seen, mut tried) = (0_u32, 0_u32);
         for block in (0..1_000_000).filter(|_| rng.random_bool(share)) {
             seen += 1;
@@ -168,7 +168,7 @@ struct Totals {
 fn run(compression: Compression, stretches: &[(Sort, u32)]) -> Totals {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut compressor = Compressor::new(compression).unwrap();
-    let mut attempts = Attempts::new(compression);
+    let mut attempts = CompressionPolicy::new(compression);
     let mut totals = Totals::default();
     let (mut plain, mut out) = (vec![0; BLOCK], vec![0; compress_bound(BLOCK)]);
     let sorts = stretches.iter().flat_map(|(sort, count)| std::iter::repeat_n(*sort, *count as usize));

@@ -1,44 +1,49 @@
-//! A ticket held against the bucket: what it names must be there, belong together, and not be on its way out.
+//! A point reference held against the bucket: what it names must be there, belong together, and not be on its way out.
 //!
-//! A ticket comes over a wire from somebody who may be mistaken, late or worse. Nothing is written before all of it was checked, and what the
+//! A point reference comes over a wire from somebody who may be mistaken, late or worse. Nothing is written before all of it was checked, and what the
 //! commit checks at the end is checked here too, so that nobody works hours for a point that can only be fenced.
 
 use coffer_format::{Id, Manifest, PlanId, PointState, Signed, VolumeName, VolumePath, object_key};
 use coffer_store::StoreError;
 
+use super::chain_context::ChainContext;
 use super::commit;
-use super::leftovers::{self, Leftovers};
-use super::opening::Basis;
-use super::point::PointTicket;
+use super::incomplete_runs::{self, IncompleteRuns};
+use super::point::PointReference;
 use crate::catalog::{PointEntry, confirms, is_void, load_manifest_at};
 use crate::pages::first_object;
 use crate::records::is_ending;
 use crate::repository::store_key;
 use crate::{EngineError, Repository};
 
-/// Reads what the ticket's point builds on.
-pub(super) fn read_basis(repository: &Repository, ticket: &PointTicket) -> Result<Basis, EngineError> {
-    let PointTicket { plan, point, chain, parent } = ticket;
+/// Reads what the point reference's point builds on.
+pub(super) fn read_chain_context(
+    repository: &Repository,
+    reference: &PointReference,
+) -> Result<ChainContext, EngineError> {
+    let PointReference { plan, point, chain, parent } = reference;
     if is_ending(repository, &plan.team, point)? {
-        return Err(fenced(ticket, "prune has ended it".into()));
+        return Err(fenced(reference, "prune has ended it".into()));
     }
     if exists(repository, &object_key::manifest(plan, point))? {
         return Err(EngineError::Refused(format!(
             "point {point} of plan {plan} was committed already; open a new point"
         )));
     }
-    match (parent, ticket.adopted_chain()) {
-        (Some(parent), _) => continued(repository, ticket, *parent),
-        (None, None) => {
-            Ok(Basis { parent: None, chain: open_key(repository, ticket)?, leftovers: Leftovers::default() })
-        }
+    match (parent, reference.adopted_chain()) {
+        (Some(parent), _) => continued(repository, reference, *parent),
+        (None, None) => Ok(ChainContext {
+            parent: None,
+            chain: open_key(repository, reference)?,
+            incomplete_runs: IncompleteRuns::default(),
+        }),
         (None, Some(_)) => {
-            check_key(repository, ticket)?;
-            let adopted = leftovers::adopted(repository, plan, *chain, *point)?;
-            let (chain, leftovers) = adopted.ok_or_else(|| {
-                fenced(ticket, format!("chain {chain} of an unfinished run cannot be gone on with: it has a point, or its end was announced, or nothing of it is left"))
+            check_key(repository, reference)?;
+            let adopted = incomplete_runs::adopted(repository, plan, *chain, *point)?;
+            let (chain, incomplete_runs) = adopted.ok_or_else(|| {
+                fenced(reference, format!("chain {chain} of an unfinished run cannot be gone on with: it has a point, or its end was announced, or nothing of it is left"))
             })?;
-            Ok(Basis { parent: None, chain, leftovers })
+            Ok(ChainContext { parent: None, chain, incomplete_runs })
         }
     }
 }
@@ -46,10 +51,10 @@ pub(super) fn read_basis(repository: &Repository, ticket: &PointTicket) -> Resul
 /// Refuses a volume of which this very point stored something already: names are never used twice.
 pub(super) fn check_untouched(
     repository: &Repository,
-    ticket: &PointTicket,
+    reference: &PointReference,
     volume: &VolumeName,
 ) -> Result<(), EngineError> {
-    let PointTicket { plan, point, chain, .. } = ticket;
+    let PointReference { plan, point, chain, .. } = reference;
     let path = VolumePath { plan: plan.clone(), chain: *chain, point: *point, volume: volume.clone() };
     // A listing may hide what is there: the first objects that a run writes, and its last, are asked for by name.
     let is_begun = exists(repository, &object_key::pack(&path, 0))?
@@ -59,47 +64,51 @@ pub(super) fn check_untouched(
         return Ok(());
     }
     let reason = format!("volume {volume} was begun before under this point, and no object is written twice");
-    Err(fenced(ticket, reason))
+    Err(fenced(reference, reason))
 }
 
-fn continued(repository: &Repository, ticket: &PointTicket, parent: Id) -> Result<Basis, EngineError> {
-    let PointTicket { plan, point, chain, .. } = ticket;
-    let manifest = read_parent(repository, ticket, parent)?;
+fn continued(
+    repository: &Repository,
+    reference: &PointReference,
+    parent: Id,
+) -> Result<ChainContext, EngineError> {
+    let PointReference { plan, point, chain, .. } = reference;
+    let manifest = read_parent(repository, reference, parent)?;
     if manifest.chain != *chain {
         return Err(EngineError::Refused(format!(
-            "the ticket of point {point} names chain {chain}, its parent {parent} is of chain {}",
+            "the reference of point {point} names chain {chain}, its parent {parent} is of chain {}",
             manifest.chain
         )));
     }
-    let chain = open_key(repository, ticket)?;
-    let leftovers = leftovers::of_chain(repository, plan, chain.id, parent, *point);
-    Ok(Basis { parent: Some(manifest), chain, leftovers })
+    let chain = open_key(repository, reference)?;
+    let incomplete_runs = incomplete_runs::of_chain(repository, plan, chain.id, parent, *point);
+    Ok(ChainContext { parent: Some(manifest), chain, incomplete_runs })
 }
 
 /// The parent, if it is a point of the plan that may be built on now.
 pub(super) fn read_parent(
     repository: &Repository,
-    ticket: &PointTicket,
+    reference: &PointReference,
     parent: Id,
 ) -> Result<Manifest, EngineError> {
-    let PointTicket { plan, .. } = ticket;
+    let PointReference { plan, .. } = reference;
     // Rule parent_not_ending: what builds on it could only be fenced.
     if is_ending(repository, &plan.team, &parent)? {
-        return Err(fenced(ticket, format!("its parent {parent} is being ended by forget or prune")));
+        return Err(fenced(reference, format!("its parent {parent} is being ended by forget or prune")));
     }
     let manifest = match load_manifest_at(repository, &object_key::manifest(plan, &parent)) {
         Ok(manifest) => manifest,
         Err(EngineError::Store(StoreError::NotFound { .. })) => {
             let reason =
                 format!("its parent {parent} is no point of plan {plan}: it was forgotten, or is of another");
-            return Err(fenced(ticket, reason));
+            return Err(fenced(reference, reason));
         }
         Err(error) => return Err(error),
     };
     if manifest.payload.state != PointState::Available || !is_confirmed(repository, plan, &manifest)? {
         return Err(EngineError::Refused(format!(
-            "the ticket of point {} builds on {parent}, which is not complete; open a new point",
-            ticket.point
+            "the reference of point {} builds on {parent}, which is not complete; open a new point",
+            reference.point
         )));
     }
     Ok(manifest.payload)
@@ -116,20 +125,20 @@ fn is_confirmed(
     Ok(confirmed && !is_void(repository, &point)?)
 }
 
-fn open_key(repository: &Repository, ticket: &PointTicket) -> Result<commit::OpenChain, EngineError> {
-    check_key(repository, ticket)?;
-    commit::continue_chain(repository, &ticket.plan, ticket.chain)?.ok_or_else(|| {
+fn open_key(repository: &Repository, reference: &PointReference) -> Result<commit::OpenChain, EngineError> {
+    check_key(repository, reference)?;
+    commit::continue_chain(repository, &reference.plan, reference.chain)?.ok_or_else(|| {
         let reason = "the team's key was rotated, and the key of its chain is not sealed to the new one, or has other secrets";
-        fenced(ticket, reason.into())
+        fenced(reference, reason.into())
     })
 }
 
 /// A chain without its key is gone, or never was one of the plan's.
-fn check_key(repository: &Repository, ticket: &PointTicket) -> Result<(), EngineError> {
-    let PointTicket { plan, chain, .. } = ticket;
+fn check_key(repository: &Repository, reference: &PointReference) -> Result<(), EngineError> {
+    let PointReference { plan, chain, .. } = reference;
     if repository.is_encrypted() && !exists(repository, &object_key::chain_key(plan, chain, 1))? {
         let reason = format!("plan {plan} has no chain {chain}: it was removed, or is of another plan");
-        return Err(fenced(ticket, reason));
+        return Err(fenced(reference, reason));
     }
     Ok(())
 }
@@ -138,6 +147,6 @@ pub(super) fn exists(repository: &Repository, key: &str) -> Result<bool, EngineE
     Ok(repository.store().exists(&store_key(key)?)?)
 }
 
-fn fenced(ticket: &PointTicket, reason: String) -> EngineError {
-    EngineError::Fenced { run: ticket.point, reason }
+fn fenced(reference: &PointReference, reason: String) -> EngineError {
+    EngineError::Fenced { run: reference.point, reason }
 }

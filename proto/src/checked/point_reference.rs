@@ -10,7 +10,7 @@ pub const COORDINATOR_BYTES_MAX: usize = 64 << 10;
 
 /// An open point, as its coordinator describes it. It gives no right to anything; the engine holds it against the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
+pub struct PointReference {
     /// The plan.
     pub plan: PlanId,
     /// The point.
@@ -23,16 +23,16 @@ pub struct Ticket {
     pub coordinator: Vec<u8>,
 }
 
-impl TryFrom<v1::PointTicket> for Ticket {
+impl TryFrom<v1::PointReference> for PointReference {
     type Error = RequestError;
 
-    fn try_from(given: v1::PointTicket) -> Result<Self, RequestError> {
+    fn try_from(given: v1::PointReference) -> Result<Self, RequestError> {
         let len = given.coordinator.len();
         if len > COORDINATOR_BYTES_MAX {
             let problem = format!("has {len} bytes: at most {COORDINATOR_BYTES_MAX} are kept");
             return Err(RequestError::new("point.coordinator", problem));
         }
-        Ok(Ticket {
+        Ok(PointReference {
             plan: plan("point.plan", given.plan)?,
             point: parsed("point.point", &given.point)?,
             chain: parsed("point.chain", &given.chain)?,

@@ -17,22 +17,22 @@ use crate::{CancelToken, EngineError, Resources};
 const COPIES_MAX: u64 = 256;
 
 /// Buffers for copies.
-pub(crate) struct Gathering {
+pub(crate) struct Staging {
     free: Mutex<Vec<Buf>>,
 }
 
 /// A copy of a changed block.
-pub(crate) struct GatheredBlock {
+pub(crate) struct StagedBlock {
     pub(super) block: u32,
     hash: [u8; 32],
     len: usize,
     copy: Buf,
 }
 
-impl Gathering {
-    /// Nothing is gathered.
-    pub(super) fn none() -> Gathering {
-        Gathering { free: Mutex::default() }
+impl Staging {
+    /// Nothing is staged.
+    pub(super) fn none() -> Staging {
+        Staging { free: Mutex::default() }
     }
 
     /// Sets aside what the resources allow.
@@ -40,19 +40,19 @@ impl Gathering {
         resources: &Resources,
         block_size: BlockSize,
         cancel: &CancelToken,
-    ) -> Result<Gathering, EngineError> {
-        let copies = (resources.gather_bytes / u64::from(block_size.bytes())).min(COPIES_MAX);
+    ) -> Result<Staging, EngineError> {
+        let copies = (resources.staging_bytes / u64::from(block_size.bytes())).min(COPIES_MAX);
         let free = (0..copies)
             .map(|_| resources.alloc(block_size.bytes() as usize, cancel))
             .collect::<Result<_, _>>()?;
-        Ok(Gathering { free: Mutex::new(free) })
+        Ok(Staging { free: Mutex::new(free) })
     }
 
     /// Copies a block, if a buffer is free.
-    pub(super) fn copy(&self, block: u32, plain: &[u8], hash: [u8; 32]) -> Option<GatheredBlock> {
+    pub(super) fn copy(&self, block: u32, plain: &[u8], hash: [u8; 32]) -> Option<StagedBlock> {
         let mut copy = self.free().pop()?;
         copy.get_mut(..plain.len())?.copy_from_slice(plain);
-        Some(GatheredBlock { block, hash, len: plain.len(), copy })
+        Some(StagedBlock { block, hash, len: plain.len(), copy })
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Buf>> {
@@ -60,43 +60,43 @@ impl Gathering {
     }
 }
 
-/// Where the map's thread puts gathered blocks.
-pub(super) struct GatheredPacks<'a> {
-    gathering: &'a Gathering,
+/// Where the map's thread puts staged blocks.
+pub(super) struct StagedPacks<'a> {
+    staging: &'a Staging,
     context: &'a PackContext,
     own_index: u16,
     packs: Option<PackWriter<'a>>,
 }
 
-impl<'a> GatheredPacks<'a> {
-    pub(super) fn new(gathering: &'a Gathering, context: &'a PackContext, own_index: u16) -> Self {
-        GatheredPacks { gathering, context, own_index, packs: None }
+impl<'a> StagedPacks<'a> {
+    pub(super) fn new(staging: &'a Staging, context: &'a PackContext, own_index: u16) -> Self {
+        StagedPacks { staging, context, own_index, packs: None }
     }
 
-    /// Stores what a segment's worker gathered and puts its extents among the `others`. Segments come in ascending order.
+    /// Stores what a segment's worker staged and puts its extents among the `others`. Segments come in ascending order.
     pub(super) fn settle(
         &mut self,
         others: Vec<Extent>,
-        gathered: Vec<GatheredBlock>,
+        staged: Vec<StagedBlock>,
     ) -> Result<Vec<Extent>, EngineError> {
-        if gathered.is_empty() {
+        if staged.is_empty() {
             return Ok(others);
         }
-        let mut extents = Vec::with_capacity(others.len() + gathered.len());
+        let mut extents = Vec::with_capacity(others.len() + staged.len());
         let mut others = others.into_iter().peekable();
-        for gathered in gathered {
-            while let Some(extent) = others.next_if(|extent| extent.first < gathered.block) {
+        for staged in staged {
+            while let Some(extent) = others.next_if(|extent| extent.first < staged.block) {
                 push_extent(&mut extents, extent);
             }
             let packs = match &mut self.packs {
                 Some(packs) => packs,
                 none => none.insert(PackWriter::new(self.context)?),
             };
-            let GatheredBlock { block, hash, len, copy } = gathered;
+            let StagedBlock { block, hash, len, copy } = staged;
             let plain = copy.get(..len).ok_or_else(|| EngineError::Bug("a copy lost its end".into()))?;
             let placed = packs.append(block, plain, hash)?;
             push_extent(&mut extents, extent_of(block, &placed.in_lineage(self.own_index)));
-            self.gathering.free().push(copy);
+            self.staging.free().push(copy);
         }
         others.for_each(|extent| push_extent(&mut extents, extent));
         Ok(extents)

@@ -7,7 +7,7 @@ use crate::world::{Image, World};
 const BLOCK: usize = 16 << 10;
 const BLOCKS: usize = 2048;
 
-/// Four workers, and room for what they gather.
+/// Four workers, and room for what they stage.
 fn world(seed: u64) -> World {
     let mut world = World::new(seed, true);
     world.resources = coffer_engine::Resources::within(128 << 20, 2).unwrap();

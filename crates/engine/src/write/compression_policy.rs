@@ -28,7 +28,7 @@ struct Gains {
 
 /// What one writer knows of the region it is in.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub(crate) struct CompressionPolicy {
     /// `None`: nothing is ever tried.
     gains: Option<Gains>,
     last_block: Option<u32>,
@@ -38,18 +38,18 @@ pub(crate) struct Attempts {
     turn: usize,
 }
 
-impl Attempts {
+impl CompressionPolicy {
     /// Whoever asks for LZ4 saves time, for zstd saves bytes.
-    pub(crate) fn new(compression: Compression) -> Attempts {
+    pub(crate) fn new(compression: Compression) -> CompressionPolicy {
         let gains = match compression {
             Compression::None => None,
             Compression::Lz4 => Some(Gains { fair: 7, well: Some(3) }),
             Compression::Zstd(_) => Some(Gains { fair: 8, well: None }),
         };
-        Attempts { gains, last_block: None, effort: Effort::Full, poor: 0, left_out: 0, turn: 0 }
+        CompressionPolicy { gains, last_block: None, effort: Effort::Full, poor: 0, left_out: 0, turn: 0 }
     }
 
-    /// How to try the next block; `None`: not at all. Blocks come in ascending order. What came of it is told by [`Attempts::tried`].
+    /// How to try the next block; `None`: not at all. Blocks come in ascending order. What came of it is told by [`CompressionPolicy::tried`].
     pub(crate) fn wants(&mut self, block: u32) -> Option<Effort> {
         let last = self.last_block.replace(block);
         let near = last.is_some_and(|last| block.abs_diff(last) <= NEAR_BLOCKS);

@@ -25,14 +25,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What all operations of a process know of the disks that they read.
 #[derive(Debug)]
-pub struct Courtesy {
+pub struct IoThrottle {
     share: f64,
-    lanes: Mutex<BTreeMap<u64, Arc<Lane>>>,
+    gates: Mutex<BTreeMap<u64, Arc<DiskGate>>>,
 }
 
 /// One disk.
 #[derive(Debug)]
-struct Lane {
+struct DiskGate {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -46,54 +46,54 @@ struct State {
     /// Whether others read too.
     shared: bool,
     quiet_windows: u32,
-    /// Whether somebody has the one turn that there is on a shared disk.
+    /// Whether somebody has the one permit that there is on a shared disk.
     taken: bool,
     free_at: Instant,
 }
 
-impl Courtesy {
+impl IoThrottle {
     /// Backups take `percent` (1 to 100) of a shared disk's time; with 100 they never step back.
-    pub fn new(percent: u8) -> Courtesy {
-        Courtesy { share: f64::from(percent.clamp(1, 100)) / 100.0, lanes: Mutex::default() }
+    pub fn new(percent: u8) -> IoThrottle {
+        IoThrottle { share: f64::from(percent.clamp(1, 100)) / 100.0, gates: Mutex::default() }
     }
 
     /// For a volume on these disks.
-    pub(crate) fn turns(&self, mut disks: Vec<Box<dyn DiskActivity>>) -> Turns {
+    pub(crate) fn throttle(&self, mut disks: Vec<Box<dyn DiskActivity>>) -> DiskThrottle {
         // Everybody takes them in the same order, so that nobody waits in a circle.
         disks.sort_unstable_by_key(|disk| disk.id());
         disks.retain(|disk| self.share < 1.0 && disk.reads().is_some());
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         // Disks come and go; one that nobody reads is forgotten.
-        lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         let with_lane = |disk: Box<dyn DiskActivity>| {
-            (lanes.entry(disk.id()).or_insert_with(|| Arc::new(Lane::new())).clone(), disk)
+            (gates.entry(disk.id()).or_insert_with(|| Arc::new(DiskGate::new())).clone(), disk)
         };
-        Turns { share: self.share, disks: disks.into_iter().map(with_lane).collect() }
+        DiskThrottle { share: self.share, disks: disks.into_iter().map(with_lane).collect() }
     }
 }
 
 /// The way of one volume's reads.
 #[derive(Default)]
-pub(crate) struct Turns {
+pub(crate) struct DiskThrottle {
     share: f64,
-    disks: Vec<(Arc<Lane>, Box<dyn DiskActivity>)>,
+    disks: Vec<(Arc<DiskGate>, Box<dyn DiskActivity>)>,
 }
 
 /// A read on its way.
-pub(crate) struct Turn<'a> {
-    turns: &'a Turns,
+pub(crate) struct ReadPermit<'a> {
+    throttle: &'a DiskThrottle,
     began: Instant,
     /// Which of the disks it has for itself.
     taken: Vec<bool>,
 }
 
-impl Turns {
+impl DiskThrottle {
     /// Waits until a read may begin. Who has one on its way already (`holding`) never waits, as others may wait for that one.
-    pub(crate) fn begin(&self, holding: bool, cancel: &CancelToken) -> Result<Turn<'_>, EngineError> {
-        let mut turn =
-            Turn { turns: self, began: Instant::now(), taken: Vec::with_capacity(self.disks.len()) };
-        for (lane, disk) in &self.disks {
-            let mut state = lane.lock();
+    pub(crate) fn begin(&self, holding: bool, cancel: &CancelToken) -> Result<ReadPermit<'_>, EngineError> {
+        let mut permit =
+            ReadPermit { throttle: self, began: Instant::now(), taken: Vec::with_capacity(self.disks.len()) };
+        for (gate, disk) in &self.disks {
+            let mut state = gate.lock();
             let taken = loop {
                 cancel.check()?;
                 let now = Instant::now();
@@ -107,49 +107,49 @@ impl Turns {
                 }
                 let wait =
                     state.free_at.saturating_duration_since(now).clamp(Duration::from_micros(50), LOOK);
-                state = lane.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+                state = gate.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             };
-            turn.taken.push(taken);
+            permit.taken.push(taken);
         }
-        turn.began = Instant::now();
-        Ok(turn)
+        permit.began = Instant::now();
+        Ok(permit)
     }
 
     /// Whether a second read ahead of its use would be too much.
     pub(crate) fn is_shared(&self) -> bool {
-        self.disks.iter().any(|(lane, _)| lane.lock().shared)
+        self.disks.iter().any(|(gate, _)| gate.lock().shared)
     }
 }
 
-impl Turn<'_> {
+impl ReadPermit<'_> {
     /// The read is done; it was of pieces of these lengths, bytes.
     pub(crate) fn done(self, pieces: impl Iterator<Item = u64> + Clone) {
-        for (lane, disk) in &self.turns.disks {
-            lane.lock().own += pieces.clone().map(|len| disk.reads_for(len)).sum::<u64>();
+        for (gate, disk) in &self.throttle.disks {
+            gate.lock().own += pieces.clone().map(|len| disk.reads_for(len)).sum::<u64>();
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
-        let pause = pause_after(now.saturating_duration_since(self.began), self.turns.share);
-        for ((lane, _), _) in self.turns.disks.iter().zip(&self.taken).filter(|(_, taken)| **taken) {
-            let mut state = lane.lock();
+        let pause = pause_after(now.saturating_duration_since(self.began), self.throttle.share);
+        for ((gate, _), _) in self.throttle.disks.iter().zip(&self.taken).filter(|(_, taken)| **taken) {
+            let mut state = gate.lock();
             state.taken = false;
             state.free_at = now + pause;
             drop(state);
-            lane.changed.notify_one();
+            gate.changed.notify_one();
         }
     }
 }
 
-impl Lane {
-    fn new() -> Lane {
+impl DiskGate {
+    fn new() -> DiskGate {
         let now = Instant::now();
         let state =
             State { own: 0, window: None, shared: false, quiet_windows: 0, taken: false, free_at: now };
-        Lane { state: Mutex::new(state), changed: Condvar::new() }
+        DiskGate { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_disk_is_shared_at_once_and_ours_again_after_a_while() {
         let (disk, began) = (Fake::default(), Instant::now());
-        let mut state = Lane::new().state.into_inner().unwrap();
+        let mut state = DiskGate::new().state.into_inner().unwrap();
         state.look(began, &disk);
         // Ours alone, as many as it likes.
         disk.0.fetch_add(300, Ordering::SeqCst);
@@ -261,32 +261,32 @@ mod tests {
     fn on_a_shared_disk_one_reads_and_then_pauses() {
         assert_eq!(pause_after(Duration::from_millis(3), 0.25), Duration::from_millis(9));
         assert_eq!(pause_after(Duration::from_secs(60), 0.01), PAUSE_MAX);
-        let (courtesy, cancel) = (Courtesy::new(50), CancelToken::default());
-        let turns = courtesy.turns(vec![Box::new(Fake::default())]);
-        turns.disks[0].0.lock().shared = true;
-        assert!(turns.is_shared());
-        let first = turns.begin(false, &cancel).unwrap();
-        assert!(turns.disks[0].0.lock().taken);
+        let (io_throttle, cancel) = (IoThrottle::new(50), CancelToken::default());
+        let throttle = io_throttle.throttle(vec![Box::new(Fake::default())]);
+        throttle.disks[0].0.lock().shared = true;
+        assert!(throttle.is_shared());
+        let first = throttle.begin(false, &cancel).unwrap();
+        assert!(throttle.disks[0].0.lock().taken);
         // Who holds one already is not made to wait for itself.
-        turns.begin(true, &cancel).unwrap().done([1].into_iter());
-        assert!(turns.disks[0].0.lock().taken);
+        throttle.begin(true, &cancel).unwrap().done([1].into_iter());
+        assert!(throttle.disks[0].0.lock().taken);
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| turns.begin(false, &cancel).map(drop));
+            let second = scope.spawn(|| throttle.begin(false, &cancel).map(drop));
             first.done([1 << 20, 1].into_iter());
             second.join().unwrap().unwrap();
         });
-        let state = turns.disks[0].0.lock();
+        let state = throttle.disks[0].0.lock();
         assert_eq!((state.own, state.taken), (3, false));
     }
 
     #[test]
     fn a_cancel_ends_the_wait_for_a_turn() {
-        let (courtesy, cancel) = (Courtesy::new(1), CancelToken::default());
-        let turns = courtesy.turns(vec![Box::new(Fake::default())]);
-        turns.disks[0].0.lock().shared = true;
-        let _first = turns.begin(false, &cancel).unwrap();
+        let (io_throttle, cancel) = (IoThrottle::new(1), CancelToken::default());
+        let throttle = io_throttle.throttle(vec![Box::new(Fake::default())]);
+        throttle.disks[0].0.lock().shared = true;
+        let _first = throttle.begin(false, &cancel).unwrap();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| turns.begin(false, &cancel).map(drop));
+            let second = scope.spawn(|| throttle.begin(false, &cancel).map(drop));
             cancel.cancel();
             assert!(matches!(second.join().unwrap(), Err(EngineError::Cancelled)));
         });
@@ -294,6 +294,6 @@ mod tests {
 
     #[test]
     fn with_the_whole_share_nobody_watches() {
-        assert!(Courtesy::new(100).turns(vec![Box::new(Fake::default())]).disks.is_empty());
+        assert!(IoThrottle::new(100).throttle(vec![Box::new(Fake::default())]).disks.is_empty());
     }
 }

@@ -5,21 +5,21 @@
 use std::ops::Range;
 
 /// Hands out the loads of one segment.
-pub(super) struct Loads<'a> {
+pub(super) struct ReadBatches<'a> {
     runs: &'a [Range<u32>],
     /// First block of `runs` that is not handed out, if that is not the start of its first run.
     from: u32,
     blocks_max: u32,
 }
 
-impl<'a> Loads<'a> {
+impl<'a> ReadBatches<'a> {
     /// `runs` ascend and are not empty; a load has `blocks_max` blocks at most, which is not zero.
     pub(super) fn new(runs: &'a [Range<u32>], blocks_max: u32) -> Self {
-        Loads { runs, from: 0, blocks_max }
+        ReadBatches { runs, from: 0, blocks_max }
     }
 }
 
-impl Iterator for Loads<'_> {
+impl Iterator for ReadBatches<'_> {
     type Item = Vec<Range<u32>>;
 
     fn next(&mut self) -> Option<Vec<Range<u32>>> {
@@ -47,7 +47,7 @@ mod tests {
 
     fn check(runs: &[(u32, u32)], blocks_max: u32, expected: &[&[(u32, u32)]]) {
         let given: Vec<_> = runs.iter().map(|(start, end)| *start..*end).collect();
-        let loads: Vec<Vec<_>> = Loads::new(&given, blocks_max)
+        let loads: Vec<Vec<_>> = ReadBatches::new(&given, blocks_max)
             .map(|load| load.into_iter().map(|run| (run.start, run.end)).collect())
             .collect();
         assert_eq!(loads, expected, "{runs:?} {blocks_max}");

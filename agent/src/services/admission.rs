@@ -11,7 +11,7 @@ use crate::shares::Holder;
 
 /// Lets calls pass.
 #[derive(Debug)]
-pub struct Turnstile {
+pub struct Admission {
     controller: Arc<Semaphore>,
     teams: Arc<Semaphore>,
     each: usize,
@@ -36,10 +36,10 @@ pub struct Width {
     pub each: usize,
 }
 
-impl Turnstile {
+impl Admission {
     /// So many at once.
-    pub fn new(width: Width) -> Turnstile {
-        Turnstile {
+    pub fn new(width: Width) -> Admission {
+        Admission {
             controller: Arc::new(Semaphore::new(width.controller)),
             teams: Arc::new(Semaphore::new(width.teams)),
             each: width.each,
@@ -48,13 +48,13 @@ impl Turnstile {
     }
 
     /// For what looks through all volumes of the node, which takes a list of them: one at a time, and one of the controller beside it.
-    pub fn for_volumes() -> Turnstile {
-        Turnstile::new(Width { controller: 1, teams: 1, each: 1 })
+    pub fn for_volumes() -> Admission {
+        Admission::new(Width { controller: 1, teams: 1, each: 1 })
     }
 
     /// For what takes a thread that may wait for a disk.
-    pub fn for_threads() -> Turnstile {
-        Turnstile::new(Width { controller: 8, teams: 8, each: 4 })
+    pub fn for_threads() -> Admission {
+        Admission::new(Width { controller: 8, teams: 8, each: 4 })
     }
 
     /// Waits for its turn.
@@ -90,29 +90,29 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_after_a_flood_waits_for_one_of_it_and_the_controller_for_none() {
-        let turnstile = Arc::new(Turnstile::for_volumes());
+        let admission = Arc::new(Admission::for_volumes());
         let team = |name: &str| Holder::Team(name.parse().unwrap());
-        let first = turnstile.pass(&team("flood")).await;
+        let first = admission.pass(&team("flood")).await;
         let passed = Arc::new(AtomicUsize::new(0));
         let flood: Vec<_> = (0..100)
             .map(|_| {
-                let (turnstile, passed, who) = (turnstile.clone(), passed.clone(), team("flood"));
+                let (admission, passed, who) = (admission.clone(), passed.clone(), team("flood"));
                 tokio::spawn(async move {
-                    let _passed = turnstile.pass(&who).await;
+                    let _passed = admission.pass(&who).await;
                     passed.fetch_add(1, Ordering::SeqCst);
                 })
             })
             .collect();
         tokio::task::yield_now().await;
-        turnstile.pass(&Holder::Controller).await;
+        admission.pass(&Holder::Controller).await;
         assert_eq!(passed.load(Ordering::SeqCst), 0);
         drop(first);
-        turnstile.pass(&team("shop")).await;
+        admission.pass(&team("shop")).await;
         assert!(passed.load(Ordering::SeqCst) <= 1, "{} went first", passed.load(Ordering::SeqCst));
         for call in flood {
             call.await.unwrap();
         }
-        turnstile.pass(&team("shop")).await;
-        assert_eq!(turnstile.own.lock().unwrap().len(), 1, "nobody is remembered who is gone");
+        admission.pass(&team("shop")).await;
+        assert_eq!(admission.own.lock().unwrap().len(), 1, "nobody is remembered who is gone");
     }
 }

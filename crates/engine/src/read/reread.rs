@@ -8,18 +8,18 @@ use crate::EngineError;
 
 /// Counts reads that were wrong at first and right when they were repeated.
 #[derive(Debug, Default)]
-pub(crate) struct SecondLooks(AtomicU64);
+pub(crate) struct Rereads(AtomicU64);
 
-impl SecondLooks {
+impl Rereads {
     /// What `read` gives; where it finds damage it is asked once more, and what it says then counts.
-    pub(crate) fn twice<T>(
+    pub(crate) fn reread_damage<T>(
         &self,
         mut read: impl FnMut() -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         match read() {
             Err(first) if first.is_damage() => {
                 let value = read()?;
-                self.right_now(&first);
+                self.note_recovery(&first);
                 Ok(value)
             }
             other => other,
@@ -27,7 +27,7 @@ impl SecondLooks {
     }
 
     /// Notes that what `first` speaks of was right when it was read again.
-    pub(crate) fn right_now(&self, first: &EngineError) {
+    pub(crate) fn note_recovery(&self, first: &EngineError) {
         tracing::warn!(
             error = %first,
             "an object was right when it was read again: the network or the memory on the way flips bits"
@@ -51,13 +51,13 @@ mod tests {
 
     /// Reads, answers in turn, and what comes of it: the value, the count, and how often it was read.
     fn check(answers: Vec<Result<u8, EngineError>>) -> (Result<u8, EngineError>, u64, usize) {
-        let (looks, mut reads) = (SecondLooks::default(), 0);
+        let (rereads, mut reads) = (Rereads::default(), 0);
         let mut answers = answers.into_iter();
-        let result = looks.twice(|| {
+        let result = rereads.reread_damage(|| {
             reads += 1;
             answers.next().expect("no third look")
         });
-        (result, looks.count(), reads)
+        (result, rereads.count(), reads)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::map_page::get_range;
 use crate::EngineError;
 
 /// Where the packs of one unfinished run lie, and what they must be.
-pub(crate) struct LeftoverRun {
+pub(crate) struct ReusableRun {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) repository: RepositoryId,
     pub(crate) suite: Suite,
@@ -31,7 +31,7 @@ pub(crate) struct LeftoverRun {
 }
 
 /// A pack whose header and trailer were checked.
-pub(crate) struct LeftoverPack {
+pub(crate) struct ReusablePack {
     pub(crate) number: u32,
     pub(crate) info: PackInfo,
     pages: Vec<PageStart>,
@@ -45,21 +45,21 @@ struct PageStart {
 }
 
 /// One block of a leftover pack.
-pub(crate) struct LeftoverFrame {
+pub(crate) struct ReusableFrame {
     pub(crate) block: u32,
     pub(crate) ordinal: u32,
     pub(crate) offset: u64,
     pub(crate) entry: TrailerEntry,
 }
 
-impl LeftoverRun {
+impl ReusableRun {
     /// Reads and checks header, footer and all trailer pages of a pack of `object_len` bytes.
     pub(crate) fn open(
         &self,
         trailers: &Trailers,
         number: u32,
         object_len: u64,
-    ) -> Result<LeftoverPack, EngineError> {
+    ) -> Result<ReusablePack, EngineError> {
         let key = object_key::pack(&self.path, number);
         let mut header = [0; PACK_HEADER_LEN];
         self.get(&key, 0, &mut header)?;
@@ -68,7 +68,7 @@ impl LeftoverRun {
         self.get(&key, object_len.saturating_sub(FOOTER_LEN as u64), &mut footer)?;
         let footer = Footer::decode(&self.cipher(&key), object_len, &header, &footer)
             .map_err(EngineError::object(&key))?;
-        let mut pack = LeftoverPack {
+        let mut pack = ReusablePack {
             number,
             info: PackInfo {
                 object_len,
@@ -90,10 +90,10 @@ impl LeftoverRun {
     pub(crate) fn frames(
         &self,
         trailers: &Trailers,
-        pack: &LeftoverPack,
+        pack: &ReusablePack,
         first: u32,
         end: u32,
-    ) -> Result<Vec<LeftoverFrame>, EngineError> {
+    ) -> Result<Vec<ReusableFrame>, EngineError> {
         let key = object_key::pack(&self.path, pack.number);
         let from = pack.pages.partition_point(|page| page.first_block <= first).saturating_sub(1);
         let mut found = Vec::new();
@@ -108,7 +108,7 @@ impl LeftoverRun {
             let ordinals = number * coffer_format::TRAILER_PAGE_ENTRIES as u32..;
             for (ordinal, entry) in ordinals.zip(entries.iter()) {
                 if (first..end).contains(&entry.block) {
-                    found.push(LeftoverFrame { block: entry.block, ordinal, offset, entry: *entry });
+                    found.push(ReusableFrame { block: entry.block, ordinal, offset, entry: *entry });
                 }
                 offset += u64::from(entry.frame_len());
             }
@@ -143,7 +143,7 @@ impl LeftoverRun {
         &self,
         trailers: &Trailers,
         key: &str,
-        pack: &mut LeftoverPack,
+        pack: &mut ReusablePack,
     ) -> Result<(), EngineError> {
         let pages = pack.info.frames.div_ceil(coffer_format::TRAILER_PAGE_ENTRIES as u32);
         let mut offset = PACK_HEADER_LEN as u64;
@@ -173,7 +173,7 @@ impl LeftoverRun {
     fn trailer_page(
         &self,
         key: &str,
-        pack: &LeftoverPack,
+        pack: &ReusablePack,
         page: u32,
     ) -> Result<(Digest, Vec<TrailerEntry>), EngineError> {
         let (offset, len) = trailer_page_range(pack.info.trailer_offset, pack.info.frames, page);
@@ -197,7 +197,7 @@ impl LeftoverRun {
     }
 }
 
-impl LeftoverPack {
+impl ReusablePack {
     /// Marks the pack as one that the new point needs. Returns whether it is the first time.
     pub(crate) fn set_used(&self) -> bool {
         !self.used.swap(true, Ordering::AcqRel)
@@ -208,7 +208,7 @@ impl LeftoverPack {
     }
 }
 
-impl LeftoverFrame {
+impl ReusableFrame {
     /// Whether it can hold a block of `len` bytes: the hash says so already, and this that nobody mixed up lengths.
     pub(crate) fn can_hold(&self, len: usize) -> Result<bool, FormatError> {
         let (codec, stored_len) = self.entry.stored()?;

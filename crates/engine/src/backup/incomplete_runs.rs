@@ -25,19 +25,25 @@ const CHAINS_MAX: usize = 4;
 
 /// What a backup found to go on with.
 #[derive(Debug, Default)]
-pub(crate) struct Leftovers {
+pub(crate) struct IncompleteRuns {
     /// Unfinished runs of the chain, oldest first.
     pub(crate) runs: Vec<Id>,
 }
 
 /// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of. `own`, whose
 /// other volumes another node may be at, is none of them.
-pub(crate) fn of_chain(repository: &Repository, plan: &PlanId, chain: Id, newest: Id, own: Id) -> Leftovers {
+pub(crate) fn of_chain(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+    newest: Id,
+    own: Id,
+) -> IncompleteRuns {
     let look = Look { repository, plan, own };
     let runs = look
         .ids(&object_key::chain_prefix(plan, &chain), Some(newest))
         .and_then(|ids| look.usable(&chain, &ids));
-    Leftovers { runs: or_nothing(runs) }
+    IncompleteRuns { runs: or_nothing(runs) }
 }
 
 /// Looks for a chain that only unfinished runs have and that began after the newest complete point, for a full to go on with.
@@ -46,7 +52,7 @@ pub(crate) fn chain_to_adopt(
     plan: &PlanId,
     newest: Option<Id>,
     own: Id,
-) -> Option<(OpenChain, Leftovers)> {
+) -> Option<(OpenChain, IncompleteRuns)> {
     let look = Look { repository, plan, own };
     let chains = or_nothing(look.ids(&object_key::data_prefix(plan), newest));
     chains.iter().rev().take(CHAINS_MAX).find_map(|chain| or_nothing(look.adopt(*chain)))
@@ -61,7 +67,7 @@ pub(crate) fn adopted(
     plan: &PlanId,
     chain: Id,
     own: Id,
-) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
+) -> Result<Option<(OpenChain, IncompleteRuns)>, EngineError> {
     Look { repository, plan, own }.adopt(chain)
 }
 
@@ -118,7 +124,7 @@ impl Look<'_> {
 
     /// The chain, if no run in it ever wrote a manifest and its key is there, genuine, and sealed to the recovery key that a new chain's
     /// would be sealed to, with the secrets that a new chain would have.
-    fn adopt(&self, chain: Id) -> Result<Option<(OpenChain, Leftovers)>, EngineError> {
+    fn adopt(&self, chain: Id) -> Result<Option<(OpenChain, IncompleteRuns)>, EngineError> {
         let mut ids = self.ids(&object_key::chain_prefix(self.plan, &chain), None)?;
         if ids.len() >= IDS_MAX {
             return Ok(None);
@@ -138,7 +144,7 @@ impl Look<'_> {
         let Some(open) = self.open(chain)? else { return Ok(None) };
         ids.sort_unstable();
         let runs = self.usable(&chain, &ids)?;
-        let adopted = Leftovers { runs };
+        let adopted = IncompleteRuns { runs };
         Ok((!adopted.runs.is_empty()).then_some((open, adopted)))
     }
 

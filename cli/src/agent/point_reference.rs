@@ -2,7 +2,7 @@
 //!
 //! What comes back from an agent proves nothing; the engine holds it against the bucket before it commits anything.
 
-use coffer_engine::backup::{OpenPoint, PointTicket};
+use coffer_engine::backup::{OpenPoint, PointReference};
 use coffer_format::{FormatError, Id, PlanId, Reason, Timestamp};
 use coffer_proto::agent::v1;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ pub(super) fn plan(plan: &PlanId) -> v1::Plan {
 }
 
 /// The open point as it travels.
-pub(super) fn encode(point: &OpenPoint) -> v1::PointTicket {
-    let OpenPoint { ticket, reason, sequence, time, started } = point;
+pub(super) fn encode(point: &OpenPoint) -> v1::PointReference {
+    let OpenPoint { reference, reason, sequence, time, started } = point;
     let coordinator = Coordinator {
         coordinator: 1,
         reason: reason.to_code(),
@@ -42,32 +42,33 @@ pub(super) fn encode(point: &OpenPoint) -> v1::PointTicket {
         time: *time,
         started: *started,
     };
-    v1::PointTicket {
-        plan: Some(plan(&ticket.plan)),
-        point: ticket.point.to_string(),
-        chain: ticket.chain.to_string(),
-        parent: ticket.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+    v1::PointReference {
+        plan: Some(plan(&reference.plan)),
+        point: reference.point.to_string(),
+        chain: reference.chain.to_string(),
+        parent: reference.parent.map(|parent| parent.to_string()).unwrap_or_default(),
         coordinator: serde_json::to_vec(&coordinator).expect("plain numbers and texts become JSON"),
     }
 }
 
 /// The open point that an agent kept. `None` where it is of another plan, or not one that this program wrote.
-pub(super) fn decode(ticket: &v1::PointTicket, wanted: &PlanId) -> Option<OpenPoint> {
-    if ticket.plan.as_ref()? != &plan(wanted) || ticket.coordinator.len() > COORDINATOR_MAX {
+pub(super) fn decode(reference: &v1::PointReference, wanted: &PlanId) -> Option<OpenPoint> {
+    if reference.plan.as_ref()? != &plan(wanted) || reference.coordinator.len() > COORDINATOR_MAX {
         return None;
     }
-    let own: Coordinator =
-        serde_json::from_slice(&ticket.coordinator).ok().filter(|own: &Coordinator| own.coordinator == 1)?;
+    let own: Coordinator = serde_json::from_slice(&reference.coordinator)
+        .ok()
+        .filter(|own: &Coordinator| own.coordinator == 1)?;
     let id = |text: &str| -> Result<Id, FormatError> { text.parse() };
-    let parent = match ticket.parent.as_str() {
+    let parent = match reference.parent.as_str() {
         "" => None,
         parent => Some(id(parent).ok()?),
     };
     Some(OpenPoint {
-        ticket: PointTicket {
+        reference: PointReference {
             plan: wanted.clone(),
-            point: id(&ticket.point).ok()?,
-            chain: id(&ticket.chain).ok()?,
+            point: id(&reference.point).ok()?,
+            chain: id(&reference.chain).ok()?,
             parent,
         },
         reason: Reason::from_code(own.reason.0, own.reason.1).ok()?,
@@ -86,7 +87,7 @@ mod tests {
         let plan =
             PlanId { team: label("shop"), cluster: label("c"), namespace: label("n"), plan: label("web") };
         OpenPoint {
-            ticket: PointTicket {
+            reference: PointReference {
                 plan,
                 point: Id::from_parts(2, [2; 10]),
                 chain: Id::from_parts(1, [1; 10]),
@@ -102,28 +103,28 @@ mod tests {
     #[test]
     fn an_open_point_survives_the_journey() {
         let mut point = open();
-        assert_eq!(decode(&encode(&point), &point.ticket.plan), Some(point.clone()));
-        point.ticket.parent = None;
+        assert_eq!(decode(&encode(&point), &point.reference.plan), Some(point.clone()));
+        point.reference.parent = None;
         point.reason = Reason::NoParent;
-        assert_eq!(decode(&encode(&point), &point.ticket.plan), Some(point));
+        assert_eq!(decode(&encode(&point), &point.reference.plan), Some(point));
     }
 
     #[test]
     fn what_another_wrote_is_not_taken() {
         let point = open();
-        let plan = &point.ticket.plan;
+        let plan = &point.reference.plan;
         let other = PlanId { plan: "other".parse().unwrap(), ..plan.clone() };
         assert_eq!(decode(&encode(&point), &other), None);
-        let spoil = |spoil: &dyn Fn(&mut v1::PointTicket)| {
-            let mut ticket = encode(&point);
-            spoil(&mut ticket);
-            assert_eq!(decode(&ticket, plan), None, "{ticket:?}");
+        let spoil = |spoil: &dyn Fn(&mut v1::PointReference)| {
+            let mut reference = encode(&point);
+            spoil(&mut reference);
+            assert_eq!(decode(&reference, plan), None, "{reference:?}");
         };
-        spoil(&|ticket| ticket.plan = None);
-        spoil(&|ticket| ticket.point = "x".into());
-        spoil(&|ticket| ticket.parent = "x".into());
-        spoil(&|ticket| ticket.coordinator.clear());
-        spoil(&|ticket| ticket.coordinator = b"{\"coordinator\":2}".to_vec());
-        spoil(&|ticket| ticket.coordinator.extend_from_slice(b" {}"));
+        spoil(&|reference| reference.plan = None);
+        spoil(&|reference| reference.point = "x".into());
+        spoil(&|reference| reference.parent = "x".into());
+        spoil(&|reference| reference.coordinator.clear());
+        spoil(&|reference| reference.coordinator = b"{\"coordinator\":2}".to_vec());
+        spoil(&|reference| reference.coordinator.extend_from_slice(b" {}"));
     }
 }

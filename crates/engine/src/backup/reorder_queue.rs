@@ -14,12 +14,12 @@ use crate::write::uploader::UploadGroup;
 const WINDOW: usize = 64;
 
 /// The order in which pieces were handed out and how far the map is.
-pub(super) struct Line<'a> {
-    state: Mutex<LineState<'a>>,
+pub(super) struct ReorderQueue<'a> {
+    state: Mutex<QueueState<'a>>,
     changed: Condvar,
 }
 
-struct LineState<'a> {
+struct QueueState<'a> {
     segments: Segments<'a>,
     handed_out: usize,
     at_end: bool,
@@ -32,9 +32,9 @@ struct LineState<'a> {
 }
 
 /// Tells the line when a worker goes, also when it panics.
-pub(super) struct Leaving<'a, 'b>(pub(super) &'a Line<'b>);
+pub(super) struct QueueGuard<'a, 'b>(pub(super) &'a ReorderQueue<'b>);
 
-impl Drop for Leaving<'_, '_> {
+impl Drop for QueueGuard<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail(EngineError::Bug("a worker thread panicked".into()));
@@ -51,9 +51,9 @@ pub(super) enum PieceDone {
     BaseLeaves { first: u32, count: u32 },
 }
 
-impl<'a> Line<'a> {
+impl<'a> ReorderQueue<'a> {
     pub(super) fn new(segments: Segments<'a>) -> Self {
-        let state = LineState {
+        let state = QueueState {
             segments,
             handed_out: 0,
             at_end: false,
@@ -63,7 +63,7 @@ impl<'a> Line<'a> {
             stopped: false,
             left: 0,
         };
-        Line { state: Mutex::new(state), changed: Condvar::new() }
+        ReorderQueue { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// The next piece for a worker; waits while the map is too far behind.
@@ -143,11 +143,11 @@ impl<'a> Line<'a> {
         self.lock().error.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, LineState<'a>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'b>(&self, guard: MutexGuard<'b, LineState<'a>>) -> MutexGuard<'b, LineState<'a>> {
+    fn wait<'b>(&self, guard: MutexGuard<'b, QueueState<'a>>) -> MutexGuard<'b, QueueState<'a>> {
         self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 }

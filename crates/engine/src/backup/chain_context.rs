@@ -4,16 +4,16 @@ use coffer_format::{Id, Manifest, PlanId, Reason};
 
 use super::choose::TypeChoice;
 use super::commit::{self, OpenChain};
-use super::leftovers::{self, Leftovers};
+use super::incomplete_runs::{self, IncompleteRuns};
 use crate::catalog::load_manifest;
 use crate::records::is_ending;
 use crate::{EngineError, Repository};
 
 /// What a run builds on.
-pub(super) struct Basis {
+pub(super) struct ChainContext {
     pub(super) parent: Option<Manifest>,
     pub(super) chain: OpenChain,
-    pub(super) leftovers: Leftovers,
+    pub(super) incomplete_runs: IncompleteRuns,
 }
 
 /// Reads the parent and its chain's key; or goes on with a chain that only unfinished runs have, or opens a new one. `newest` is the newest
@@ -24,7 +24,7 @@ pub(super) fn open_chain(
     mut choice: TypeChoice,
     run: Id,
     newest: Option<Id>,
-) -> Result<(Reason, Basis), EngineError> {
+) -> Result<(Reason, ChainContext), EngineError> {
     // Rule parent_not_ending: what builds on it could only be fenced.
     if let Some(parent) = choice.parent.take() {
         if !is_ending(repository, &plan.team, &parent.id)? {
@@ -56,8 +56,11 @@ pub(super) fn open_chain(
                 choice = TypeChoice { parent: None, reason: Reason::KeyRotated };
             }
             Ok((Some(chain), manifest)) => {
-                let leftovers = leftovers::of_chain(repository, plan, chain.id, parent.id, run);
-                return Ok((choice.reason, Basis { parent: Some(manifest.payload), chain, leftovers }));
+                let incomplete_runs = incomplete_runs::of_chain(repository, plan, chain.id, parent.id, run);
+                return Ok((
+                    choice.reason,
+                    ChainContext { parent: Some(manifest.payload), chain, incomplete_runs },
+                ));
             }
             Err(error) if can_start_anew(&error, &choice) => {
                 tracing::warn!(parent = %parent.id, %error, "parent cannot be built on; making a full backup");
@@ -73,12 +76,12 @@ pub(super) fn open_chain(
             Err(error) => return Err(error),
         }
     }
-    if let Some((chain, leftovers)) = leftovers::chain_to_adopt(repository, plan, newest, run) {
-        tracing::info!(chain = %chain.id, runs = leftovers.runs.len(), "going on with the chain of an unfinished run");
-        return Ok((choice.reason, Basis { parent: None, chain, leftovers }));
+    if let Some((chain, incomplete_runs)) = incomplete_runs::chain_to_adopt(repository, plan, newest, run) {
+        tracing::info!(chain = %chain.id, runs = incomplete_runs.runs.len(), "resuming the chain of an incomplete run");
+        return Ok((choice.reason, ChainContext { parent: None, chain, incomplete_runs }));
     }
     let chain = commit::new_chain(repository, plan, run)?;
-    Ok((choice.reason, Basis { parent: None, chain, leftovers: Leftovers::default() }))
+    Ok((choice.reason, ChainContext { parent: None, chain, incomplete_runs: IncompleteRuns::default() }))
 }
 
 fn can_start_anew(error: &EngineError, choice: &TypeChoice) -> bool {
