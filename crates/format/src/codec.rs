@@ -4,9 +4,9 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use lz4::block::CompressionMode;
-
 use crate::FormatError;
+
+mod lz4;
 
 /// How a stored block is compressed. The number is the one stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,24 +60,12 @@ pub enum Effort {
     Quick,
 }
 
-impl Effort {
-    /// LZ4's `acceleration`. Measured on 8 KiB pages of a database with random keys, one core: 0.41 GiB/s and 0.735 of the size
-    /// with 1, 0.68 and 0.774 with 4, 0.87 and 0.796 with 6, 1.07 and 0.812 with 8.
-    const fn acceleration(self) -> i32 {
-        match self {
-            Self::Full => 1,
-            Self::Quick => 6,
-        }
-    }
-}
-
 /// Compresses blocks, with tables that are reused: one per thread.
 pub struct Compressor(Tables);
 
 enum Tables {
     None,
-    /// LZ4's table is 16 KiB on the stack.
-    Lz4,
+    Lz4(lz4::Encoder),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -86,7 +74,7 @@ impl Compressor {
     pub fn new(compression: Compression) -> Result<Self, FormatError> {
         Ok(Self(match compression {
             Compression::None => Tables::None,
-            Compression::Lz4 => Tables::Lz4,
+            Compression::Lz4 => Tables::Lz4(lz4::Encoder::new()),
             Compression::Zstd(level) => Tables::Zstd(zstd_compressor(level)?),
         }))
     }
@@ -97,7 +85,7 @@ impl Compressor {
     pub fn compress(&mut self, effort: Effort, block: &[u8], out: &mut [u8]) -> Option<(Codec, usize)> {
         let (codec, len) = match &mut self.0 {
             Tables::None => return None,
-            Tables::Lz4 => (Codec::Lz4, compress_lz4(effort, block, out)?),
+            Tables::Lz4(encoder) => (Codec::Lz4, encoder.compress(effort, block, out)?),
             Tables::Zstd(zstd) => (Codec::Zstd, zstd.compress_to_buffer(block, out).ok()?),
         };
         (len < block.len() - block.len() / 16).then_some((codec, len))
@@ -108,7 +96,7 @@ impl fmt::Debug for Compressor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.0 {
             Tables::None => "Compressor(None)",
-            Tables::Lz4 => "Compressor(Lz4)",
+            Tables::Lz4(_) => "Compressor(Lz4)",
             Tables::Zstd(_) => "Compressor(Zstd)",
         })
     }
@@ -127,16 +115,10 @@ fn zstd_compressor(level: i32) -> Result<zstd::bulk::Compressor<'static>, Format
     zstd::bulk::Compressor::new(level).map_err(|_| unknown())
 }
 
-fn compress_lz4(effort: Effort, block: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mode = CompressionMode::FAST(effort.acceleration());
-    lz4::block::compress_to_buffer(block, Some(mode), false, out).ok()
-}
-
 /// Bytes of output buffer that `Compressor::compress` wants for a block of `len` bytes.
 #[must_use]
 pub fn compress_bound(len: usize) -> usize {
-    // An error: too long for LZ4, which then leaves it as it is.
-    lz4::block::compress_bound(len).unwrap_or(len).max(zstd::zstd_safe::compress_bound(len))
+    lz4::compress_bound(len).max(zstd::zstd_safe::compress_bound(len))
 }
 
 thread_local! {
@@ -150,7 +132,7 @@ pub fn decompress(codec: Codec, stored: &[u8], out: &mut [u8]) -> Result<(), For
     let len = match codec {
         Codec::Raw => copy(stored, out),
         _ if stored.len() >= expected => None,
-        Codec::Lz4 => decompress_lz4(stored, out),
+        Codec::Lz4 => lz4::decompress(stored, out),
         Codec::Zstd => decompress_zstd(stored, out),
     };
     if len == Some(expected) {
@@ -166,7 +148,7 @@ pub fn decompress_within(codec: Codec, stored: &[u8], out: &mut [u8]) -> Result<
     let expected = out.len();
     let len = match codec {
         Codec::Raw => out.get_mut(..stored.len()).and_then(|out| copy(stored, out)),
-        Codec::Lz4 => decompress_lz4(stored, out),
+        Codec::Lz4 => lz4::decompress(stored, out),
         Codec::Zstd => decompress_zstd(stored, out),
     };
     len.filter(|len| *len > 0).ok_or(FormatError::Decompress { codec: codec.name(), expected })
@@ -178,13 +160,6 @@ fn copy(stored: &[u8], out: &mut [u8]) -> Option<usize> {
     }
     out.copy_from_slice(stored);
     Some(out.len())
-}
-
-fn decompress_lz4(stored: &[u8], out: &mut [u8]) -> Option<usize> {
-    let room = i32::try_from(out.len()).ok()?;
-    // The library takes the length as an i32, too.
-    i32::try_from(stored.len()).ok()?;
-    lz4::block::decompress_to_buffer(stored, Some(room), out).ok()
 }
 
 fn decompress_zstd(stored: &[u8], out: &mut [u8]) -> Option<usize> {

@@ -6,18 +6,19 @@
 
 use coffer_format::map::{leaf_count, node_count};
 use coffer_format::{
-    ChainKeyDocument, Codec, Config, Confirmed, Damaged, Digest, Document, Ended, Ending, Footer,
-    FrameHeader, FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter, MapHeader, MetadataCipher,
-    Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex, PackTablePage, PageKind, Pin,
-    RepositoryId, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage, TeamSecrets, TeamStatement,
-    Verifier, VolumeName, VolumeRecord, decode_trailer_page, decompress, object_key,
+    ChainKeyDocument, Codec, Compression, Compressor, Config, Confirmed, Damaged, Digest, Document, Effort,
+    Ended, Ending, Footer, FrameHeader, FrameOpener, KeyFile, Leaf, MAP_HEADER_LEN, Manifest, MapFooter,
+    MapHeader, MetadataCipher, Node, ObjectContext, PACK_HEADER_LEN, PackHeader, PackKey, PackTableIndex,
+    PackTablePage, PageKind, Pin, RepositoryId, Root, RotationPoints, Signed, Suite, Summary, TakenPacksPage,
+    TeamSecrets, TeamStatement, Verifier, VolumeName, VolumeRecord, compress_bound, decode_trailer_page,
+    decompress, decompress_within, object_key,
 };
 
 /// A body and the name of its target.
 pub(crate) type Body = (&'static str, fn(&[u8]) -> bool);
 
 /// All bodies.
-pub(crate) const ALL: [Body; 11] = [
+pub(crate) const ALL: [Body; 12] = [
     ("pack_header_frame", pack_header_frame),
     ("trailer", trailer),
     ("leaf", leaf),
@@ -29,6 +30,7 @@ pub(crate) const ALL: [Body; 11] = [
     ("key_file", key_file),
     ("object_keys", object_keys),
     ("decompress", decompress_body),
+    ("lz4_libraries", lz4_libraries),
 ];
 
 fn context() -> ObjectContext {
@@ -329,4 +331,30 @@ pub(crate) fn decompress_body(data: &[u8]) -> bool {
         any |= done;
     }
     any
+}
+
+/// LZ4 of the library in use beside `lz4_flex`: each reads what the other writes, and of strange bytes both make the same or one refuses.
+pub(crate) fn lz4_libraries(data: &[u8]) -> bool {
+    let mut compressor = Compressor::new(Compression::Lz4).unwrap();
+    let mut out = vec![0; compress_bound(data.len())];
+    for effort in [Effort::Full, Effort::Quick] {
+        if let Some((_, len)) = compressor.compress(effort, data, &mut out) {
+            let mut plain = vec![0; data.len()];
+            assert_eq!(lz4_flex::block::decompress_into(&out[..len], &mut plain).ok(), Some(data.len()));
+            assert_eq!(plain, data, "lz4_flex reads ours");
+        }
+    }
+    if !data.is_empty() {
+        let mut plain = vec![0; data.len()];
+        let theirs = lz4_flex::block::compress(data);
+        assert_eq!(decompress_within(Codec::Lz4, &theirs, &mut plain).ok(), Some(data.len()));
+        assert_eq!(plain, data, "ours reads lz4_flex");
+    }
+    let (mut ours, mut theirs) = (vec![0; 4096], vec![0; 4096]);
+    let by_us = decompress_within(Codec::Lz4, data, &mut ours);
+    let by_them = lz4_flex::block::decompress_into(data, &mut theirs);
+    if let (Ok(by_us), Ok(by_them)) = (&by_us, &by_them) {
+        assert_eq!((by_us, &ours[..*by_us]), (by_them, &theirs[..*by_them]), "both read the same");
+    }
+    by_us.is_ok()
 }

@@ -24,6 +24,7 @@ pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
             .to_vec(),
         "object_keys" => object_keys(),
         "decompress" => compressed(),
+        "lz4_libraries" => lz4_blocks(),
         _ => panic!("no target {name}"),
     }
 }
@@ -113,4 +114,10 @@ fn compressed() -> Vec<Vec<u8>> {
         seeds.push(with(u32::try_from(block.len()).unwrap(), &out[..len]));
     }
     seeds
+}
+
+/// What shrinks, and LZ4 blocks of it.
+fn lz4_blocks() -> Vec<Vec<u8>> {
+    let plain = [b"the quick brown fox ".repeat(30), vec![0; 300], (0..=255).collect()].concat();
+    vec![lz4_flex::block::compress(&plain), lz4_flex::block::compress(b"abcabcabcabcabcabcabcabcabc"), plain]
 }
