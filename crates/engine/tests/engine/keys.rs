@@ -205,3 +205,33 @@ fn a_repository_opened_with_the_saved_text_of_its_key_is_the_same() {
     assert!(Repository::open(world.store.clone(), world.environment.clone(), Some(key.clone())).is_ok());
     with_key(&world, Some(key)).assert_all_restore([&made], "with the key's text");
 }
+
+/// Who has a writer key can add points, and nobody can tell that their content is nonsense. What was there before stays, each point tells which
+/// key made it, and a rotation of the writers ends it.
+#[test]
+fn points_of_a_stolen_writer_key_take_nothing_away_and_name_the_key() {
+    let world = World::new(9, true);
+    let recovery = world.recovery.clone().unwrap();
+    let (own, stolen) = (writer_of(&recovery, 1), writer_of(&recovery, 2));
+    let image = Image::mixed(9, 4 * BLOCK, BLOCK);
+    let genuine = with_key(&world, Some(own.clone())).make(&[("vol", &image)]);
+    let nonsense = with_key(&world, Some(stolen.clone())).make(&[("vol", &Image::noise(10, 4 * BLOCK))]);
+    world.assert_all_restore(
+        &[genuine.clone(), nonsense.clone()],
+        "both are genuine as far as anybody can tell",
+    );
+    world.assert_sound();
+
+    let made_by = |world: &World, id| {
+        let manifest = load_manifest(&world.repository(), &world.find(id).unwrap()).unwrap();
+        manifest.seal.certificate.unwrap().serial
+    };
+    assert_eq!(made_by(&world, genuine.id), own.certificate.serial);
+    assert_eq!(made_by(&world, nonsense.id), stolen.certificate.serial);
+
+    let (new, report) = rotate_over(&world, world.store.clone(), SecretsWish::Replace);
+    report.unwrap();
+    let refused = with_key(&world, Some(stolen)).try_backup(&image).unwrap_err();
+    assert!(refused.to_string().contains("replaced"), "{refused}");
+    with_key(&world, new).assert_all_restore(&[genuine, nonsense], "with the new key");
+}
