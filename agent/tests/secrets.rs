@@ -8,6 +8,9 @@ mod certificates;
 #[path = "harness/client.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod client;
+#[path = "harness/memory_group.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod memory_group;
 #[path = "harness/process.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod process;

@@ -11,17 +11,24 @@ use tonic::transport::Channel;
 
 use super::certificates::{Authority, Mounted};
 use super::client;
+use super::memory_group::MemoryGroup;
 
 /// It is killed when a test ends.
 pub(crate) struct Program {
     child: Child,
     authority: Authority,
     pub(crate) address: SocketAddr,
+    group: Option<MemoryGroup>,
 }
 
 impl Program {
     /// Starts it with its files in `directory` and `settings` beside certificates and an address; returns when it listens.
     pub(crate) fn start(directory: &Path, settings: &str) -> Program {
+        Program::start_in(directory, settings, None)
+    }
+
+    /// As [`Program::start`], as a member of `group`.
+    pub(crate) fn start_in(directory: &Path, settings: &str, group: Option<MemoryGroup>) -> Program {
         let authority = Authority::new("authority of a test");
         let tls = directory.join("tls");
         fs::create_dir(&tls).unwrap();
@@ -41,7 +48,10 @@ impl Program {
         }
         let path = directory.join("agent.toml");
         fs::write(&path, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coffer-agent"))
+        let program = env!("CARGO_BIN_EXE_coffer-agent");
+        let mut child = group
+            .as_ref()
+            .map_or_else(|| Command::new(program), |group| group.command(program))
             .args(["--config".as_ref(), path.as_os_str()])
             .stderr(Stdio::piped())
             .spawn()
@@ -62,7 +72,7 @@ impl Program {
             let _over = told.send(Err(seen));
         });
         let address = listens.recv().unwrap().expect("it listens").parse().unwrap();
-        Program { child, authority, address }
+        Program { child, authority, address, group }
     }
 
     pub(crate) fn tls(&self, role: &str) -> std::sync::Arc<rustls::ClientConfig> {
@@ -73,8 +83,11 @@ impl Program {
         client::channel(self.address, self.tls(role)).await.unwrap()
     }
 
-    /// The most memory that it ever had, bytes.
+    /// The most memory that it ever had, bytes: as its group counts, if it is in one.
     pub(crate) fn peak_bytes(&self) -> u64 {
+        if let Some(group) = &self.group {
+            return group.peak_bytes();
+        }
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
