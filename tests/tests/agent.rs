@@ -213,9 +213,49 @@ fn a_team_sees_and_runs_what_is_its_own() {
     assert!(matches!(outcome.status, Some(3 | 4)), "{}", outcome.story());
     let outcome = run(world.backup("bank", &own, &[]));
     assert_eq!(outcome.json()["error"]["kind"], "permission-denied", "{}", outcome.story());
+    // A list has the files of the team's own directory, and the controller's has all.
+    let paths = |caller: &str| -> Vec<PathBuf> {
+        let listed = run(world.command(caller, &["volumes"])).expect_status(0).json();
+        let images = listed.as_array().into_iter().flatten().filter(|volume| volume["kind"] == "image");
+        images.map(|volume| text(&volume["path"]).into()).collect()
+    };
+    assert_eq!(paths("default"), [world.path("images/own/db.img")]);
+    assert_eq!(paths("bank"), Vec::<PathBuf>::new());
+    assert_eq!(paths("controller"), [world.path("images/foreign.img"), world.path("images/own/db.img")]);
     // The scraper calls nothing.
     let outcome = run(world.command("scraper", &["operations", "list"]));
     assert_eq!(outcome.json()["error"]["kind"], "permission-denied", "{}", outcome.story());
+}
+
+#[test]
+fn a_plan_of_another_cluster_is_refused_and_a_restore_of_one_is_not() {
+    let world = World::local("");
+    let bytes = content::mixed(&mut Chance::new(8), MIB);
+    let image = world.image("db.img", &bytes);
+    let volumes = [format!("db={}", image.display())];
+    let key = world.path("writer.key").display().to_string();
+    let words = [
+        "backup",
+        "--quiet",
+        "--repo",
+        &world.place.url,
+        "--plan",
+        PLAN,
+        "--cluster",
+        "elsewhere",
+        "--key",
+        &key,
+        &volumes[0],
+    ];
+    let outcome = run(world.command("controller", &words));
+    assert_eq!(outcome.json()["error"]["kind"], "refused", "{}", outcome.story());
+    assert!(outcome.stderr.contains("belongs to cluster lab"), "{}", outcome.story());
+    assert_eq!(world.repository.point_ids(), Vec::<String>::new());
+    // Made by hand on the other cluster's behalf, it comes back here.
+    let made = run(world.repository.backup(&volumes, &["--cluster", "elsewhere"])).expect_status(0);
+    let target = world.path("images/back.img");
+    run(world.restore(&point_of(&made), "db", &target, &[])).expect_status(0);
+    check_equal(&target, &bytes);
 }
 
 #[test]
