@@ -3,32 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
+use coffer_coordinator::StopWish;
 use coffer_engine::CancelToken;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
-use crate::error::ExitStatus;
+use crate::exit_status::ExitStatus;
 
 /// The wish to stop, shared by the signal thread and the work.
 #[derive(Clone, Default)]
 pub(crate) struct Cancellation {
     token: CancelToken,
     stop: Arc<watch::Sender<bool>>,
-}
-
-/// The wish to stop, for tasks that wait for it. A wait costs nothing until it ends.
-#[derive(Clone)]
-pub(crate) struct StopWish(watch::Receiver<bool>);
-
-impl StopWish {
-    /// Returns once somebody wants to stop.
-    pub(crate) async fn wanted(&self) {
-        if self.0.clone().wait_for(|stop| *stop).await.is_err() {
-            // Nobody is left who could wish.
-            std::future::pending().await
-        }
-    }
 }
 
 impl Cancellation {
@@ -56,7 +43,7 @@ impl Cancellation {
 
     /// The same for tasks.
     pub(crate) fn stop_wish(&self) -> StopWish {
-        StopWish(self.stop.subscribe())
+        StopWish::new(self.stop.subscribe())
     }
 
     fn cancel(&self) {
@@ -89,18 +76,5 @@ mod tests {
         std::thread::spawn(move || other.cancel()).join().unwrap();
         runtime.block_on(waits).unwrap();
         runtime.block_on(cancellation.stop_wish().wanted());
-    }
-
-    #[test]
-    fn a_wish_that_nobody_can_have_any_more_does_not_come() {
-        let wish = Cancellation::default().stop_wish();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = wish.wanted() => panic!("nobody wished"),
-                () = tokio::task::yield_now() => {}
-            }
-        });
     }
 }

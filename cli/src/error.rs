@@ -4,44 +4,18 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use coffer_blockio::{OpenError, file_limit_bytes, is_past_file_limit};
+use coffer_coordinator::{AgentError, CoordinatorError};
 pub(crate) use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
 use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
 
-use crate::agent::AgentError;
+use crate::agent_words;
+use crate::exit_status::{ExitStatus, status_of};
 use crate::kubernetes::KubernetesError;
-
-/// The exit statuses that scripts rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    /// Done.
-    Done = 0,
-    /// Failed.
-    Failed = 1,
-    /// Usage or configuration.
-    Usage = 2,
-    /// Partly done: some volumes failed.
-    Partly = 3,
-    /// What was asked for is not there.
-    NotFound = 4,
-    /// Something stored is damaged or forged.
-    Damaged = 5,
-    /// A guard said no.
-    Refused = 6,
-    /// Cancelled by a signal.
-    Cancelled = 130,
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> ExitCode {
-        ExitCode::from(status as u8)
-    }
-}
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +85,36 @@ impl From<StoreError> for CliError {
 
 impl From<AgentError> for CliError {
     fn from(error: AgentError) -> Self {
-        CliError::Agent(Box::new(error))
+        CliError::Agent(Box::new(agent_words::in_flags(error)))
+    }
+}
+
+impl From<CoordinatorError> for CliError {
+    fn from(error: CoordinatorError) -> Self {
+        let usage = |text: String| CliError::Usage(text);
+        match error {
+            CoordinatorError::Engine(error) => error.into(),
+            CoordinatorError::Agent(error) => (*error).into(),
+            CoordinatorError::Address { address, detail } => usage(format!("--agent {address}: {detail}")),
+            CoordinatorError::NoAuthority { address } => usage(format!(
+                "--agent {address}: whom is the agent's certificate from? give --agent-ca FILE"
+            )),
+            CoordinatorError::Tls(error) => {
+                usage(format!("--agent-cert, --agent-key, --agent-ca: {error}; check the files"))
+            }
+            CoordinatorError::SameNode(node) => usage(format!(
+                "two agents are of node {node}; give each once, or names of their own: NODE=ADDR"
+            )),
+            CoordinatorError::KeyUsedUp { key, points } => CliError::Refused(format!(
+                "--idempotency-key {key}: agents hold parts of {points} unfinished points of this key; give another key"
+            )),
+            CoordinatorError::KeyOfAnotherPlan { key, plan } => usage(format!(
+                "--idempotency-key {key}: an agent holds an operation with this key that is not of plan {plan}; give another key"
+            )),
+            CoordinatorError::Runtime(source) => {
+                CliError::File { step: "start", path: "the connections' thread".into(), source }
+            }
+        }
     }
 }
 
@@ -135,7 +138,7 @@ impl CliError {
             CliError::Open { .. } => "open",
             CliError::File { .. } => "file",
             CliError::Print(_) => "print",
-            CliError::Agent(error) => &error.kind,
+            CliError::Agent(error) => error.kind.as_str(),
             CliError::Kubernetes(error) => error.kind,
             CliError::After { source, .. } => source.kind(),
         }
@@ -161,7 +164,7 @@ impl CliError {
     pub(crate) fn status(&self) -> ExitStatus {
         match self {
             CliError::Engine(error) => engine_status(error),
-            CliError::Agent(error) => error.status(),
+            CliError::Agent(error) => agent_words::status(error),
             CliError::After { source, .. } => source.status(),
             CliError::File { .. } | CliError::Print(_) => ExitStatus::Failed,
             other => status_of(other.advice()),
@@ -215,7 +218,7 @@ impl CliError {
             CliError::Open { source, .. } => open_next_step(source),
             CliError::File { .. } => Some("check the path and its permissions"),
             CliError::Print(_) => Some("the command itself had come to its end"),
-            CliError::Agent(error) => error.next_step(),
+            CliError::Agent(error) => agent_words::next_step(error),
             CliError::Kubernetes(error) => Some(&error.next),
             CliError::After { next, .. } => Some(next),
             CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) => None,
@@ -238,16 +241,6 @@ fn raise_file_limit() -> String {
             )
         }
         None => "the file system takes no file of that length; choose another".to_owned(),
-    }
-}
-
-pub(crate) fn status_of(advice: Advice) -> ExitStatus {
-    match advice {
-        Advice::Retry | Advice::Fenced | Advice::Bug => ExitStatus::Failed,
-        Advice::Configure => ExitStatus::Usage,
-        Advice::Corrupt => ExitStatus::Damaged,
-        Advice::NotFound => ExitStatus::NotFound,
-        Advice::Refused => ExitStatus::Refused,
     }
 }
 

@@ -15,6 +15,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod agent;
+mod agent_words;
 mod arguments;
 mod cancellation;
 mod change_list;
@@ -22,6 +23,7 @@ mod dense;
 mod documents;
 mod environment;
 mod error;
+mod exit_status;
 mod human;
 mod key_files;
 mod key_targets;
@@ -49,7 +51,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::arguments::Arguments;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::session::Session;
 
 /// Runs the program with `words`, of which the first is its name, and returns its exit status.

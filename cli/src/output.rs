@@ -8,7 +8,8 @@ use coffer_terminal::{remark, remark_exactly};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{LogFormat, OutputOptions};
 use crate::text::Text;
 

@@ -73,9 +73,9 @@ impl Reporter {
         Reporter { shared, ticker }
     }
 
-    /// For work that tells where it stands instead of how far it got.
-    pub(crate) fn gauge(&self) -> Gauge {
-        Gauge(self.shared.clone())
+    /// What the coordinator tells of work at agents.
+    pub(crate) fn at_agents(&self) -> Arc<dyn coffer_coordinator::Progress> {
+        self.shared.clone()
     }
 
     /// What the engine tells.
@@ -100,39 +100,19 @@ impl Drop for Reporter {
     }
 }
 
-/// Where work stands that is done elsewhere.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
-    /// What is being worked on.
-    pub(crate) volume: String,
-    /// Bytes of all volumes begun so far.
-    pub(crate) total_bytes: u64,
-    /// Bytes of these that are done.
-    pub(crate) done_bytes: u64,
-    /// Bytes stored or fetched.
-    pub(crate) moved_bytes: u64,
-    /// Stored bytes taken over from unfinished runs.
-    pub(crate) resumed_bytes: u64,
-}
-
-/// Shows where work stands.
-#[derive(Clone)]
-pub(crate) struct Gauge(Arc<Shared>);
-
-impl Gauge {
-    /// Shows this from now on.
-    pub(crate) fn show(&self, standing: Standing) {
-        let shared = &self.0;
-        shared.total.store(standing.total_bytes, Ordering::Relaxed);
-        shared.done.store(standing.done_bytes, Ordering::Relaxed);
-        shared.moved.store(standing.moved_bytes, Ordering::Relaxed);
-        shared.resumed.store(standing.resumed_bytes, Ordering::Relaxed);
-        if let Some(bar) = &shared.bar {
+/// Work at agents tells where it stands instead of how far it got.
+impl coffer_coordinator::Progress for Shared {
+    fn show(&self, standing: coffer_coordinator::Standing) {
+        self.total.store(standing.total_bytes, Ordering::Relaxed);
+        self.done.store(standing.done_bytes, Ordering::Relaxed);
+        self.moved.store(standing.moved_bytes, Ordering::Relaxed);
+        self.resumed.store(standing.resumed_bytes, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
             bar.set_length(standing.total_bytes);
             bar.set_position(standing.done_bytes);
-            bar.set_message(clean(&standing.volume).into_owned());
+            bar.set_message(clean(&standing.doing).into_owned());
         }
-        *locked(&shared.volume) = standing.volume;
+        *locked(&self.volume) = standing.doing;
     }
 }
 
@@ -257,17 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_shows_where_work_stands_now() {
-        let progress = Arc::new(shared(ProgressStyle::Lines));
-        let gauge = Gauge(progress.clone());
+    fn work_at_agents_shows_where_it_stands_now() {
+        use coffer_coordinator::{Progress, Standing};
+        let progress = shared(ProgressStyle::Lines);
         let standing = |done_bytes| Standing {
-            volume: "vdb on n".into(),
+            doing: "vdb on n".into(),
             total_bytes: 1000,
             done_bytes,
             ..Standing::default()
         };
-        gauge.show(standing(900));
-        gauge.show(standing(500));
+        progress.show(standing(900));
+        progress.show(standing(500));
         assert!(progress.line().contains("volume vdb on n, 500 B of 1000 B (50 %)"), "{}", progress.line());
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use coffer_blockio::{SourceOpener, outlive_file_limit};
+use coffer_coordinator::Agents;
 use coffer_engine::{Environment, Repository, Resources};
 use coffer_format::KeyFile;
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
 
-use crate::agent::{AgentOptions, Agents};
+use crate::agent::{self, AgentOptions};
 use crate::cancellation::Cancellation;
 use crate::environment;
 use crate::error::{CliError, one_line};
@@ -55,7 +56,7 @@ impl Session {
         if !self.agents.are_given() {
             return Err(CliError::Usage("this asks agents: give --agent ADDR or COFFER_AGENT".into()));
         }
-        Agents::connect(&self.agents, self.cancellation.stop_wish())
+        agent::connect(&self.agents, self.cancellation.stop_wish())
     }
 
     /// The key file once more, for whom it is sent to.

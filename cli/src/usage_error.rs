@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use coffer_terminal::{print, remark};
 use serde_json::json;
 
-use crate::error::ExitStatus;
+use crate::exit_status::ExitStatus;
 
 /// Whether the result is to be JSON, told from the raw words, as they could not be parsed.
 pub(crate) fn wants_json(words: &[OsString]) -> bool {

@@ -21,7 +21,8 @@ pub(crate) mod version;
 pub(crate) mod volumes;
 
 use crate::arguments::Verb;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::session::Session;
 
 /// Runs a verb. The result was printed when this returns; an error was not.

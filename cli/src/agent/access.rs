@@ -8,8 +8,23 @@ use coffer_store::{RepositoryUrl, S3Address};
 
 use super::options::AgentOptions;
 
+/// What opens a repository at an agent.
+pub(crate) struct Access<'a> {
+    /// As given with `--repo`.
+    pub(crate) url: &'a str,
+    /// The key that travels.
+    pub(crate) key: Option<&'a KeyFile>,
+}
+
+impl Access<'_> {
+    /// The message; it holds secrets.
+    pub(crate) fn message(&self, options: &AgentOptions) -> v1::Repository {
+        repository(self.url, self.key, options, environment)
+    }
+}
+
 /// The message that lets an agent open the repository. `variable` reads this process's environment.
-pub(super) fn repository(
+fn repository(
     url: &str,
     key: Option<&KeyFile>,
     options: &AgentOptions,
@@ -44,7 +59,7 @@ fn credentials(variable: impl Fn(&str) -> Option<String>) -> Option<v1::S3Creden
 }
 
 /// Reads this process's environment.
-pub(super) fn environment(name: &str) -> Option<String> {
+fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

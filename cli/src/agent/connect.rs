@@ -1,181 +1,53 @@
-//! Connections to agents: TLS on both sides, or loopback and Unix sockets. An agent that cannot be reached is told by its error, so that the
-//! others can go on.
+//! Connects to the agents of `--agent`: the files that it takes are read here.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::path::Path;
 
-use coffer_engine::{Advice, EngineError};
-use coffer_proto::agent::v1;
-use coffer_proto::agent::v1::node_client::NodeClient;
-use coffer_proto::agent::v1::operations_client::OperationsClient;
-use coffer_proto::agent::v1::volumes_client::VolumesClient;
-use tokio::runtime::Runtime;
-use tonic::transport::Channel;
-use tonic::{Response, Status};
+use coffer_coordinator::{Agents, ConnectOptions, StopWish, Tls, TlsError};
 
-use super::connector::{Connector, Probe};
-use super::failure::AgentError;
 use super::options::AgentOptions;
-use crate::cancellation::StopWish;
 use crate::error::CliError;
 
-/// No call but Watch takes longer; a restart of an agent is waited for by calling again.
-const CALL_MAX: Duration = Duration::from_secs(30);
-/// Records of 256 volumes with long lineages.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
-
-/// The agents of `--agent`, in their order, and the runtime that carries their connections.
-pub(crate) struct Agents {
-    pub(super) runtime: Runtime,
-    pub(super) all: Vec<Agent>,
-    pub(super) stop: StopWish,
+/// Connects to all agents. Only what is wrong with the options fails here.
+pub(crate) fn connect(options: &AgentOptions, stop: StopWish) -> Result<Agents, CliError> {
+    let connect =
+        ConnectOptions { addresses: options.agent.clone(), tls: tls(options)?, patience: options.patience() };
+    Ok(Agents::connect(connect, stop)?)
 }
 
-/// One agent.
-#[derive(Clone)]
-pub(crate) struct Agent {
-    /// Its node: as the caller named it, or as it calls itself, or its address.
-    pub(crate) node: String,
-    pub(super) link: Result<Channel, AgentError>,
-    /// Finds out why connections are closed, where there is TLS.
-    pub(super) probe: Option<Probe>,
+/// An error where there are several agents.
+pub(crate) fn only_one(agents: &Agents, verb: &str) -> Result<(), CliError> {
+    match agents.nodes().as_slice() {
+        [_] => Ok(()),
+        _ => Err(CliError::Usage(format!("coffer {verb} goes through one agent; give --agent once"))),
+    }
 }
 
-impl Agents {
-    /// Connects to all agents at once. Only what is wrong with the options fails here.
-    pub(crate) fn connect(options: &AgentOptions, stop: StopWish) -> Result<Agents, CliError> {
-        let mut connectors = Vec::new();
-        for address in &options.agent {
-            connectors.push(Connector::new(address, options)?);
+/// What is in the files of `--agent-ca`, `--agent-cert` and `--agent-key`; they are looked at only where an address needs TLS.
+fn tls(options: &AgentOptions) -> Result<Option<Tls>, CliError> {
+    let Some(ca) = options.agent_ca.as_deref().filter(|_| options.needs_tls()) else { return Ok(None) };
+    let tls = Tls::trusting(read(ca)?).map_err(|_| no_pem(ca, "certificate"))?;
+    let tls = match (options.agent_cert.as_deref(), options.agent_key.as_deref()) {
+        (Some(certificate), Some(key)) => {
+            tls.with_identity(read(certificate)?, read(key)?).map_err(|error| match error {
+                TlsError::PrivateKey => no_pem(key, "private key"),
+                _ => no_pem(certificate, "certificate"),
+            })?
         }
-        // One thread beside ours: connections stay alive while the engine works.
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(
-                |source| CliError::File { step: "start", path: "the connections' thread".into(), source },
-            )?;
-        let ask_names = connectors.len() > 1;
-        let links: Vec<_> = connectors
-            .into_iter()
-            .map(|connector| runtime.spawn(async move { connector.open(ask_names).await }))
-            .collect();
-        let mut all = Vec::new();
-        for link in links {
-            all.push(
-                runtime
-                    .block_on(unless(&stop, link))?
-                    .map_err(|error| EngineError::Bug(error.to_string()))?,
-            );
+        (None, None) => tls,
+        (Some(_), None) => {
+            return Err(CliError::Usage("--agent-cert is given without --agent-key; give both".into()));
         }
-        check_names(&all)?;
-        Ok(Agents { runtime, all, stop })
-    }
-
-    /// All agents, in their order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Agent> {
-        self.all.iter()
-    }
-
-    /// Names of the nodes, in the order of the agents.
-    pub(crate) fn nodes(&self) -> Vec<&str> {
-        self.all.iter().map(|agent| agent.node.as_str()).collect()
-    }
-
-    /// Waits for calls of agents, unless a signal comes first.
-    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
-        self.runtime.block_on(unless(&self.stop, work))
-    }
-
-    /// An error where there are several agents.
-    pub(crate) fn only(&self, verb: &str) -> Result<(), CliError> {
-        match self.all.as_slice() {
-            [_] => Ok(()),
-            _ => Err(CliError::Usage(format!("coffer {verb} goes through one agent; give --agent once"))),
+        (None, Some(_)) => {
+            return Err(CliError::Usage("--agent-key is given without --agent-cert; give both".into()));
         }
-    }
+    };
+    Ok(Some(tls.with_server_name(options.agent_server_name.clone())))
 }
 
-impl Agent {
-    /// The connection, or why there is none.
-    fn link(&self) -> Result<Channel, AgentError> {
-        // An agent that was away from the start is not waited for.
-        self.link.clone().map_err(|error| AgentError { again: false, ..error })
-    }
-
-    pub(crate) fn operations(&self) -> Result<OperationsClient<Channel>, AgentError> {
-        Ok(OperationsClient::new(self.link()?).max_decoding_message_size(MESSAGE_BYTES_MAX))
-    }
-
-    pub(crate) fn volumes(&self) -> Result<VolumesClient<Channel>, AgentError> {
-        Ok(VolumesClient::new(self.link()?).max_decoding_message_size(MESSAGE_BYTES_MAX))
-    }
-
-    pub(crate) fn info(&self) -> Result<NodeClient<Channel>, AgentError> {
-        Ok(NodeClient::new(self.link()?))
-    }
-
-    /// The operation with this key, with all that is kept of it: lists leave out results and what a coordinator left.
-    pub(super) async fn by_key(&self, key: &str) -> Result<Option<v1::Operation>, AgentError> {
-        let mut client = self.operations()?;
-        let request = v1::ListOperationsRequest { idempotency_key: key.to_owned(), ..Default::default() };
-        let listed = self.answer(client.list(request)).await?.operations;
-        let Some(found) = listed.into_iter().find(|operation| operation.idempotency_key == key) else {
-            return Ok(None);
-        };
-        match self.answer(client.get(v1::GetOperationRequest { id: found.id })).await {
-            Ok(operation) => Ok(Some(operation)),
-            // It was forgotten in between.
-            Err(error) if error.kind == "not-found" => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits for the answer to a call, but not for ever.
-    pub(crate) async fn answer<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, AgentError> {
-        answer(&self.node, call).await
-    }
-
-    /// What is behind an error of the connection: a certificate that is refused from now on looks like an agent that is away.
-    pub(super) async fn explain(&self, error: AgentError) -> AgentError {
-        match &self.probe {
-            Some(probe) if error.kind == "agent-unavailable" => {
-                probe.refusal(&self.node).await.unwrap_or(error)
-            }
-            _ => error,
-        }
-    }
-
-    /// An error of ours about this agent.
-    pub(super) fn error(&self, kind: &str, advice: Advice, message: impl Into<String>) -> AgentError {
-        AgentError::new(&self.node, kind, advice, message)
-    }
+fn no_pem(path: &Path, what: &str) -> CliError {
+    CliError::Usage(format!("{} holds no {what} in PEM form; check the file", path.display()))
 }
 
-fn check_names(agents: &[Agent]) -> Result<(), CliError> {
-    let mut nodes = BTreeSet::new();
-    match agents.iter().map(|agent| agent.node.as_str()).find(|node| !nodes.insert(*node)) {
-        None => Ok(()),
-        Some(twice) => Err(CliError::Usage(format!(
-            "two agents are of node {twice}; give each once, or names of their own: NODE=ADDR"
-        ))),
-    }
-}
-
-/// `work`, unless a signal comes first.
-async fn unless<T>(stop: &StopWish, work: impl Future<Output = T>) -> Result<T, CliError> {
-    tokio::select! {
-        done = work => Ok(done),
-        () = stop.wanted() => Err(CliError::Engine(EngineError::Cancelled)),
-    }
-}
-
-pub(super) async fn answer<T>(
-    node: &str,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, AgentError> {
-    let late = || Err(Status::deadline_exceeded(format!("no answer within {} s", CALL_MAX.as_secs())));
-    let answer = tokio::time::timeout(CALL_MAX, call).await.unwrap_or_else(|_| late());
-    answer.map(Response::into_inner).map_err(|status| AgentError::from_status(node, &status))
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|source| CliError::File { step: "read", path: path.into(), source })
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::address::AgentAddress;
+use coffer_coordinator::AgentAddress;
+use coffer_coordinator::address::Place;
 
 /// Through which agents a verb works, and how it reaches them.
 #[derive(Args, Debug, Clone)]
@@ -48,6 +49,11 @@ impl AgentOptions {
     /// Whether work goes through agents.
     pub(crate) fn are_given(&self) -> bool {
         !self.agent.is_empty()
+    }
+
+    /// Whether an agent is reached by TLS.
+    pub(crate) fn needs_tls(&self) -> bool {
+        self.agent.iter().any(|address| matches!(address.place, Place::Tls(_)))
     }
 
     /// How long an agent may be away.

@@ -4,8 +4,6 @@ pub(crate) mod node;
 pub(crate) mod operations;
 pub(crate) mod volumes;
 
-use crate::agent::plain;
-
 /// A text, or nothing where it is empty.
 fn some(text: &str) -> Option<String> {
     Some(plain(text)).filter(|text| !text.is_empty())
@@ -19,3 +17,4 @@ fn plain_all(texts: &[String]) -> Vec<String> {
 fn cell(text: &str) -> String {
     some(text).unwrap_or_else(|| "-".into())
 }
+use coffer_coordinator::plain;

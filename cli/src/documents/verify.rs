@@ -1,5 +1,6 @@
 //! The result of `verify`.
 
+use coffer_coordinator::plain;
 use coffer_engine::{Problem, VerifyReport};
 use coffer_format::Id;
 use coffer_proto::agent::v1;
@@ -7,7 +8,6 @@ use coffer_store::RequestCounts;
 use serde::Serialize;
 
 use super::requests::Requests;
-use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
 use crate::text::Text;

@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
+use coffer_coordinator::{certificate_error, plain};
 use coffer_engine::Advice;
 use kube::client::AuthError;
 
-use crate::agent::{plain, tls_error};
 use crate::error::one_line;
 
 /// Kubernetes could not be asked.
@@ -110,7 +110,7 @@ impl KubernetesError {
 
 fn unreachable(server: &str, resource: &str, cause: &(dyn Error + 'static)) -> KubernetesError {
     let message = format!("list {resource} of Kubernetes: cannot reach {server}: {}", one_line(cause));
-    match tls_error(cause) {
+    match certificate_error(cause) {
         Some(_) => {
             let next = "check the certificates of the kubeconfig's cluster and user";
             KubernetesError::new("kubernetes-certificate", Advice::Configure, &message, next)

@@ -20,7 +20,8 @@ use coffer_format::{BlockSize, Compression, Label, PlanId, PointState, Timestamp
 use coffer_store::RequestCounts;
 
 use crate::documents::backup::BackupDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, LimitOptions, MemoryOptions, ReadOptions, RepositoryOptions};
 use crate::progress::Reporter;
 use crate::session::Session;

@@ -9,7 +9,8 @@ mod store;
 
 use clap::Subcommand;
 
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::session::Session;
 
 /// What is measured.

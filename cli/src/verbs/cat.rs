@@ -10,7 +10,8 @@ mod pack;
 
 use clap::{Args, Subcommand};
 
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
 

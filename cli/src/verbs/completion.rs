@@ -3,7 +3,8 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::output::print;
 use crate::session::Session;
 

@@ -6,7 +6,8 @@ use clap::Args;
 
 use self::checks::Checks;
 use crate::documents::doctor::DoctorDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
 use crate::volume_words::SourceWord;

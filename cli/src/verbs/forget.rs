@@ -6,7 +6,8 @@ use coffer_format::{Id, Timestamp};
 use jiff::tz::TimeZone;
 
 use crate::documents::forget::ForgetDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{IdentityOptions, KeyOptions, RepositoryOptions};
 use crate::selection::one_plan;
 use crate::session::Session;

@@ -5,7 +5,8 @@ use coffer_engine::catalog::Filter;
 use coffer_engine::{hold, release};
 
 use crate::documents::forget::HoldDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, PointArgument, RepositoryOptions};
 use crate::selection::point_by_id;
 use crate::session::Session;

@@ -8,7 +8,8 @@ use coffer_format::object_key;
 use coffer_store::{Key, ObjectStore};
 
 use crate::documents::init::InitDocument;
-use crate::error::{CliError, ExitStatus, one_line};
+use crate::error::{CliError, one_line};
+use crate::exit_status::ExitStatus;
 use crate::key_targets::KeyTargets;
 use crate::options::RepositoryOptions;
 use crate::probe;

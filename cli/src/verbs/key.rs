@@ -9,7 +9,8 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use crate::documents::key::ShowKeyDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::key_files;
 use crate::options::KeyOptions;
 use crate::session::Session;

@@ -1,11 +1,12 @@
 //! `coffer node`: what agents say about themselves.
 
 use clap::Args;
+use coffer_coordinator::Agent;
 use coffer_proto::agent::v1;
 
-use crate::agent::Agent;
 use crate::documents::agent::node::{NodeDocument, NodesDocument};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::session::Session;
 use crate::verbs::operations::each;
 

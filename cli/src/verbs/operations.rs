@@ -1,12 +1,14 @@
 //! `coffer operations`: what agents do; to see, follow and stop it.
 
 use clap::{Args, Subcommand, ValueEnum};
+use coffer_coordinator::{self as coordinator, Agent, AgentError, AgentErrorKind, Agents};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{Operation, OperationState};
 
-use crate::agent::{self, Agent, AgentError, Agents};
 use crate::documents::agent::operations::{OperationDocument, OperationsDocument};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
+use crate::progress::Reporter;
 use crate::session::Session;
 
 const LIST_EXAMPLES: &str = "\
@@ -141,7 +143,16 @@ async fn pages(agent: &Agent, mut request: v1::ListOperationsRequest) -> Result<
 
 fn watch(session: &Session, agents: &Agents, id: &str) -> Result<ExitStatus, CliError> {
     let (agent, operation) = find(agents, id)?;
-    let operation = agent::watch(session, agents, agent, &operation)?;
+    let operation = {
+        let verb = match operation.kind() {
+            v1::OperationKind::Backup => "backup",
+            v1::OperationKind::Restore => "restore",
+            v1::OperationKind::Verify => "verify",
+            v1::OperationKind::Unspecified => "operation",
+        };
+        let reporter = Reporter::start(&session.output, verb);
+        coordinator::watch(agents, reporter.at_agents(), agent, &operation)?
+    };
     session.output.show(&OperationDocument::new(&agent.node, &operation))?;
     let error = AgentError::from_operation(&agent.node, operation.error.as_ref());
     Ok(match operation.state() {
@@ -153,7 +164,10 @@ fn watch(session: &Session, agents: &Agents, id: &str) -> Result<ExitStatus, Cli
             ExitStatus::Failed,
             "the operation was interrupted as its agent ended; start it again with the same key",
         ),
-        _ => session.output.close(error.status(), &CliError::from(error).line()),
+        _ => {
+            let error = CliError::from(error);
+            session.output.close(error.status(), &error.line())
+        }
     })
 }
 
@@ -172,7 +186,7 @@ fn find<'a>(agents: &'a Agents, id: &str) -> Result<(&'a Agent, Operation), CliE
         let request = v1::GetOperationRequest { id: id.to_owned() };
         match agents.wait(async { agent.answer(agent.operations()?.get(request)).await })? {
             Ok(operation) => return Ok((agent, operation)),
-            Err(error) if error.kind == "not-found" => {}
+            Err(error) if error.kind == AgentErrorKind::NotFound => {}
             Err(error) => drop(first_error.get_or_insert(error)),
         }
     }

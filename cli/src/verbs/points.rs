@@ -4,7 +4,8 @@ use clap::Args;
 use coffer_engine::catalog::{list_points, volume_names};
 
 use crate::documents::points::{PointRow, PointsDocument};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{FilterOptions, KeyOptions, RepositoryOptions};
 use crate::session::Session;
 

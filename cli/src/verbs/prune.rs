@@ -5,7 +5,8 @@ use coffer_engine::{PruneRequest, run_prune};
 use coffer_format::{Id, Label};
 
 use crate::documents::prune::PruneDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
 use crate::values;

@@ -21,7 +21,8 @@ use jiff::tz::TimeZone;
 
 use self::places::Places;
 use crate::documents::restore::RestoreDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{IdentityOptions, KeyOptions, MemoryOptions, RepositoryOptions};
 use crate::output::Document;
 use crate::progress::Reporter;

@@ -6,7 +6,8 @@ use coffer_engine::catalog::{Filter, PointEntry, list_points, load_manifest};
 use coffer_format::Id;
 
 use crate::documents::show::{ShowDocument, Trust};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, PointArgument, RepositoryOptions};
 use crate::selection::point_by_id;
 use crate::session::Session;

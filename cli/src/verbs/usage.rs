@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use coffer_engine::{UsageBy, usage};
 
 use crate::documents::usage::UsageDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{FilterOptions, KeyOptions, RepositoryOptions};
 use crate::session::Session;
 

@@ -7,7 +7,8 @@ use coffer_engine::{VerifyRequest, run_verify};
 use coffer_format::Id;
 
 use crate::documents::verify::VerifyDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::human;
 use crate::options::{FilterOptions, KeyOptions, MemoryOptions, RepositoryOptions};
 use crate::session::Session;

@@ -4,7 +4,8 @@ use clap::Args;
 use coffer_format::FORMAT_VERSION;
 use serde::Serialize;
 
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::output::Document;
 use crate::session::Session;
 use crate::text::Text;

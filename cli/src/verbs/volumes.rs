@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use coffer_coordinator::{Agent, AgentError, Agents, plain};
 use coffer_proto::agent::v1;
 use tracing::warn;
 
-use crate::agent::{Agent, AgentError, Agents, plain};
 use crate::documents::agent::volumes::{VolumeRow, VolumesDocument};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::kubernetes;
 use crate::session::Session;
 use crate::verbs::operations::{Answers, each};

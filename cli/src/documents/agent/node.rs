@@ -1,10 +1,10 @@
 //! The result of `node`.
 
+use coffer_coordinator::plain;
 use coffer_proto::agent::v1;
 use serde::Serialize;
 
 use super::plain_all;
-use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
 use crate::text::Text;

@@ -1,5 +1,6 @@
 //! The results of `operations`.
 
+use coffer_coordinator::{AgentError, counts, plain};
 use coffer_format::Timestamp;
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{OperationKind, OperationState, operation};
@@ -7,7 +8,7 @@ use prost_types::Timestamp as WireTime;
 use serde::Serialize;
 
 use super::{cell, plain_all, some};
-use crate::agent::{AgentError, counts, plain};
+use crate::agent_words::in_flags;
 use crate::documents::requests::Requests;
 use crate::human;
 use crate::output::Document;
@@ -83,7 +84,8 @@ impl OperationDocument {
     /// What the agent of `node` told.
     pub(crate) fn new(node: &str, operation: &v1::Operation) -> OperationDocument {
         let progress = operation.progress.clone().unwrap_or_default();
-        let error = operation.error.as_ref().map(|error| AgentError::from_operation(node, Some(error)));
+        let error =
+            operation.error.as_ref().map(|error| in_flags(AgentError::from_operation(node, Some(error))));
         OperationDocument {
             node: node.to_owned(),
             id: plain(&operation.id),
@@ -107,7 +109,7 @@ impl OperationDocument {
             volumes: plain_all(&operation.volumes),
             point: operation.point.as_ref().and_then(|reference| some(&reference.point)),
             error: error.map(|error| ErrorDocument {
-                kind: error.kind,
+                kind: error.kind.as_str().to_owned(),
                 message: error.message,
                 advice: error.advice.as_str(),
             }),

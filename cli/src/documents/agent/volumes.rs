@@ -1,11 +1,11 @@
 //! The result of `volumes`.
 
+use coffer_coordinator::plain;
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::VolumeKind;
 use serde::Serialize;
 
 use super::{cell, plain_all, some};
-use crate::agent::plain;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;

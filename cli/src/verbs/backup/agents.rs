@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_blockio::ReadEngine;
+use coffer_coordinator::{Agents, Part, PointOrder, make_point, total};
 use coffer_engine::Repository;
 use coffer_engine::backup::{ChangeSource, PointRequest};
 use coffer_format::{BlockSize, Compression, KeyFile, Label, VolumeName};
 use coffer_proto::agent::v1;
 
 use super::{BackupArguments, hint_at_siblings, lists, plan, show, tags};
-use crate::agent::{Access, Agents, Part, Placed, Wanted, placed, run_backup, total};
-use crate::error::{CliError, ExitStatus};
+use crate::agent::{Access, Placed, placed};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::key_targets::make_writer_key;
+use crate::progress::Reporter;
 use crate::session::Session;
 use crate::verbs::version::program_version;
 
@@ -40,7 +43,7 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let (volumes, parts) = parts(&agents, arguments, &wish)?;
     let sent = key_to_send(session, &repository, arguments)?;
     let access = Access { url: &arguments.repository.repo, key: sent.as_ref() };
-    let wanted = Wanted {
+    let wanted = PointOrder {
         point: PointRequest {
             plan,
             volumes,
@@ -55,11 +58,14 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         },
         key,
         parts,
-        repository: access.message(session),
+        repository: access.message(&session.agents),
         compression: compression(arguments.compression),
         read_engine: arguments.reading.io.to_string(),
     };
-    let made = run_backup(session, &agents, &repository, &wanted)?;
+    let made = {
+        let reporter = Reporter::start(&session.output, "backup");
+        make_point(&agents, &repository, &wanted, reporter.at_agents())?
+    };
     hint_at_siblings(session, arguments, &repository, &made.report);
     let requests = total(repository.store().requests(), made.requests);
     show(session, made.report, &BTreeMap::<VolumeName, ReadEngine>::new(), requests)

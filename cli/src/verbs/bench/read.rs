@@ -13,7 +13,8 @@ use coffer_engine::backup::Progress;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::documents::bench::ReadDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::{MemoryOptions, ReadOptions};
 use crate::progress::Reporter;
 use crate::session::{Session, processors};

@@ -7,7 +7,8 @@ use clap::Args;
 use coffer_store::{Key, ObjectStore};
 
 use crate::documents::bench::{OperationDocument, StoreDocument};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::RepositoryOptions;
 use crate::session::Session;
 use crate::values;

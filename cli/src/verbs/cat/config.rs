@@ -6,7 +6,8 @@ use coffer_store::Key;
 use serde_json::json;
 
 use super::object::{DOCUMENT_LEN_MAX, damaged};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::options::RepositoryOptions;
 use crate::session::Session;
 

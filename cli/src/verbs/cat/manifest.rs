@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::CatOptions;
 use super::object::read_manifest;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::selection::point_by_id;
 use crate::session::Session;
 

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::CatOptions;
 use super::map_pages::MapPages;
 use super::object::{damaged, metadata_secrets, object_len, read_manifest, read_range};
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::session::Session;
 
 const EXAMPLES: &str = "\

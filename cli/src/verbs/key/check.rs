@@ -9,7 +9,8 @@ use coffer_format::{Id, KeyFile, KeyKind, PlanId};
 
 use super::key_path;
 use crate::documents::key::{CheckKeyDocument, KeyProblem};
-use crate::error::{CliError, ExitStatus, one_line};
+use crate::error::{CliError, one_line};
+use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
 

@@ -7,7 +7,8 @@ use coffer_format::Label;
 
 use super::{key_path, shown};
 use crate::documents::key::NewKeyDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::key_files;
 use crate::key_targets::{KeyTargets, check_free, make_writer_key, write_new};
 use crate::options::{KeyOptions, RepositoryOptions};

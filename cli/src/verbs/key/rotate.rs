@@ -8,7 +8,8 @@ use coffer_format::SecretsWish;
 
 use super::{key_path, shown};
 use crate::documents::key::NewKeyDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::key_files;
 use crate::key_targets::KeyTargets;
 use crate::options::{KeyOptions, RepositoryOptions};

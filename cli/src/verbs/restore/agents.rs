@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use coffer_coordinator::{AgentError, Agents, Job, Start, counts, plain, plan, run_jobs, total};
 use coffer_engine::RestoredVolume;
 use coffer_engine::catalog::{PointEntry, load_manifest};
 use coffer_engine::{Advice, EngineError, Repository};
@@ -10,9 +11,11 @@ use coffer_proto::agent::v1::operation;
 
 use super::places::{Chosen, Places};
 use super::{RestoreArguments, choose_point};
-use crate::agent::{self, Access, AgentError, Agents, Job, Start, counts, placed, plain, run_jobs, total};
+use crate::agent::{Access, placed};
 use crate::documents::restore::RestoreDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
+use crate::progress::Reporter;
 use crate::session::Session;
 
 const UNFINISHED: &str = "targets may be written in part; finish them with the same command and --in-place";
@@ -37,7 +40,11 @@ pub(super) fn run(session: &Session, arguments: &RestoreArguments) -> Result<Exi
     let chosen = places.choose(&load_manifest(&repository, &point)?.payload)?;
     let agents = session.connect()?;
     let jobs = jobs(session, arguments, &agents, &repository, &point, &chosen)?;
-    finish(session, &repository, &point, &chosen, run_jobs(session, &agents, "restore", jobs)?)
+    let ended = {
+        let reporter = Reporter::start(&session.output, "restore");
+        run_jobs(&agents, reporter.at_agents(), jobs)?
+    };
+    finish(session, &repository, &point, &chosen, ended)
 }
 
 fn jobs(
@@ -67,8 +74,8 @@ fn jobs(
     let job = |(agent, volumes)| {
         let start = Start::Restore(v1::StartRestoreRequest {
             idempotency_key: format!("coffer-{}", session.environment().new_id()?),
-            repository: Some(access.message(session)),
-            plan: Some(agent::plan(&point.plan)),
+            repository: Some(access.message(&session.agents)),
+            plan: Some(plan(&point.plan)),
             point: point.id.to_string(),
             volumes,
             timeout: None,

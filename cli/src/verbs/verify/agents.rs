@@ -1,14 +1,17 @@
 //! `coffer verify --agent`: an agent reads and checks, this prints what it found.
 
+use coffer_coordinator::{Job, Start, run_jobs};
 use coffer_engine::EngineError;
 use coffer_format::{KeyFile, Label};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operation;
 
 use super::{VerifyArguments, show};
-use crate::agent::{Access, Job, Start, run_jobs};
+use crate::agent::{Access, only_one};
 use crate::documents::verify::VerifyDocument;
-use crate::error::{CliError, ExitStatus};
+use crate::error::CliError;
+use crate::exit_status::ExitStatus;
+use crate::progress::Reporter;
 use crate::session::Session;
 
 pub(super) fn run(session: &Session, arguments: &VerifyArguments) -> Result<ExitStatus, CliError> {
@@ -17,18 +20,21 @@ pub(super) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
     let percent = percent(arguments.read_data)?;
     let key = session.key(&arguments.key)?;
     let agents = session.connect()?;
-    agents.only("verify")?;
+    only_one(&agents, "verify")?;
     let own_key = key.as_ref().filter(|_| session.agents.agent_key_name.is_none());
     let access = Access { url: &arguments.repository.repo, key: own_key };
     let start = Start::Verify(v1::StartVerifyRequest {
         idempotency_key: format!("coffer-{}", session.environment().new_id()?),
-        repository: Some(access.message(session)),
+        repository: Some(access.message(&session.agents)),
         plan: Some(plan(arguments, key.as_ref())),
         point: String::new(),
         read_data_percent: percent,
         timeout: None,
     });
-    let ended = run_jobs(session, &agents, "verify", vec![Job { agent: 0, start }])?;
+    let ended = {
+        let reporter = Reporter::start(&session.output, "verify");
+        run_jobs(&agents, reporter.at_agents(), vec![Job { agent: 0, start }])?
+    };
     let operation =
         ended.into_iter().next().ok_or_else(|| EngineError::Bug("no operation ended".into()))??;
     let Some(operation::Result::Verify(result)) = operation.result else {

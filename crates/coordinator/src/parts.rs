@@ -10,10 +10,10 @@ use coffer_format::{Id, Signed, VolumeName, VolumeRecord};
 use coffer_proto::agent::v1;
 use coffer_store::RequestCounts;
 
-use super::failure::AgentError;
+use crate::agent_error::{AgentError, AgentErrorKind, plain};
 
 /// The records of a part, if they are of volumes that the agent was given.
-pub(super) fn volumes_done(
+pub(crate) fn volumes_done(
     node: &str,
     result: &v1::BackupResult,
     given: &[VolumeName],
@@ -40,23 +40,25 @@ pub(super) fn volumes_done(
     }
     for run in &result.reused_runs {
         let run: Result<Id, _> = run.parse();
-        done.reused_runs.insert(run.map_err(|error| invalid(node, format!("it took over {error}")))?);
+        done.reused_runs.insert(
+            run.map_err(|error| invalid(node, format!("it reused a run without a good id: {error}")))?,
+        );
     }
     Ok(done)
 }
 
 fn invalid(node: &str, message: String) -> AgentError {
-    AgentError::new(node, "record-invalid", Advice::Corrupt, super::failure::plain(&message))
+    AgentError::new(node, AgentErrorKind::RecordInvalid, Advice::Corrupt, plain(&message))
 }
 
 /// What a message says was asked of the store.
-pub(crate) fn counts(requests: Option<&v1::Requests>) -> RequestCounts {
+pub fn counts(requests: Option<&v1::Requests>) -> RequestCounts {
     let v1::Requests { put, get, list, delete, multipart } = requests.copied().unwrap_or_default();
     RequestCounts { put, get, list, delete, multipart }
 }
 
 /// Requests of two parties together.
-pub(crate) fn total(one: RequestCounts, other: RequestCounts) -> RequestCounts {
+pub fn total(one: RequestCounts, other: RequestCounts) -> RequestCounts {
     RequestCounts {
         put: one.put.saturating_add(other.put),
         get: one.get.saturating_add(other.get),
@@ -74,7 +76,7 @@ mod tests {
     fn what_is_no_record_is_said_to_be_damaged() {
         let result = v1::BackupResult { records: vec![b"{}\n{}\n".to_vec()], ..Default::default() };
         let error = volumes_done("n", &result, &[]).unwrap_err();
-        assert_eq!(error.kind, "record-invalid");
+        assert_eq!(error.kind, AgentErrorKind::RecordInvalid);
         let result = v1::BackupResult { reused_runs: vec!["x".into()], ..Default::default() };
         assert!(volumes_done("n", &result, &[]).is_err());
     }

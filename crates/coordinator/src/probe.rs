@@ -12,16 +12,36 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Stream};
 use tonic::transport::Uri;
 
+use crate::agent_error::AgentError;
+
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// An agent that takes the certificate says its first words at once, or waits for ours.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// The TLS error with which the agent at `https://HOST:PORT` ends a connection, if it does.
-pub(super) fn refusal(
-    address: &str,
-    server_name: Option<&str>,
+/// How to ask an agent once more why it closed a TLS connection.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    place: String,
+    server_name: Option<String>,
     config: Arc<ClientConfig>,
-) -> Option<rustls::Error> {
+}
+
+impl Probe {
+    pub(crate) fn new(place: String, server_name: Option<&str>, config: Arc<ClientConfig>) -> Probe {
+        Probe { place, server_name: server_name.map(str::to_owned), config }
+    }
+
+    /// The refusal of a certificate, its own or ours, if that is what closes connections. A probe that fails tells nothing.
+    pub(crate) async fn refusal(&self, node: &str) -> Option<AgentError> {
+        let Probe { place, server_name, config } = self.clone();
+        let asked = tokio::task::spawn_blocking(move || refusal(&place, server_name.as_deref(), config));
+        let refused = asked.await.ok().flatten()?;
+        AgentError::from_tls(node, &refused)
+    }
+}
+
+/// The TLS error with which the agent at `https://HOST:PORT` ends a connection, if it does.
+fn refusal(address: &str, server_name: Option<&str>, config: Arc<ClientConfig>) -> Option<rustls::Error> {
     let uri: Uri = address.parse().ok()?;
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(server_name.unwrap_or(host).to_owned()).ok()?;

@@ -1,16 +1,16 @@
 //! Progress of operations at several agents as one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coffer_proto::agent::v1::{LogLine, Operation, OperationProgress, OperationState};
 
-use super::failure::plain;
-use crate::progress::{Gauge, Standing};
+use crate::agent_error::plain;
+use crate::progress::{Progress, Standing};
 
 /// Where each operation stands.
-pub(super) struct Board {
-    gauge: Gauge,
+pub(crate) struct Board {
+    progress: Arc<dyn Progress>,
     parts: Mutex<Vec<OperationProgress>>,
     /// Newest log line that was passed on, by part and operation. An operation that is started again keeps its numbers.
     lines: Mutex<BTreeMap<(usize, String), u64>>,
@@ -18,19 +18,23 @@ pub(super) struct Board {
 
 impl Board {
     /// A board for this many operations.
-    pub(super) fn new(gauge: Gauge, count: usize) -> Board {
-        Board { gauge, parts: Mutex::new(vec![OperationProgress::default(); count]), lines: Mutex::default() }
+    pub(crate) fn new(progress: Arc<dyn Progress>, count: usize) -> Board {
+        Board {
+            progress,
+            parts: Mutex::new(vec![OperationProgress::default(); count]),
+            lines: Mutex::default(),
+        }
     }
 
     /// Shows where operation number `part` stands now.
-    pub(super) fn show(&self, part: usize, node: &str, operation: &Operation) {
+    pub(crate) fn show(&self, part: usize, node: &str, operation: &Operation) {
         let mut parts = self.parts();
         if let Some(slot) = parts.get_mut(part) {
             *slot = operation.progress.clone().unwrap_or_default();
         }
         let sum = |field: fn(&OperationProgress) -> u64| parts.iter().map(field).fold(0, u64::saturating_add);
-        self.gauge.show(Standing {
-            volume: doing(node, operation),
+        self.progress.show(Standing {
+            doing: doing(node, operation),
             total_bytes: sum(|progress| progress.total_bytes),
             done_bytes: sum(|progress| progress.done_bytes),
             moved_bytes: sum(|progress| progress.moved_bytes),
@@ -39,12 +43,12 @@ impl Board {
     }
 
     /// Up to which log line everything was passed on.
-    pub(super) fn known(&self, part: usize, id: &str) -> u64 {
+    pub(crate) fn known(&self, part: usize, id: &str) -> u64 {
         self.lines().get(&(part, id.to_owned())).copied().unwrap_or(0)
     }
 
     /// Passes an agent's log lines on, each once.
-    pub(super) fn log(&self, part: usize, node: &str, id: &str, lines: &[LogLine]) {
+    pub(crate) fn log(&self, part: usize, node: &str, id: &str, lines: &[LogLine]) {
         let known = self.known(part, id);
         let fresh = || lines.iter().filter(|line| line.sequence > known);
         fresh().for_each(|line| pass_on(node, line));

@@ -13,16 +13,16 @@ const HINT: &str =
 
 /// Where an agent listens, and what its node is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AgentAddress {
+pub struct AgentAddress {
     /// The node's name as the caller gave it.
-    pub(crate) node: Option<String>,
+    pub node: Option<String>,
     /// Where its agent listens.
-    pub(crate) place: Place,
+    pub place: Place,
 }
 
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// `https://HOST:PORT`.
     Tls(String),
     /// `http://LOOPBACK:PORT`.

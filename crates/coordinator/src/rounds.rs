@@ -5,16 +5,16 @@
 //! next round needs another key, the next *generation* of the caller's.
 
 /// Generations of a key. Each is a look-up at every agent.
-pub(super) const GENERATIONS: u32 = 4;
+pub(crate) const GENERATIONS: u32 = 4;
 
 /// Points that one run opens.
-pub(super) const ROUNDS_MAX: u32 = 4;
+pub(crate) const ROUNDS_MAX: u32 = 4;
 
 /// What separates a generation from the caller's key.
-pub(super) const SEPARATOR: char = '~';
+pub(crate) const SEPARATOR: char = '~';
 
 /// The key of operations of a generation, 0 being the caller's own.
-pub(super) fn operation_key(key: &str, generation: u32) -> String {
+pub(crate) fn operation_key(key: &str, generation: u32) -> String {
     match generation {
         0 => key.to_owned(),
         later => format!("{key}{SEPARATOR}{}", later + 1),
@@ -23,7 +23,7 @@ pub(super) fn operation_key(key: &str, generation: u32) -> String {
 
 /// What an agent tells of an operation with the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found<T> {
+pub(crate) enum Found<T> {
     /// It waits, runs or succeeded, for this point reference.
     Live(T),
     /// It failed.
@@ -34,7 +34,7 @@ pub(super) enum Found<T> {
 
 /// How to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Begin<T> {
+pub(crate) enum Begin<T> {
     /// Take up this point.
     Adopt {
         /// Of the key.
@@ -50,7 +50,7 @@ pub(super) enum Begin<T> {
 }
 
 /// Chooses from what was found, per generation and agent. `None`: all generations are used up.
-pub(super) fn begin<T: Clone + PartialEq>(found: &[Vec<Option<Found<T>>>]) -> Option<Begin<T>> {
+pub(crate) fn begin<T: Clone + PartialEq>(found: &[Vec<Option<Found<T>>>]) -> Option<Begin<T>> {
     let Some(newest) = found.iter().rposition(|agents| agents.iter().any(Option::is_some)) else {
         return Some(Begin::Anew { generation: 0 });
     };
@@ -69,13 +69,13 @@ pub(super) fn begin<T: Clone + PartialEq>(found: &[Vec<Option<Found<T>>>]) -> Op
 }
 
 /// The next generation, if there is one.
-pub(super) fn following(generation: u32) -> Option<u32> {
+pub(crate) fn following(generation: u32) -> Option<u32> {
     (generation + 1 < GENERATIONS).then_some(generation + 1)
 }
 
 /// How an agent's part of a round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// With records.
     Done,
     /// With an error that trying again at once would not change.
@@ -88,7 +88,7 @@ pub(super) enum Ended {
 
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Look again what agents have: another call with the same key has begun a point, which is taken up if it can become whole.
     TakeUp,
     /// Commit the point; parts without records become failed volumes.
@@ -103,7 +103,7 @@ pub(super) enum Next {
 }
 
 /// Decides when all parts of a round have ended.
-pub(super) fn after(ended: &[Ended], generation: u32, rounds_left: u32) -> Next {
+pub(crate) fn after(ended: &[Ended], generation: u32, rounds_left: u32) -> Next {
     let any = |wanted: Ended| ended.contains(&wanted);
     if rounds_left > 0 && any(Ended::Elsewhere) {
         return Next::TakeUp;
@@ -119,7 +119,7 @@ pub(super) fn after(ended: &[Ended], generation: u32, rounds_left: u32) -> Next 
 }
 
 /// Whether the end of one part makes all others useless, so that they are to be stopped.
-pub(super) fn ends_the_round(ended: Ended, rounds_left: u32) -> bool {
+pub(crate) fn ends_the_round(ended: Ended, rounds_left: u32) -> bool {
     // Under a key that is another call's, too, stopping parts would stop the other's.
     rounds_left > 0 && ended == Ended::Lost
 }

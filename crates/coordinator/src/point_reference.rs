@@ -22,7 +22,7 @@ struct Coordinator {
 }
 
 /// The plan as it travels.
-pub(super) fn plan(plan: &PlanId) -> v1::Plan {
+pub fn plan(plan: &PlanId) -> v1::Plan {
     let PlanId { team, cluster, namespace, plan } = plan;
     v1::Plan {
         team: team.to_string(),
@@ -33,7 +33,7 @@ pub(super) fn plan(plan: &PlanId) -> v1::Plan {
 }
 
 /// The open point as it travels.
-pub(super) fn encode(point: &OpenPoint) -> v1::PointReference {
+pub(crate) fn encode(point: &OpenPoint) -> v1::PointReference {
     let OpenPoint { reference, reason, sequence, time, started } = point;
     let coordinator = Coordinator {
         coordinator: 1,
@@ -52,7 +52,7 @@ pub(super) fn encode(point: &OpenPoint) -> v1::PointReference {
 }
 
 /// The open point that an agent kept. `None` where it is of another plan, or not one that this program wrote.
-pub(super) fn decode(reference: &v1::PointReference, wanted: &PlanId) -> Option<OpenPoint> {
+pub(crate) fn decode(reference: &v1::PointReference, wanted: &PlanId) -> Option<OpenPoint> {
     if reference.plan.as_ref()? != &plan(wanted) || reference.coordinator.len() > COORDINATOR_MAX {
         return None;
     }

@@ -16,72 +16,73 @@ use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{Operation, OperationState, operation};
 use coffer_store::RequestCounts;
 
-use super::board::Board;
-use super::connect::{Agent, Agents};
-use super::failure::AgentError;
-use super::parts::{counts, total, volumes_done};
-use super::point_reference;
-use super::rounds::{self, Begin, Ended, Found, GENERATIONS, Next, ROUNDS_MAX, operation_key};
-use super::watch::{Follower, Start, Stop, has_ended};
-use crate::error::CliError;
-use crate::progress::Reporter;
-use crate::session::Session;
+use crate::agent::Agent;
+use crate::agent_error::{AgentError, AgentErrorKind, plain};
+use crate::board::Board;
+use crate::connect::Agents;
+use crate::error::CoordinatorError;
+use crate::parts::{counts, total, volumes_done};
+use crate::point_reference;
+use crate::progress::Progress;
+use crate::rounds::{self, Begin, Ended, Found, GENERATIONS, Next, ROUNDS_MAX, operation_key};
+use crate::watch::{Follower, Start, Stop, has_ended};
 
 /// How often a point that stands is looked at until it is confirmed, and how long between: its three checks take seconds at most.
 const CONFIRM_LOOKS: u32 = 50;
 const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
 
 /// A backup through agents.
-pub(crate) struct Wanted {
+pub struct PointOrder {
     /// The point; its key is the caller's, if there is one.
-    pub(crate) point: PointRequest,
+    pub point: PointRequest,
     /// Key of the operations: the caller's, or one that was made.
-    pub(crate) key: String,
+    pub key: String,
     /// Volumes of each agent that has some.
-    pub(crate) parts: Vec<Part>,
+    pub parts: Vec<Part>,
     /// What opens the repository at the agents.
-    pub(crate) repository: v1::Repository,
+    pub repository: v1::Repository,
     /// `lz4`, `zstd:N`, `none`.
-    pub(crate) compression: String,
+    pub compression: String,
     /// `auto`, `uring`, `pread`.
-    pub(crate) read_engine: String,
+    pub read_engine: String,
 }
 
 /// Volumes of one agent.
-pub(crate) struct Part {
+pub struct Part {
     /// Which agent.
-    pub(crate) agent: usize,
+    pub agent: usize,
     /// Their names in the point.
-    pub(crate) names: Vec<VolumeName>,
+    pub names: Vec<VolumeName>,
     /// What the agent is asked for.
-    pub(crate) volumes: Vec<v1::BackupVolume>,
+    pub volumes: Vec<v1::BackupVolume>,
 }
 
 /// What came of it.
-pub(crate) struct Made {
+pub struct PointMade {
     /// The point.
-    pub(crate) report: BackupReport,
+    pub report: BackupReport,
     /// Requests of all agents.
-    pub(crate) requests: RequestCounts,
+    pub requests: RequestCounts,
 }
 
-/// Makes the point.
-pub(crate) fn run(
-    session: &Session,
+/// Makes the point. Blocks; not to be called on a thread of an async runtime.
+///
+/// # Errors
+/// What kept it from being made. Volumes that failed beside others are in the report instead.
+pub fn make_point(
     agents: &Agents,
     repository: &Repository,
-    wanted: &Wanted,
-) -> Result<Made, CliError> {
-    let reporter = Reporter::start(&session.output, "backup");
-    let board = Arc::new(Board::new(reporter.gauge(), wanted.parts.len()));
-    Coordinator { session, agents, repository, wanted, board }.run()
+    wanted: &PointOrder,
+    progress: Arc<dyn Progress>,
+) -> Result<PointMade, CoordinatorError> {
+    let board = Arc::new(Board::new(progress, wanted.parts.len()));
+    Coordinator { agents, repository, wanted, board }.run()
 }
 
 struct Coordinator<'a> {
-    session: &'a Session,
     agents: &'a Agents,
     repository: &'a Repository,
-    wanted: &'a Wanted,
+    wanted: &'a PointOrder,
     board: Arc<Board>,
 }
 
@@ -99,13 +100,13 @@ impl Begin<Box<OpenPoint>> {
 type Answer = Result<Operation, AgentError>;
 
 impl Coordinator<'_> {
-    fn run(&self) -> Result<Made, CliError> {
+    fn run(&self) -> Result<PointMade, CoordinatorError> {
         let mut adopted = None;
         let mut generation = 0;
         // A key that was just made is known to nobody.
         if self.wanted.point.idempotency_key.is_some() {
             if let Some(report) = self.made()? {
-                return Ok(Made { report, requests: RequestCounts::default() });
+                return Ok(PointMade { report, requests: RequestCounts::default() });
             }
             (generation, adopted) = self.look_up()?.parts();
         }
@@ -116,7 +117,7 @@ impl Coordinator<'_> {
                 None => match open_point(self.repository, &self.wanted.point)? {
                     OpenOutcome::New(point) => point,
                     OpenOutcome::Repeated(report) => {
-                        return Ok(Made { report: *report, requests: RequestCounts::default() });
+                        return Ok(PointMade { report: *report, requests: RequestCounts::default() });
                     }
                 },
             };
@@ -130,16 +131,16 @@ impl Coordinator<'_> {
                 Next::TakeUp => {
                     tracing::info!("another call with the same key has begun a point, taking it up");
                     if let Some(report) = self.made_soon()? {
-                        return Ok(Made { report, requests: RequestCounts::default() });
+                        return Ok(PointMade { report, requests: RequestCounts::default() });
                     }
                     (generation, adopted) = self.look_up()?.parts();
                 }
                 Next::Fail => return Err(self.first_error(answers)),
                 Next::Commit => match self.commit(&point, answers) {
-                    Err(CliError::Engine(error)) if is_stale(&error) => {
+                    Err(CoordinatorError::Engine(error)) if is_stale(&error) => {
                         // Another call with the same key may have been first.
                         if let Some(report) = self.made_soon()? {
-                            return Ok(Made { report, requests: RequestCounts::default() });
+                            return Ok(PointMade { report, requests: RequestCounts::default() });
                         }
                         let next = rounds::following(generation).filter(|_| is_adopted && left > 0);
                         // What an earlier call left cannot be committed any more; the work is done anew.
@@ -155,7 +156,7 @@ impl Coordinator<'_> {
     }
 
     /// The point that an earlier call with the caller's key made.
-    fn made(&self) -> Result<Option<BackupReport>, CliError> {
+    fn made(&self) -> Result<Option<BackupReport>, CoordinatorError> {
         match self.wanted.point.idempotency_key {
             Some(_) => Ok(find_made(self.repository, &self.wanted.point)?),
             None => Ok(None),
@@ -163,7 +164,7 @@ impl Coordinator<'_> {
     }
 
     /// As `made`; waits a while where a point of the key stands that is not confirmed: its coordinator may be about to.
-    fn made_soon(&self) -> Result<Option<BackupReport>, CliError> {
+    fn made_soon(&self) -> Result<Option<BackupReport>, CoordinatorError> {
         for _ in 0..CONFIRM_LOOKS {
             if let Some(report) = self.made()? {
                 return Ok(Some(report));
@@ -171,14 +172,14 @@ impl Coordinator<'_> {
             if !self.is_being_confirmed()? {
                 return Ok(None);
             }
-            self.session.environment().cancel.check()?;
+            self.agents.check_stop()?;
             std::thread::sleep(CONFIRM_PAUSE);
         }
         Ok(None)
     }
 
     /// Whether agents have parts of a point of this key that has a manifest.
-    fn is_being_confirmed(&self) -> Result<bool, CliError> {
+    fn is_being_confirmed(&self) -> Result<bool, CoordinatorError> {
         for generation in 0..GENERATIONS {
             let key = operation_key(&self.wanted.key, generation);
             for part in &self.wanted.parts {
@@ -194,7 +195,7 @@ impl Coordinator<'_> {
     }
 
     /// What agents know of the key. What runs and cannot become a part of a point any more is stopped.
-    fn look_up(&self) -> Result<Begin<Box<OpenPoint>>, CliError> {
+    fn look_up(&self) -> Result<Begin<Box<OpenPoint>>, CoordinatorError> {
         let mut all = Vec::new();
         let mut running = Vec::new();
         for generation in 0..GENERATIONS {
@@ -209,12 +210,7 @@ impl Coordinator<'_> {
             }
             all.push(found);
         }
-        let used_up = || {
-            CliError::Refused(format!(
-                "--idempotency-key {}: agents hold parts of {GENERATIONS} unfinished points of this key; give another key",
-                self.wanted.key
-            ))
-        };
+        let used_up = || CoordinatorError::KeyUsedUp { key: self.wanted.key.clone(), points: GENERATIONS };
         let begin = rounds::begin(&all).ok_or_else(used_up)?;
         if matches!(begin, Begin::Anew { .. }) {
             running.into_iter().try_for_each(|(agent, id)| self.cancel(agent, id))?;
@@ -222,7 +218,7 @@ impl Coordinator<'_> {
         Ok(begin)
     }
 
-    fn cancel(&self, agent: usize, id: String) -> Result<(), CliError> {
+    fn cancel(&self, agent: usize, id: String) -> Result<(), CoordinatorError> {
         let Some(agent) = self.agents.all.get(agent) else { return Ok(()) };
         let cancelled = self.agents.wait(async {
             let mut client = agent.operations()?;
@@ -234,7 +230,7 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn find(&self, part: &Part, key: &str) -> Result<Option<Operation>, CliError> {
+    fn find(&self, part: &Part, key: &str) -> Result<Option<Operation>, CoordinatorError> {
         let Some(agent) = self.agents.all.get(part.agent) else { return Ok(None) };
         Ok(self.agents.wait(agent.by_key(key))?.unwrap_or_else(|error| {
             // It fails again when its part begins, and then only its part.
@@ -243,7 +239,7 @@ impl Coordinator<'_> {
         }))
     }
 
-    fn standing(&self, operation: &Operation) -> Result<Found<Box<OpenPoint>>, CliError> {
+    fn standing(&self, operation: &Operation) -> Result<Found<Box<OpenPoint>>, CoordinatorError> {
         Ok(match operation.state() {
             OperationState::Queued | OperationState::Running | OperationState::Succeeded => {
                 let point = operation.point.as_ref();
@@ -252,10 +248,10 @@ impl Coordinator<'_> {
                     // Another coordinator put a manifest there and did not get through its checks: no point, and none can be made of it.
                     Some(_) => Found::Lost,
                     None => {
-                        return Err(CliError::Usage(format!(
-                            "--idempotency-key {}: an agent holds an operation with this key that is not of plan {}; give another key",
-                            self.wanted.key, self.wanted.point.plan
-                        )));
+                        return Err(CoordinatorError::KeyOfAnotherPlan {
+                            key: self.wanted.key.clone(),
+                            plan: Box::new(self.wanted.point.plan.clone()),
+                        });
                     }
                 }
             }
@@ -264,7 +260,7 @@ impl Coordinator<'_> {
         })
     }
 
-    fn has_manifest(&self, point: &OpenPoint) -> Result<bool, CliError> {
+    fn has_manifest(&self, point: &OpenPoint) -> Result<bool, CoordinatorError> {
         match find_point(self.repository, &Filter::plan(&point.reference.plan), point.reference.point) {
             Ok(_) => Ok(true),
             Err(EngineError::NotFound(_)) => Ok(false),
@@ -273,7 +269,7 @@ impl Coordinator<'_> {
     }
 
     /// Lets all agents work on one point, and waits for all of them.
-    fn round(&self, point: &OpenPoint, generation: u32, left: u32) -> Result<Vec<Answer>, CliError> {
+    fn round(&self, point: &OpenPoint, generation: u32, left: u32) -> Result<Vec<Answer>, CoordinatorError> {
         let stop = Stop::new(self.agents.stop.clone());
         let mut tasks = Vec::new();
         for (number, part) in self.wanted.parts.iter().enumerate() {
@@ -294,14 +290,14 @@ impl Coordinator<'_> {
             for task in tasks {
                 answers.push(task.await.map_err(|error| EngineError::Bug(error.to_string()))?);
             }
-            Ok::<_, CliError>(answers)
+            Ok::<_, CoordinatorError>(answers)
         })?;
-        self.session.environment().cancel.check()?;
+        self.agents.check_stop()?;
         Ok(answers)
     }
 
     fn follower(&self, agent: Agent, part: usize, stop: &Stop) -> Follower {
-        let (board, patience) = (self.board.clone(), self.session.agents.patience());
+        let (board, patience) = (self.board.clone(), self.agents.patience);
         Follower { agent, part, board, stop: stop.clone(), patience }
     }
 
@@ -321,19 +317,19 @@ impl Coordinator<'_> {
         self.agents.all.get(part.agent).map_or("", |agent| agent.node.as_str())
     }
 
-    fn first_error(&self, answers: Vec<Answer>) -> CliError {
+    fn first_error(&self, answers: Vec<Answer>) -> CoordinatorError {
         let results =
             self.wanted.parts.iter().zip(answers).map(|(part, answer)| result(self.node(part), answer));
         let mut errors: Vec<AgentError> = results.filter_map(Result::err).collect();
         // What ended by itself tells more than what was stopped for its sake.
-        errors.sort_by_key(|error| error.kind == "cancelled");
+        errors.sort_by_key(|error| error.kind == AgentErrorKind::Cancelled);
         match errors.into_iter().next() {
             Some(error) => error.into(),
             None => EngineError::Bug("no part of the point ended".into()).into(),
         }
     }
 
-    fn commit(&self, point: &OpenPoint, answers: Vec<Answer>) -> Result<Made, CliError> {
+    fn commit(&self, point: &OpenPoint, answers: Vec<Answer>) -> Result<PointMade, CoordinatorError> {
         let mut done = Vec::new();
         let mut requests = RequestCounts::default();
         for (part, answer) in self.wanted.parts.iter().zip(answers) {
@@ -355,7 +351,7 @@ impl Coordinator<'_> {
             }
         }
         let report = commit_point(self.repository, &self.wanted.point, point, done)?;
-        Ok(Made { report, requests })
+        Ok(PointMade { report, requests })
     }
 }
 
@@ -378,7 +374,7 @@ fn how(answer: &Answer, point: &OpenPoint) -> Ended {
                 _ => Ended::Lost,
             }
         }
-        Err(error) if error.kind == "operation-lost" => Ended::Lost,
+        Err(error) if error.kind == AgentErrorKind::OperationLost => Ended::Lost,
         Err(_) => Ended::Failed,
     }
 }
@@ -400,14 +396,11 @@ fn result(node: &str, answer: Answer) -> Result<v1::BackupResult, AgentError> {
         (OperationState::Succeeded, Some(operation::Result::Backup(result))) => Ok(result),
         (OperationState::Succeeded, _) => {
             let text = "it says that it succeeded and returned nothing";
-            Err(AgentError::new(node, "bug", coffer_engine::Advice::Bug, text))
+            Err(AgentError::new(node, AgentErrorKind::Bug, coffer_engine::Advice::Bug, text))
         }
         (OperationState::Interrupted, _) => {
-            let text = format!(
-                "its operation {} was interrupted again and again",
-                super::failure::plain(&operation.id)
-            );
-            Err(AgentError::new(node, "interrupted", coffer_engine::Advice::Retry, text))
+            let text = format!("its operation {} was interrupted again and again", plain(&operation.id));
+            Err(AgentError::new(node, AgentErrorKind::Interrupted, coffer_engine::Advice::Retry, text))
         }
         _ => Err(AgentError::from_operation(node, operation.error.as_ref())),
     }

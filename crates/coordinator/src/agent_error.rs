@@ -1,16 +1,14 @@
-//! What went wrong at an agent or on the way to it, with the same kind, advice and exit status as if it had happened here.
+//! What went wrong at an agent or on the way to it, with the same kind and advice as if it had happened here.
 //!
 //! An agent's words go to a terminal: control characters are taken out of them, and they are cut.
 
 use std::error::Error;
 use std::io;
 
-use coffer_engine::Advice;
+use coffer_engine::{Advice, one_line};
 use coffer_proto::agent::v1::OperationError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-
-use crate::error::{ExitStatus, one_line, status_of};
 
 /// Characters of an agent's message that are shown.
 const TEXT_MAX: usize = 1000;
@@ -18,88 +16,138 @@ const TEXT_MAX: usize = 1000;
 /// A call of an agent, or an operation there, failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("agent {node}: {message}")]
-pub(crate) struct AgentError {
+pub struct AgentError {
     /// The agent's node, or its address.
-    pub(crate) node: String,
+    pub node: String,
     /// What happened.
-    pub(crate) message: String,
-    /// A short name of it, as the agent gave it or of our own.
-    pub(crate) kind: String,
+    pub message: String,
+    /// What kind of error it is, as the agent said or as we found.
+    pub kind: AgentErrorKind,
     /// What to do about it.
-    pub(crate) advice: Advice,
+    pub advice: Advice,
     /// The same call may be made again after a while.
-    pub(crate) again: bool,
+    pub again: bool,
+}
+
+/// Kinds of errors that something is decided by; all others bear the name that the agent gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentErrorKind {
+    /// No connection, or it broke.
+    Unavailable,
+    /// One side refuses the other's certificate.
+    Certificate,
+    /// The agent's rules do not know this caller.
+    Unauthenticated,
+    /// The agent does not know the call: it is of another version.
+    Unimplemented,
+    /// What was asked for is not there.
+    NotFound,
+    /// Somebody stopped it.
+    Cancelled,
+    /// The agent ended before the operation did.
+    Interrupted,
+    /// The agent does not know an operation any more that it had begun.
+    OperationLost,
+    /// A volume record that an agent returned is not good.
+    RecordInvalid,
+    /// Something that cannot be.
+    Bug,
+    /// Any other: lower case with hyphens.
+    Other(String),
+}
+
+impl AgentErrorKind {
+    const NAMED: [(AgentErrorKind, &'static str); 10] = [
+        (AgentErrorKind::Unavailable, "agent-unavailable"),
+        (AgentErrorKind::Certificate, "agent-certificate"),
+        (AgentErrorKind::Unauthenticated, "unauthenticated"),
+        (AgentErrorKind::Unimplemented, "unimplemented"),
+        (AgentErrorKind::NotFound, "not-found"),
+        (AgentErrorKind::Cancelled, "cancelled"),
+        (AgentErrorKind::Interrupted, "interrupted"),
+        (AgentErrorKind::OperationLost, "operation-lost"),
+        (AgentErrorKind::RecordInvalid, "record-invalid"),
+        (AgentErrorKind::Bug, "bug"),
+    ];
+
+    /// Its name, as in JSON: lower case with hyphens.
+    pub fn as_str(&self) -> &str {
+        match self {
+            AgentErrorKind::Other(name) => name,
+            named => Self::NAMED.iter().find(|(kind, _)| kind == named).map_or("bug", |(_, name)| name),
+        }
+    }
+
+    fn named(name: &str) -> AgentErrorKind {
+        let known = Self::NAMED.iter().find(|(_, known)| *known == name);
+        known.map_or_else(|| AgentErrorKind::Other(name.to_owned()), |(kind, _)| kind.clone())
+    }
+
+    /// The kind that an agent names, whatever the wire's custom is; `otherwise` where that is no name.
+    fn told(word: &str, otherwise: &str) -> AgentErrorKind {
+        let name = word.to_ascii_lowercase().replace('_', "-");
+        let is_name = (1..=63).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        AgentErrorKind::named(if is_name { &name } else { otherwise })
+    }
 }
 
 impl AgentError {
     /// An error of our own about an agent.
-    pub(crate) fn new(node: &str, kind: &str, advice: Advice, message: impl Into<String>) -> AgentError {
-        AgentError { node: node.into(), message: message.into(), kind: kind.into(), advice, again: false }
+    pub fn new(node: &str, kind: AgentErrorKind, advice: Advice, message: impl Into<String>) -> AgentError {
+        AgentError { node: node.into(), message: message.into(), kind, advice, again: false }
     }
 
     /// A call failed.
-    pub(crate) fn from_status(node: &str, status: &Status) -> AgentError {
+    pub fn from_status(node: &str, status: &Status) -> AgentError {
         if let Some(error) = transport(node, status.source(), status.code()) {
             return error;
         }
         let info = status.get_details_error_info();
         let (kind, advice) = meaning(status.code());
         let told = info.as_ref().and_then(|info| advice_of(info.metadata.get("advice")?));
-        let kind = info.map_or_else(|| kind.to_owned(), |info| kind_of(&info.reason, kind));
+        let kind =
+            info.map_or_else(|| AgentErrorKind::named(kind), |info| AgentErrorKind::told(&info.reason, kind));
         let advice = told.unwrap_or(advice);
-        let again = advice == Advice::Retry && kind != "cancelled";
+        let again = advice == Advice::Retry && kind != AgentErrorKind::Cancelled;
         AgentError { node: node.into(), message: message(status), kind, advice, again }
     }
 
     /// No connection came about.
-    pub(crate) fn from_connect(node: &str, address: &str, error: &tonic::transport::Error) -> AgentError {
+    pub fn from_connect(node: &str, address: &str, error: &tonic::transport::Error) -> AgentError {
         let mut failed = certificate(node, error).unwrap_or_else(|| unreachable(node, error));
         failed.message = format!("cannot connect to {address}: {}", failed.message);
         failed
     }
 
     /// The agent ended a connection with this; `None` where it is not about certificates.
-    pub(super) fn from_tls(node: &str, error: &rustls::Error) -> Option<AgentError> {
+    pub(crate) fn from_tls(node: &str, error: &rustls::Error) -> Option<AgentError> {
         certificate(node, error)
     }
 
     /// An operation ended badly.
-    pub(crate) fn from_operation(node: &str, error: Option<&OperationError>) -> AgentError {
+    pub fn from_operation(node: &str, error: Option<&OperationError>) -> AgentError {
         let Some(error) = error else {
-            return AgentError::new(node, "bug", Advice::Bug, "the operation failed and says nothing of why");
+            return AgentError::new(
+                node,
+                AgentErrorKind::Bug,
+                Advice::Bug,
+                "the operation failed and says nothing of why",
+            );
         };
         let (kind, advice) = meaning(Code::from(error.code));
         AgentError {
             node: node.into(),
-            message: in_flags(&error.message),
-            kind: kind_of(&error.kind, kind),
+            message: plain(&error.message),
+            kind: AgentErrorKind::told(&error.kind, kind),
             advice: advice_of(&error.advice).unwrap_or(advice),
             again: false,
-        }
-    }
-
-    /// The exit status of a command that fails with this.
-    pub(crate) fn status(&self) -> ExitStatus {
-        if self.kind == "cancelled" { ExitStatus::Cancelled } else { status_of(self.advice) }
-    }
-
-    /// What to do next, where the message does not say so itself.
-    pub(crate) fn next_step(&self) -> Option<&'static str> {
-        match self.kind.as_str() {
-            "agent-unavailable" => Some("check the address, and that the agent runs"),
-            "agent-certificate" => {
-                Some("check --agent-ca, --agent-cert, --agent-key and --agent-server-name")
-            }
-            "unauthenticated" => Some("check whose certificate --agent-cert is, and what it may do"),
-            "unimplemented" => Some("the agent is of another version, bring it up to date"),
-            "interrupted" | "operation-lost" => Some("run the command again with the same --idempotency-key"),
-            _ => None,
         }
     }
 }
 
 /// An agent's text as it may be shown: one line, without control characters, not too long.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
     let mut out: String = text.trim().chars().take(TEXT_MAX).map(shown).collect();
     if text.trim().chars().nth(TEXT_MAX).is_some() {
@@ -108,31 +156,8 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
-/// What agents call the parts of a request, as the command line does. Longer words come before those that they begin with.
-const WORDS: [(&str, &str); 14] = [
-    ("`repository.key_name`", "--agent-key-name"),
-    ("`repository.key`", "--key"),
-    ("`repository.credentials_name`", "--agent-credentials-name"),
-    ("`repository.s3`", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-    ("`repository.url`", "--repo"),
-    ("`plan.cluster`", "--cluster"),
-    ("`read_data_percent`", "--read-data"),
-    ("`idempotency_key`", "--idempotency-key"),
-    ("`block_bytes`", "--block-size"),
-    ("`read_engine`", "--io"),
-    ("`compression`", "--compression"),
-    ("`changes`", "--changes"),
-    ("OVERWRITE", "--overwrite"),
-    ("IN_PLACE", "--in-place"),
-];
-
-/// An agent's message with the flags of whoever reads it here.
-fn in_flags(text: &str) -> String {
-    WORDS.iter().fold(plain(text), |text, (word, flag)| text.replace(word, flag))
-}
-
 fn message(status: &Status) -> String {
-    match in_flags(status.message()) {
+    match plain(status.message()) {
         text if text.is_empty() => format!("{:?} without a word of why", status.code()),
         text => text,
     }
@@ -147,22 +172,22 @@ fn transport(node: &str, cause: Option<&(dyn Error + 'static)>, code: Code) -> O
 fn unreachable(node: &str, cause: &(dyn Error + 'static)) -> AgentError {
     let text = one_line(cause);
     let text = text.strip_prefix("transport error: ").unwrap_or(&text);
-    let error = AgentError::new(node, "agent-unavailable", Advice::Retry, plain(text));
+    let error = AgentError::new(node, AgentErrorKind::Unavailable, Advice::Retry, plain(text));
     AgentError { again: true, ..error }
 }
 
 /// One side would not take the other's certificate. No second try changes that.
 fn certificate(node: &str, error: &(dyn Error + 'static)) -> Option<AgentError> {
-    let tls = tls_error(error)?;
+    let tls = certificate_error(error)?;
     let message = match tls {
         rustls::Error::AlertReceived(_) => format!("it refused our certificate: {tls}"),
         _ => format!("its certificate is refused: {tls}"),
     };
-    Some(AgentError::new(node, "agent-certificate", Advice::Configure, plain(&message)))
+    Some(AgentError::new(node, AgentErrorKind::Certificate, Advice::Configure, plain(&message)))
 }
 
 /// What TLS itself says of certificates somewhere down the line of causes; an I/O error carries its cause inside, not behind it.
-pub(crate) fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+pub fn certificate_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
@@ -229,14 +254,6 @@ fn advice_of(word: &str) -> Option<Advice> {
     all.into_iter().find(|advice| advice.as_str() == word)
 }
 
-/// The kind as in JSON: lower case with hyphens, whatever the wire's custom is.
-fn kind_of(word: &str, otherwise: &str) -> String {
-    let kind = word.to_ascii_lowercase().replace('_', "-");
-    let is_kind = (1..=63).contains(&kind.len())
-        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if is_kind { kind } else { otherwise.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -253,33 +270,23 @@ mod tests {
         let error = AgentError::from_status("n", &status);
         assert_eq!(error.to_string(), "agent n: pack 3 [31m is broken");
         assert_eq!((error.kind.as_str(), error.advice, error.again), ("damaged", Advice::Corrupt, false));
-        assert_eq!(error.status(), ExitStatus::Damaged);
-    }
-
-    #[test]
-    fn what_an_agent_calls_a_field_is_called_by_its_flag() {
-        let said = "x exists; give OVERWRITE to replace it, or IN_PLACE; send `repository.key` or name `repository.key_name`";
-        let error = AgentError::from_status("n", &Status::new(Code::FailedPrecondition, said));
-        let shown =
-            "x exists; give --overwrite to replace it, or --in-place; send --key or name --agent-key-name";
-        assert_eq!(error.message, shown);
     }
 
     #[test]
     fn without_details_the_code_decides() {
-        for (code, status, again) in [
-            (Code::InvalidArgument, ExitStatus::Usage, false),
-            (Code::NotFound, ExitStatus::NotFound, false),
-            (Code::PermissionDenied, ExitStatus::Usage, false),
-            (Code::FailedPrecondition, ExitStatus::Refused, false),
-            (Code::DataLoss, ExitStatus::Damaged, false),
-            (Code::Unavailable, ExitStatus::Failed, true),
-            (Code::ResourceExhausted, ExitStatus::Failed, true),
-            (Code::Internal, ExitStatus::Failed, false),
-            (Code::Cancelled, ExitStatus::Cancelled, false),
+        for (code, advice, again) in [
+            (Code::InvalidArgument, Advice::Configure, false),
+            (Code::NotFound, Advice::NotFound, false),
+            (Code::PermissionDenied, Advice::Configure, false),
+            (Code::FailedPrecondition, Advice::Refused, false),
+            (Code::DataLoss, Advice::Corrupt, false),
+            (Code::Unavailable, Advice::Retry, true),
+            (Code::ResourceExhausted, Advice::Retry, true),
+            (Code::Internal, Advice::Bug, false),
+            (Code::Cancelled, Advice::Retry, false),
         ] {
             let error = AgentError::from_status("n", &Status::new(code, "x"));
-            assert_eq!((error.status(), error.again), (status, again), "{code:?}");
+            assert_eq!((error.advice, error.again), (advice, again), "{code:?}");
         }
     }
 

@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use super::backoff::Backoff;
-use super::board::Board;
-use super::connect::Agent;
-use super::failure::AgentError;
-use crate::cancellation::StopWish;
+use crate::agent::Agent;
+use crate::agent_error::{AgentError, AgentErrorKind};
+use crate::backoff::Backoff;
+use crate::board::Board;
+use crate::stop::StopWish;
 
 /// An operation stops within a second; an agent that does not answer is not waited for much longer.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -26,9 +26,12 @@ const STOP_PAUSE: Duration = Duration::from_millis(50);
 
 /// What to start. Holds secrets: it is never printed.
 #[derive(Clone)]
-pub(crate) enum Start {
+pub enum Start {
+    /// A part of a point.
     Backup(v1::StartBackupRequest),
+    /// A restore of some volumes.
     Restore(v1::StartRestoreRequest),
+    /// A verification.
     Verify(v1::StartVerifyRequest),
 }
 
@@ -63,19 +66,19 @@ impl Start {
 
 /// The wish to stop: a signal, or that the work has become useless.
 #[derive(Clone)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     signal: StopWish,
     useless: Arc<watch::Sender<bool>>,
 }
 
 impl Stop {
     /// Stops when a signal comes.
-    pub(super) fn new(signal: StopWish) -> Stop {
+    pub(crate) fn new(signal: StopWish) -> Stop {
         Stop { signal, useless: Arc::default() }
     }
 
     /// Says that the work is useless.
-    pub(super) fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.useless.send_replace(true);
     }
 
@@ -90,18 +93,18 @@ impl Stop {
 }
 
 /// Follows one operation.
-pub(super) struct Follower {
-    pub(super) agent: Agent,
+pub(crate) struct Follower {
+    pub(crate) agent: Agent,
     /// Number of its place on the board.
-    pub(super) part: usize,
-    pub(super) board: Arc<Board>,
-    pub(super) stop: Stop,
-    pub(super) patience: Duration,
+    pub(crate) part: usize,
+    pub(crate) board: Arc<Board>,
+    pub(crate) stop: Stop,
+    pub(crate) patience: Duration,
 }
 
 impl Follower {
     /// Starts the operation and returns it when it has ended. One that was asked to stop is returned as it was last seen.
-    pub(super) async fn run(&self, start: &Start) -> Result<Operation, AgentError> {
+    pub(crate) async fn run(&self, start: &Start) -> Result<Operation, AgentError> {
         let work = async {
             let operation = self.start(start).await?;
             // Another call's with the same key: what follows is decided before it ends.
@@ -117,10 +120,10 @@ impl Follower {
     }
 
     /// Follows an operation that somebody started. It goes on when the caller stops watching.
-    pub(super) async fn watch(&self, id: String) -> Result<Operation, AgentError> {
+    pub(crate) async fn watch(&self, id: String) -> Result<Operation, AgentError> {
         tokio::select! {
             ended = self.follow(id) => ended,
-            () = self.stop.wanted() => Err(self.agent.error("cancelled", Advice::Retry, "stopped watching; the operation goes on")),
+            () = self.stop.wanted() => Err(self.agent.error(AgentErrorKind::Cancelled, Advice::Retry, "stopped watching; the operation goes on")),
         }
     }
 
@@ -160,8 +163,11 @@ impl Follower {
                 _ => AgentError { again: true, ..AgentError::from_status(node, &status) },
             })?;
             let Some(event) = event else {
-                let error =
-                    self.agent.error("agent-unavailable", Advice::Retry, "it closed the stream of events");
+                let error = self.agent.error(
+                    AgentErrorKind::Unavailable,
+                    Advice::Retry,
+                    "it closed the stream of events",
+                );
                 return Err(AgentError { again: true, ..error });
             };
             backoff.reset();
@@ -176,17 +182,21 @@ impl Follower {
 
     /// The agent does not know the operation any more: its journal is gone, and the work with it.
     fn lost(&self, error: AgentError) -> AgentError {
-        if error.kind != "not-found" {
+        if error.kind != AgentErrorKind::NotFound {
             return error;
         }
-        self.agent.error("operation-lost", Advice::Retry, format!("the operation is gone: {}", error.message))
+        self.agent.error(
+            AgentErrorKind::OperationLost,
+            Advice::Retry,
+            format!("the operation is gone: {}", error.message),
+        )
     }
 
     /// Stops the operation with this key; it may have been on its way to the agent when the wish to stop came.
     async fn cancel_by_key(&self, key: &str) -> Result<Operation, AgentError> {
         let late = || {
             Err(self.agent.error(
-                "cancelled",
+                AgentErrorKind::Cancelled,
                 Advice::Retry,
                 "it was asked to stop and has not said that it did",
             ))
@@ -200,14 +210,14 @@ impl Follower {
                 }
                 sleep(STOP_PAUSE).await;
             }
-            Err(self.agent.error("cancelled", Advice::Retry, "stopped before it began"))
+            Err(self.agent.error(AgentErrorKind::Cancelled, Advice::Retry, "stopped before it began"))
         });
         stopped.await.unwrap_or_else(|_| late())
     }
 }
 
 /// Whether nothing more will happen to the operation.
-pub(super) fn has_ended(operation: &Operation) -> bool {
+pub(crate) fn has_ended(operation: &Operation) -> bool {
     match operation.state() {
         OperationState::Unspecified | OperationState::Queued | OperationState::Running => false,
         OperationState::Succeeded

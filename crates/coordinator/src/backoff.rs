@@ -7,7 +7,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Waits that grow while an agent is away, up to the caller's patience.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     patience: Duration,
     away: Duration,
     next: Duration,
@@ -15,22 +15,22 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// Gives up when an agent was away for `patience`.
-    pub(super) fn new(patience: Duration) -> Backoff {
+    pub(crate) fn new(patience: Duration) -> Backoff {
         Backoff { patience, away: Duration::ZERO, next: FIRST }
     }
 
     /// How long an agent may be away.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
     /// The agent answered.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Backoff::new(self.patience);
     }
 
     /// How long to wait before the next call; `None` when patience is over.
-    pub(super) fn wait(&mut self) -> Option<Duration> {
+    pub(crate) fn wait(&mut self) -> Option<Duration> {
         let left = self.patience.checked_sub(self.away).filter(|left| !left.is_zero())?;
         let wait = self.next.min(left);
         self.away += wait;
