@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use coffer_blockio::{OpenError, file_limit_bytes, is_past_file_limit};
 use coffer_coordinator::{AgentError, CoordinatorError};
-pub(crate) use coffer_engine::one_line;
+use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
 use coffer_store::StoreError;

@@ -12,11 +12,12 @@ use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
 use crate::agent::{self, AgentOptions};
 use crate::cancellation::Cancellation;
 use crate::environment;
-use crate::error::{CliError, one_line};
+use crate::error::CliError;
 use crate::key_files;
 use crate::logging;
 use crate::options::{KeyOptions, MemoryOptions, OutputOptions, ReadOptions, RepositoryOptions};
 use crate::output::Output;
+use coffer_engine::one_line;
 
 /// One run of the program.
 pub(crate) struct Session {

@@ -20,10 +20,58 @@ pub(crate) mod verify;
 pub(crate) mod version;
 pub(crate) mod volumes;
 
-use crate::arguments::Verb;
+use clap::Subcommand;
+
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::session::Session;
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Make a repository and the keys of its team `default`
+    Init(init::InitArguments),
+    /// Make a recovery point of one or more volumes
+    Backup(Box<backup::BackupArguments>),
+    /// List recovery points; needs no key
+    Points(points::PointsArguments),
+    /// Show one point: volumes, sizes, chain, why this type
+    Show(show::ShowArguments),
+    /// Bring volumes of a point back
+    Restore(Box<restore::RestoreArguments>),
+    /// Check what is stored
+    Verify(verify::VerifyArguments),
+    /// Give points up, by name or by rules
+    Forget(Box<forget::ForgetArguments>),
+    /// Exempt a point from forget
+    Hold(hold::HoldArguments),
+    /// Give back the space of what nobody needs
+    Prune(prune::PruneArguments),
+    /// Who uses how much of the repository
+    Usage(usage::UsageArguments),
+    /// Make, check, rotate and show keys
+    #[command(subcommand)]
+    Key(key::KeyVerb),
+    /// Look inside a stored object; always JSON
+    #[command(subcommand)]
+    Cat(cat::CatVerb),
+    /// Check endpoint, clock, key, memory and device access
+    Doctor(doctor::DoctorArguments),
+    /// Measure this machine's disk and repository
+    #[command(subcommand)]
+    Bench(bench::BenchVerb),
+    /// List what can be protected on agents' nodes
+    Volumes(volumes::VolumesArguments),
+    /// See, follow and stop what agents do
+    #[command(subcommand)]
+    Operations(operations::OperationsVerb),
+    /// Show what agents say about themselves: version, limits, abilities
+    Node(node::NodeArguments),
+    /// Print the program's version
+    Version(version::VersionArguments),
+    /// Print a completion script for a shell
+    Completion(completion::CompletionArguments),
+}
 
 /// Runs a verb. The result was printed when this returns; an error was not.
 pub(crate) fn run(session: &Session, verb: Verb) -> Result<ExitStatus, CliError> {

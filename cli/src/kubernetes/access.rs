@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::failure::KubernetesError;
-use crate::error::one_line;
+use coffer_engine::one_line;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// A credential plugin may ask a person to log in.

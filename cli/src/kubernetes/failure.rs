@@ -6,7 +6,7 @@ use coffer_coordinator::{certificate_error, plain};
 use coffer_engine::Advice;
 use kube::client::AuthError;
 
-use crate::error::one_line;
+use coffer_engine::one_line;
 
 /// Kubernetes could not be asked.
 #[derive(Debug, thiserror::Error)]

@@ -6,13 +6,13 @@ mod config;
 mod manifest;
 mod map;
 mod map_pages;
+mod options;
 mod pack;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
 
 /// What is looked into.
@@ -26,15 +26,6 @@ pub(crate) enum CatVerb {
     Pack(pack::PackArguments),
     /// The repository's configuration
     Config(config::ConfigArguments),
-}
-
-/// Options of all verbs of `cat`.
-#[derive(Args, Debug)]
-pub(crate) struct CatOptions {
-    #[command(flatten)]
-    pub(crate) repository: RepositoryOptions,
-    #[command(flatten)]
-    pub(crate) key: KeyOptions,
 }
 
 pub(crate) fn run(session: &Session, verb: &CatVerb) -> Result<ExitStatus, CliError> {

@@ -8,13 +8,14 @@ use coffer_format::object_key;
 use coffer_store::{Key, ObjectStore};
 
 use crate::documents::init::InitDocument;
-use crate::error::{CliError, one_line};
+use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::key_targets::KeyTargets;
 use crate::options::RepositoryOptions;
 use crate::probe;
 use crate::session::Session;
 use crate::verbs::backup::cluster_name;
+use coffer_engine::one_line;
 
 const EXAMPLES: &str = "\
 Examples:

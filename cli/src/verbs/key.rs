@@ -2,12 +2,12 @@
 
 mod check;
 mod make;
+mod path;
 mod rotate;
-
-use std::path::Path;
 
 use clap::{Args, Subcommand};
 
+use self::path::key_path;
 use crate::documents::key::ShowKeyDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
@@ -54,15 +54,4 @@ fn show(session: &Session, arguments: &ShowArguments) -> Result<ExitStatus, CliE
     let key = key_files::read(key_path(&arguments.key)?)?;
     session.output.show(&ShowKeyDocument::from(&key))?;
     Ok(ExitStatus::Done)
-}
-
-/// The key file, which these verbs cannot do without.
-fn key_path(key: &KeyOptions) -> Result<&Path, CliError> {
-    key.key
-        .as_deref()
-        .ok_or_else(|| CliError::Usage("this needs a key file: give --key FILE or COFFER_KEY_FILE".into()))
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -9,7 +9,8 @@ use coffer_engine::backup::{ChangeSource, PointRequest};
 use coffer_format::{BlockSize, Compression, KeyFile, Label, VolumeName};
 use coffer_proto::agent::v1;
 
-use super::{BackupArguments, hint_at_siblings, lists, plan, show, tags};
+use super::lists;
+use super::request::{BackupArguments, hint_at_siblings, plan, show, tags};
 use crate::agent::{Access, Placed, placed};
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;

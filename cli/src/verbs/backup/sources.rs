@@ -7,8 +7,9 @@ use coffer_engine::EngineError;
 use coffer_engine::backup::VolumeSource;
 use coffer_format::VolumeName;
 
-use crate::error::{CliError, one_line};
+use crate::error::CliError;
 use crate::volume_words::SourceWord;
+use coffer_engine::one_line;
 
 /// Fails for what can be told from the words and the kinds of paths alone.
 pub(super) fn check(words: &[SourceWord]) -> Result<(), CliError> {

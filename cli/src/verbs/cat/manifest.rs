@@ -6,8 +6,8 @@ use coffer_engine::catalog::Filter;
 use coffer_format::Id;
 use serde_json::json;
 
-use super::CatOptions;
 use super::object::read_manifest;
+use super::options::CatOptions;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::selection::point_by_id;

@@ -6,9 +6,9 @@ use coffer_format::{DataObject, MAP_HEADER_LEN, MapHeader, VolumePath, VolumeRec
 use coffer_store::StoreError;
 use serde_json::{Value, json};
 
-use super::CatOptions;
 use super::map_pages::MapPages;
 use super::object::{damaged, metadata_secrets, object_len, read_manifest, read_range};
+use super::options::CatOptions;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::session::Session;

@@ -8,8 +8,8 @@ use coffer_format::{
 };
 use serde_json::{Value, json};
 
-use super::CatOptions;
 use super::object::{damaged, metadata_secrets, object_len, read_range};
+use super::options::CatOptions;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::session::Session;

@@ -5,13 +5,14 @@ use coffer_engine::{Access, MEMORY_BYTES_MIN};
 
 use crate::documents::doctor::{Check, CheckStatus};
 use crate::documents::key::kind_name;
-use crate::error::{CliError, one_line};
+use crate::error::CliError;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::probe::{self, Capabilities};
 use crate::session::{Session, processors};
 use crate::verbs::backup::cluster_name;
 use crate::volume_words::SourceWord;
 use crate::{human, key_files};
+use coffer_engine::one_line;
 
 /// Clocks that differ by more make forget refuse to go by rules.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;

@@ -7,12 +7,13 @@ use coffer_engine::catalog::{Filter, list_points};
 use coffer_engine::{Access, EngineError, Repository, check_chain_key};
 use coffer_format::{Id, KeyFile, KeyKind, PlanId};
 
-use super::key_path;
+use super::path::key_path;
 use crate::documents::key::{CheckKeyDocument, KeyProblem};
-use crate::error::{CliError, one_line};
+use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
+use coffer_engine::one_line;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use coffer_format::Label;
 
-use super::{key_path, shown};
+use super::path::{key_path, shown};
 use crate::documents::key::NewKeyDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;

@@ -6,7 +6,7 @@ use clap::Args;
 use coffer_engine::{RotateReport, finish_rotation, rotate};
 use coffer_format::SecretsWish;
 
-use super::{key_path, shown};
+use super::path::{key_path, shown};
 use crate::documents::key::NewKeyDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;

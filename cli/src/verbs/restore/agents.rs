@@ -10,7 +10,7 @@ use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operation;
 
 use super::places::{Chosen, Places};
-use super::{RestoreArguments, choose_point};
+use super::request::{RestoreArguments, choose_point, close};
 use crate::agent::{Access, placed};
 use crate::documents::restore::RestoreDocument;
 use crate::error::CliError;
@@ -117,7 +117,7 @@ fn finish(
         return Err(EngineError::Bug(format!("an agent says nothing of volume {}", missing.name)).into());
     }
     session.output.show(&RestoreDocument::new(point.id, restored, false, requests, session.duration_ms()))?;
-    super::close(session, &chosen.failed, 0)
+    close(session, &chosen.failed, 0)
 }
 
 /// Says how to go on, unless nothing was written at all.

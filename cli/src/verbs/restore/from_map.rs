@@ -4,7 +4,7 @@ use coffer_engine::{MapVolume, Repository, Resources, map_volume, salvage_from_m
 use coffer_store::RepositoryUrl;
 
 use super::places::Places;
-use super::{RestoreArguments, Sparse, cancelled_or, close, explain};
+use super::request::{RestoreArguments, Sparse, cancelled_or, close, explain};
 use crate::documents::restore::RestoreDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;

@@ -6,7 +6,7 @@ use coffer_format::{KeyFile, Label};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operation;
 
-use super::{VerifyArguments, show};
+use super::request::{VerifyArguments, show};
 use crate::agent::{Access, only_one};
 use crate::documents::verify::VerifyDocument;
 use crate::error::CliError;
