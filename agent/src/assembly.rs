@@ -29,12 +29,12 @@ use crate::operations::system::system;
 use crate::operations::{Operations, Ports, Settings};
 use crate::priority::WorkerPriority;
 use crate::requests::RequestBudget;
-use crate::run::threads;
 use crate::services::admission::Admission;
 use crate::services::node::{Counts, Drained, NodeFacts, NodeOperations, SharedLimits};
 use crate::services::operations::OperationsService;
 use crate::services::volumes::VolumesService;
 use crate::teams::Teams;
+use crate::threads::threads;
 
 /// Whether [`Inner::open`] can use these settings. It makes nothing.
 ///

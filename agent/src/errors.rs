@@ -2,6 +2,8 @@
 //!
 //! `google.rpc.ErrorInfo` carries the same `kind` as the command line's JSON. No text may hold a key or a credential.
 
+use std::time::Duration;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::requests::RETRY_AFTER;
+/// When a caller that was refused should try again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "coffer.dev";

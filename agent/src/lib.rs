@@ -23,4 +23,5 @@ pub mod services;
 pub mod shares;
 pub mod signals;
 pub mod teams;
+mod threads;
 pub mod wiring;

@@ -11,14 +11,17 @@ mod dispatcher;
 pub mod events;
 pub mod files;
 pub mod history;
+mod job;
 pub mod journal;
 mod live;
 pub mod meter;
+mod ports;
 pub mod queue;
 pub mod record;
 mod registry;
 pub mod request;
 mod restore;
+mod run;
 mod runner;
 pub mod secrets;
 pub mod stall;
@@ -26,14 +29,14 @@ mod start;
 pub mod stores;
 pub mod system;
 mod verify;
+mod view;
 pub mod volumes;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coffer_engine::{CancelToken, Clock, Entropy};
-use coffer_format::{Id, Label};
+use coffer_format::Id;
 use coffer_proto::checked::ListOperations;
 use tokio::sync::watch;
 
@@ -41,135 +44,21 @@ use self::budget::Budget;
 use self::events::{Events, Line};
 use self::files::Files;
 use self::meter::Meter;
-use self::record::Record;
+pub use self::ports::{Ports, Settings};
 use self::registry::Shared;
 use self::request::Request;
-use self::secrets::Mounted;
 use self::stores::Stores;
+pub use self::view::{Caller, Counts, PAGE_BYTES_MAX, Page, View, Viewer};
 use self::volumes::VolumeAccess;
 use crate::errors::{AgentError, Stop};
 use crate::requests::RequestBudget;
-use crate::shares::Holder;
 
 /// Most streams that watch one operation.
 const WATCHERS_MAX: usize = 256;
 /// Most of these that are a team's.
 const TEAM_WATCHERS_MAX: usize = 192;
-/// A page of operations ends with the one that makes it larger, bytes.
-pub const PAGE_BYTES_MAX: u64 = 256 << 10;
 /// How long an interrupted operation is waited for at a drain; what hangs in the kernel longer is left behind.
 const INTERRUPT_WAIT: Duration = Duration::from_secs(5);
-
-/// Limits of the registry.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where the journal lies; nobody else writes there.
-    pub state_dir: PathBuf,
-    /// Operations that may run at once, if there is memory for them.
-    pub operations_max: usize,
-    /// Operations that may wait.
-    pub queued_max: usize,
-    /// Ended operations that are kept, of each team and of each team's that the controller started.
-    pub history_max: usize,
-    /// Days for which they are kept.
-    pub history_days: u32,
-    /// Memory for what is kept of ended operations, bytes.
-    pub history_bytes: u64,
-    /// Bytes of the journal's files of ended operations.
-    pub journal_bytes: u64,
-    /// An operation that has not moved for so long is stopped.
-    pub stall_after: Duration,
-}
-
-/// What operations ask of the world.
-#[derive(Clone)]
-pub struct Ports {
-    /// Memory and limits.
-    pub budget: Arc<dyn Budget>,
-    /// Volumes of this node.
-    pub volumes: Arc<dyn VolumeAccess>,
-    /// Object stores.
-    pub stores: Arc<dyn Stores>,
-    /// Mounted keys and credentials.
-    pub mounted: Mounted,
-    /// The journal's file system.
-    pub files: Arc<dyn Files>,
-    /// Memory for requests and answers.
-    pub requests: RequestBudget,
-    /// Counters.
-    pub meter: Arc<dyn Meter>,
-    /// Wall-clock time.
-    pub clock: Arc<dyn Clock>,
-    /// Ids and keys.
-    pub entropy: Arc<dyn Entropy>,
-    /// Called by each thread that begins to work; threads that it starts take over what it sets.
-    pub at_thread_start: Arc<dyn Fn() + Send + Sync>,
-}
-
-/// Who starts an operation.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// As it is shown.
-    pub name: String,
-    /// Whether it is the team itself, and not the controller for it.
-    pub is_team: bool,
-}
-
-impl Caller {
-    /// On whose account an operation of `team` waits that this caller starts.
-    fn holder(&self, team: &Label) -> Holder {
-        if self.is_team { Holder::Team(team.clone()) } else { Holder::Controller }
-    }
-}
-
-/// Whose operations are seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Viewer {
-    /// All.
-    All,
-    /// Those of one team.
-    Team(Label),
-}
-
-impl Viewer {
-    fn sees(&self, team: &Label) -> bool {
-        match self {
-            Viewer::All => true,
-            Viewer::Team(own) => own == team,
-        }
-    }
-}
-
-/// An operation as it is now.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// What is known of it, with its present progress.
-    pub record: Record,
-    /// What it waits for, if it does.
-    pub waiting_for: String,
-}
-
-/// A page of operations.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Newest first; without results.
-    pub views: Vec<View>,
-    /// The last one, if more follow.
-    pub next: Option<Id>,
-}
-
-/// Operations that have not ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Wait.
-    pub waiting: usize,
-    /// Backups that run.
-    pub backups: usize,
-    /// Restores that run.
-    pub restores: usize,
-    /// Verifications that run.
-    pub verifications: usize,
-}
 
 /// What came of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

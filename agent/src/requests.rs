@@ -5,16 +5,12 @@
 //! to try again, and nobody else notices.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::errors::AgentError;
 use crate::shares::{Holder, Pool, Shares};
-
-/// When a caller that was refused should try again.
-pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The budget; clones share it.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use coffer_proto::checked::{BackupVolume, Changes, ReadEngine, StartBackup, Volu
 
 use super::meter::{Bytes, Fallback};
 use super::record::{BackupOutcome, SignedRecord};
-use super::runner::{Run, all_failed};
+use super::run::{Run, all_failed};
 use crate::errors::AgentError;
 
 pub(super) fn run(run: &Run<'_>, request: &StartBackup) -> Result<BackupOutcome, AgentError> {

@@ -10,9 +10,10 @@ use coffer_engine::{Resources, one_line};
 use coffer_format::Id;
 
 use super::budget::Leased;
+use super::job::Job;
 use super::record::{Record, State};
 use super::registry::Shared;
-use super::runner::{self, Job};
+use super::runner;
 use super::stall::{Mark, StallWatch};
 use crate::errors::{AgentError, Stop};
 

@@ -10,12 +10,13 @@ use coffer_proto::checked::{ListOperations, OperationState};
 use super::control::Control;
 use super::events::{Events, Level};
 use super::history::{self, Ended, Group};
+use super::job::Job;
 use super::journal::Journal;
 use super::live::LiveProgress;
+use super::ports::{Ports, Settings};
 use super::queue::{self, Queue};
 use super::record::{Kind, Record, State};
-use super::runner::Job;
-use super::{Counts, Page, Ports, Settings, View, Viewer};
+use super::view::{Counts, PAGE_BYTES_MAX, Page, View, Viewer};
 use crate::errors::{AgentError, Stop};
 use crate::requests::Permit;
 
@@ -173,7 +174,7 @@ impl Shared {
             let waiting_for = waiting.remove(&entry.record.id).unwrap_or_default();
             bytes += history::memory_bytes(&entry.record);
             views.push(View { record: entry.present().listed(), waiting_for });
-            if bytes >= super::PAGE_BYTES_MAX {
+            if bytes >= PAGE_BYTES_MAX {
                 break;
             }
         }

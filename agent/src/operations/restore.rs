@@ -10,7 +10,7 @@ use coffer_store::RepositoryUrl;
 
 use super::queue::Claim;
 use super::record::{RestoreOutcome, RestoredVolume};
-use super::runner::Run;
+use super::run::Run;
 use super::stores;
 use super::volumes::{PreparedTarget, Sight, TargetRef, TargetUse};
 use crate::errors::AgentError;

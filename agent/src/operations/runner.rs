@@ -2,47 +2,25 @@
 //!
 //! A panic of the work fails the operation and nothing else. Keys, credentials and memory are gone before anybody is told of the end.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use coffer_engine::{EngineError, Environment, Repository, Resources, one_line};
-use coffer_format::{Id, Label};
-use coffer_proto::checked::{RepositoryAccess, VolumeRef};
-use coffer_store::{ObjectStore, OpenOptions};
+use coffer_engine::{Environment, Resources, one_line};
+use coffer_format::Id;
+use coffer_store::ObjectStore;
 
 use super::control::Control;
 use super::events::{Events, Level};
 use super::history::Group;
+use super::job::Job;
 use super::live::LiveProgress;
 use super::record::{Outcome, Record, State};
 use super::registry::Shared;
 use super::request::Request;
-use super::volumes::{Behalf, Sight};
-use super::{backup, restore, stores, verify};
-use crate::errors::{AgentError, Failure, Stop, in_fields};
-
-/// Work, with the secrets that it needs.
-pub(super) struct Job {
-    pub(super) request: Request,
-    pub(super) behalf: Behalf,
-}
-
-/// What the work of one attempt has at hand.
-pub(super) struct Run<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) id: Id,
-    pub(super) behalf: &'a Behalf,
-    pub(super) control: &'a Control,
-    pub(super) progress: &'a LiveProgress,
-    pub(super) resources: &'a Resources,
-    pub(super) events: &'a Events,
-    /// What targets were when earlier attempts began to write them.
-    pub(super) targets_begun: &'a BTreeMap<String, String>,
-    /// The store that was opened, for its count of requests.
-    store: OnceLock<Arc<dyn ObjectStore>>,
-}
+use super::run::Run;
+use super::{backup, restore, verify};
+use crate::errors::{AgentError, Failure, Stop};
 
 pub(super) fn run(shared: &Shared, record: &Record, job: Job, resources: Resources) {
     let began = Instant::now();
@@ -65,7 +43,7 @@ pub(super) fn run(shared: &Shared, record: &Record, job: Job, resources: Resourc
             targets_begun: &record.targets_begun,
             store: OnceLock::new(),
         };
-        let result = run.work(&job.request);
+        let result = work_on(&run, &job.request);
         if let Some(store) = run.store.get() {
             shared.ports.meter.store_requests(store.requests().into());
         }
@@ -78,52 +56,11 @@ pub(super) fn run(shared: &Shared, record: &Record, job: Job, resources: Resourc
     shared.conclude(record.id, result, Some(began));
 }
 
-impl Run<'_> {
-    fn work(&self, request: &Request) -> Result<Outcome, AgentError> {
-        match request {
-            Request::Backup(request) => backup::run(self, request).map(Outcome::Backup),
-            Request::Restore(request) => restore::run(self, request).map(Outcome::Restore),
-            Request::Verify(request) => verify::run(self, request).map(Outcome::Verify),
-        }
-    }
-
-    /// Opens a repository with the operation's own key and credentials.
-    pub(super) fn open_repository(
-        &self,
-        access: &RepositoryAccess,
-        team: &Label,
-    ) -> Result<Repository, AgentError> {
-        let url = stores::address(&access.url)?;
-        let ports = &self.shared.ports;
-        let credentials = ports.mounted.credentials(team, &access.s3)?;
-        let key = ports.mounted.key(team, &access.key)?;
-        let cancelled = Some(self.control.token().shared_flag());
-        let store =
-            ports.stores.open(&url, OpenOptions { cancelled, credentials, ..OpenOptions::default() })?;
-        self.progress.watch_store(&store);
-        let _opened_once = self.store.set(store.clone());
-        let repository = Repository::open(store, self.shared.environment(self.control), key)?;
-        self.info(format!("opened repository {} at {}", repository.id(), repository.store().describe()));
-        Ok(repository)
-    }
-
-    /// This node as it is now, for these volumes.
-    pub(super) fn look(&self, volumes: &[&VolumeRef]) -> Result<Box<dyn Sight + '_>, AgentError> {
-        self.shared.ports.volumes.look(self.behalf, volumes, self.control.token())
-    }
-
-    pub(super) fn info(&self, text: String) {
-        self.log(Level::Info, text);
-    }
-
-    pub(super) fn warn(&self, text: String) {
-        tracing::warn!(operation = %self.id, text);
-        self.log(Level::Warn, text);
-    }
-
-    fn log(&self, level: Level, text: String) {
-        let text = in_fields(&text);
-        self.events.log(self.shared.ports.clock.now(), level, text);
+fn work_on(run: &Run<'_>, request: &Request) -> Result<Outcome, AgentError> {
+    match request {
+        Request::Backup(request) => backup::run(run, request).map(Outcome::Backup),
+        Request::Restore(request) => restore::run(run, request).map(Outcome::Restore),
+        Request::Verify(request) => verify::run(run, request).map(Outcome::Verify),
     }
 }
 
@@ -235,9 +172,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "the work panicked without a word".to_owned())
-}
-
-/// Of an operation whose volumes all failed, the first failure.
-pub(super) fn all_failed(error: EngineError) -> AgentError {
-    AgentError::Engine(EngineError::AllVolumesFailed(Box::new(error)))
 }

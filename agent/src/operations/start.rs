@@ -8,14 +8,14 @@ use coffer_format::{Id, Label};
 
 use super::control::Control;
 use super::events::{Events, Level};
+use super::job::Job;
 use super::live::LiveProgress;
 use super::queue::{Claim, Item};
 use super::record::{Kind, Progress, Record, State};
 use super::registry::{Entry, Inner, Live, Shared};
 use super::request::Request;
-use super::runner::Job;
+use super::view::{Caller, View, Viewer};
 use super::volumes::Behalf;
-use super::{Caller, View};
 use crate::errors::AgentError;
 use crate::shares::Holder;
 
@@ -41,7 +41,7 @@ pub(super) fn start(
     // The lock goes with each of these statements: what follows takes it again.
     let found = known(&shared.lock(), &request)?;
     if let Known::Same(id) = found {
-        return shared.view(&super::Viewer::All, id);
+        return shared.view(&Viewer::All, id);
     }
     let behalf = Behalf { team: request.team().clone(), by_team: caller.is_team };
     // Looking at volumes may take a while: nobody waits for it who starts something else.
@@ -56,7 +56,7 @@ pub(super) fn start(
         }
     };
     shared.bell.ring();
-    shared.view(&super::Viewer::All, id)
+    shared.view(&Viewer::All, id)
 }
 
 fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {

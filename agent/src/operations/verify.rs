@@ -6,7 +6,7 @@ use coffer_engine::{VerifyRequest, run_verify};
 use coffer_proto::checked::StartVerify;
 
 use super::record::{Problem, VerifyOutcome};
-use super::runner::Run;
+use super::run::Run;
 use crate::errors::AgentError;
 
 /// Problems and notices that a result carries of each; the rest is counted in a last notice.
