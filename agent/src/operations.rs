@@ -35,21 +35,16 @@ pub mod volumes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coffer_engine::{CancelToken, Clock, Entropy};
+use coffer_engine::CancelToken;
 use coffer_format::Id;
 use coffer_proto::checked::ListOperations;
 use tokio::sync::watch;
 
-use self::budget::Budget;
 use self::events::{Events, Line};
-use self::files::Files;
-use self::meter::Meter;
 pub use self::ports::{Ports, Settings};
 use self::registry::Shared;
 use self::request::Request;
-use self::stores::Stores;
 pub use self::view::{Caller, Counts, PAGE_BYTES_MAX, Page, View, Viewer};
-use self::volumes::VolumeAccess;
 use crate::errors::{AgentError, Stop};
 use crate::requests::RequestBudget;
 

@@ -5,6 +5,9 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::FormatError;
+mod effort;
+
+pub use effort::Effort;
 
 mod lz4;
 
@@ -48,16 +51,6 @@ pub enum Compression {
     Lz4,
     /// zstd at this level.
     Zstd(i32),
-}
-
-/// How much time an attempt at a block may take. zstd has levels instead, and makes no difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effort {
-    /// What LZ4 does by itself.
-    Full,
-    /// Looks for matches at fewer places, the fewer the longer it finds none: on pages of a database about twice as fast for a
-    /// twelfth more bytes.
-    Quick,
 }
 
 /// Compresses blocks, with tables that are reused: one per thread.

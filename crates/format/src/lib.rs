@@ -20,7 +20,8 @@ pub mod map;
 pub mod name;
 pub mod object_key;
 pub mod pack;
-pub mod reason;
+pub mod point_type;
+mod reason;
 pub mod summary;
 pub mod time;
 

@@ -1,7 +1,7 @@
 //! Why a point is a full or an incremental, in a form that fits in a key.
 
 use crate::FormatError;
-use crate::summary::PointType;
+use crate::point_type::PointType;
 
 /// Why a point has its type (`docs/format.md` section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

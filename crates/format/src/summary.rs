@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cursor::{Cursor, put_varint};
 use crate::error::shorten;
+pub use crate::point_type::PointType;
 use crate::{FormatError, Id, Reason, Timestamp, VolumeName};
 
 const WHAT: &str = "summary";
@@ -19,25 +20,6 @@ const NAMES: u8 = 4;
 const PARENT: u8 = 8;
 /// Most volumes of a point.
 pub const VOLUMES_MAX: usize = 256;
-
-/// Whether a point builds on an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PointType {
-    /// Opens a chain.
-    Full,
-    /// Builds on a point of its chain.
-    Incremental,
-}
-
-impl fmt::Display for PointType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        })
-    }
-}
 
 /// Whether all volumes of a point are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

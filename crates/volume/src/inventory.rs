@@ -4,6 +4,7 @@
 //! be read is in it with the reason, and it fails only by being short of what it names under `problems`.
 
 mod assemble;
+mod choice;
 mod groups;
 mod identify;
 mod images;
@@ -12,43 +13,15 @@ mod survey;
 mod usage;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::choice::Images;
 use self::images::{Choice, offer_images};
 use crate::id::VolumeId;
+pub use crate::problem::Problem;
 use crate::reader::{Effort, Reader};
 use crate::roots::{DirectoryUse, Roots};
 use crate::volume::Volume;
-
-/// Something that could not be read, and may hide volumes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where.
-    pub path: PathBuf,
-    /// What was attempted and what came of it, in words.
-    pub reason: String,
-}
-
-impl Problem {
-    pub(crate) fn new(path: &Path, step: &'static str, error: &io::Error) -> Self {
-        Self { path: path.into(), reason: format!("{step}: {error}") }
-    }
-
-    pub(crate) fn odd_name(path: &Path) -> Self {
-        Self {
-            path: path.into(),
-            reason: "the name is not UTF-8, as no name of Kubernetes or the kernel is".into(),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.path.display(), self.reason)
-    }
-}
 
 /// What [`Inventory::list`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,24 +34,6 @@ pub struct Listing {
     pub effort: Effort,
     /// Images with greater ids than this one were left out, as there would have been more than were asked for.
     pub images_cut_after: Option<VolumeId>,
-}
-
-/// Which images a listing has: there can be very many of them.
-#[derive(Clone, Copy)]
-pub enum Images<'a> {
-    /// All.
-    All,
-    /// Those that lie at these paths. No directory is listed for them.
-    At(&'a [&'a Path]),
-    /// Of those that fit, the `max` that follow an id.
-    Page {
-        /// Text of the id that they follow; may be empty.
-        after: &'a str,
-        /// How many.
-        max: usize,
-        /// Whether one is wanted; asked before the file is looked at.
-        fits: &'a dyn Fn(&VolumeId, &Path) -> bool,
-    },
 }
 
 /// The caller wanted to stop before all was seen.

@@ -4,11 +4,12 @@
 //! told to lack it.
 
 mod model;
+mod parts;
 mod requests;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,38 +20,9 @@ use s3s::{S3Result, s3_error};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+pub use self::parts::{BUCKET, Lack, SESSION_ACCESS_KEY, SESSION_TOKEN};
+use self::parts::{State, Turn};
 use super::{ACCESS_KEY, Endpoint, SECRET_KEY};
-use model::Model;
-
-/// The one bucket.
-pub const BUCKET: &str = "bucket";
-/// Access key that counts only with [`SESSION_TOKEN`].
-pub const SESSION_ACCESS_KEY: &str = "coffersession";
-/// Its token.
-pub const SESSION_TOKEN: &str = "a-token-of-one-session";
-
-/// What some servers do not know of S3, or do otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
-    /// Lists of objects to delete: 501.
-    DeleteLists,
-    /// The same without a Content-MD5: 400.
-    DeleteListsWithoutMd5,
-    /// Conditional writes: 501.
-    Conditions,
-    /// Conditional writes are taken and not heeded.
-    HeededConditions,
-    /// CRC-64/NVME: 400.
-    Crc64,
-    /// Any checksum: 400.
-    Checksums,
-    /// Where a list is to go on: it begins anew.
-    StartAfter,
-    /// A second use of a name, also when the object is deleted: 412.
-    SecondUse,
-    /// Bodies of more than 8 MiB: 413.
-    LongBodies,
-}
 
 /// A running server with the bucket [`BUCKET`].
 #[derive(Debug)]
@@ -58,16 +30,6 @@ pub struct Double {
     address: SocketAddr,
     runtime: Option<Runtime>,
     state: Arc<State>,
-}
-
-/// What requests share.
-#[derive(Debug, Default)]
-struct State {
-    model: Model,
-    lacks: Vec<Lack>,
-    turn: Mutex<Turn>,
-    requests: AtomicU64,
-    session_requests: AtomicU64,
 }
 
 impl Double {
@@ -124,57 +86,6 @@ impl Double {
     /// Of these, the ones of a session.
     pub fn session_requests(&self) -> u64 {
         self.state.session_requests.load(Ordering::SeqCst)
-    }
-}
-
-/// What happens to credentials after some requests.
-#[derive(Default)]
-struct Turn {
-    after: Option<u64>,
-    /// The only access key from then on; none if one request is refused and no other.
-    key: Option<String>,
-    then: Option<Box<dyn FnOnce() + Send>>,
-    turned: bool,
-}
-
-impl std::fmt::Debug for Turn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turn")
-            .field("after", &self.after)
-            .field("turned", &self.turned)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Turn {
-    /// Whether credentials are refused now.
-    fn refuses(&mut self, requests: u64, access: &str) -> Option<s3s::S3Error> {
-        if self.after.is_none_or(|after| requests <= after) {
-            return None;
-        }
-        let Some(key) = &self.key else {
-            self.after = None;
-            self.turned = true;
-            return Some(s3_error!(ExpiredToken));
-        };
-        if key == access {
-            return None;
-        }
-        self.turned = true;
-        if let Some(then) = self.then.take() {
-            then();
-        }
-        Some(s3_error!(InvalidAccessKeyId))
-    }
-}
-
-impl State {
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lacks(&self, lack: Lack) -> bool {
-        self.lacks.contains(&lack)
     }
 }
 

@@ -5,6 +5,7 @@
 //! being told to.
 
 mod fault;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,14 +19,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Backlog, listen};
 
+use self::refusal::during;
 use super::message::Message;
 use fault::{Act, act};
 pub use fault::{Fault, Plan, Step, Times};
 
 /// Below those that kernels choose from (Linux: from 32768).
 const PORTS: Range<u16> = 16_000..32_000;
-/// How long connections are refused, each time.
-pub const REFUSED: Duration = Duration::from_millis(60);
 
 /// A proxy in front of one server.
 #[derive(Debug)]
@@ -267,11 +267,6 @@ fn pass_requests(shared: &Shared, client: &TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// An error that says when it came.
-fn during(what: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// Does nothing until the client has had enough.

@@ -10,23 +10,18 @@ pub(super) use self::flex::{Encoder, compress_bound, decompress};
 mod c {
     use lz4::block::CompressionMode;
 
-    use crate::codec::Effort;
+    use crate::codec::effort::Effort;
 
     /// The C library's table is 16 KiB on the stack.
-    pub(in crate::codec) struct Encoder;
+    pub(crate) struct Encoder;
 
     impl Encoder {
-        pub(in crate::codec) fn new() -> Encoder {
+        pub(crate) fn new() -> Encoder {
             Encoder
         }
 
         /// Length of what stands at the start of `out`; `None` if there is no room for it.
-        pub(in crate::codec) fn compress(
-            &mut self,
-            effort: Effort,
-            block: &[u8],
-            out: &mut [u8],
-        ) -> Option<usize> {
+        pub(crate) fn compress(&mut self, effort: Effort, block: &[u8], out: &mut [u8]) -> Option<usize> {
             let mode = CompressionMode::FAST(acceleration(effort));
             lz4::block::compress_to_buffer(block, Some(mode), false, out).ok()
         }
@@ -41,13 +36,13 @@ mod c {
         }
     }
 
-    pub(in crate::codec) fn compress_bound(len: usize) -> usize {
+    pub(crate) fn compress_bound(len: usize) -> usize {
         // An error: too long for LZ4, which then leaves it as it is.
         lz4::block::compress_bound(len).unwrap_or(len)
     }
 
     /// Length of the block, which stands at the start of `out`; `None` if `stored` is no LZ4 block or has no room.
-    pub(in crate::codec) fn decompress(stored: &[u8], out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn decompress(stored: &[u8], out: &mut [u8]) -> Option<usize> {
         let room = i32::try_from(out.len()).ok()?;
         // The library takes the length as an i32, too.
         i32::try_from(stored.len()).ok()?;
@@ -61,33 +56,28 @@ mod flex {
         CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size,
     };
 
-    use crate::codec::Effort;
+    use crate::codec::effort::Effort;
 
     /// Holds the table of one thread.
-    pub(in crate::codec) struct Encoder(CompressTable);
+    pub(crate) struct Encoder(CompressTable);
 
     impl Encoder {
-        pub(in crate::codec) fn new() -> Encoder {
+        pub(crate) fn new() -> Encoder {
             Encoder(CompressTable::default())
         }
 
         /// Length of what stands at the start of `out`; `None` if there is no room for it. The library knows one effort only.
-        pub(in crate::codec) fn compress(
-            &mut self,
-            _effort: Effort,
-            block: &[u8],
-            out: &mut [u8],
-        ) -> Option<usize> {
+        pub(crate) fn compress(&mut self, _effort: Effort, block: &[u8], out: &mut [u8]) -> Option<usize> {
             compress_into_with_table(block, out, &mut self.0).ok()
         }
     }
 
-    pub(in crate::codec) fn compress_bound(len: usize) -> usize {
+    pub(crate) fn compress_bound(len: usize) -> usize {
         get_maximum_output_size(len)
     }
 
     /// Length of the block, which stands at the start of `out`; `None` if `stored` is no LZ4 block or has no room.
-    pub(in crate::codec) fn decompress(stored: &[u8], out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn decompress(stored: &[u8], out: &mut [u8]) -> Option<usize> {
         decompress_into(stored, out).ok()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, Document, MANIFEST_LEN_MAX, Names, Signed, SignedBy, VolumeRecord};
+use super::{Attributes, Signed, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -139,45 +139,8 @@ impl Manifest {
         crate::object_key::manifest(&self.plan_id(), &self.point)
     }
 
-    /// All objects it names: what must not be deleted while it stands.
-    #[must_use]
-    pub fn names(&self) -> Names {
-        Names::of(self)
-    }
-
     /// The records of its volumes.
     pub fn volume_records(&self) -> impl Iterator<Item = &VolumeRecord> {
         self.volumes.iter().map(|volume| &volume.payload)
-    }
-
-    /// An error unless its values agree with each other and keep the limits.
-    pub fn check(&self) -> Result<(), FormatError> {
-        super::manifest_check::check_manifest(self)
-    }
-}
-
-impl Document for Manifest {
-    const KIND: &'static str = "manifest";
-    const SIGNED_BY: SignedBy = SignedBy::NewestOrListed;
-    const LEN_MAX: usize = MANIFEST_LEN_MAX;
-
-    fn repository(&self) -> &RepositoryId {
-        &self.repository
-    }
-
-    fn team(&self) -> &Label {
-        &self.team
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), FormatError> {
-        crate::error::check(key == self.key(), Self::KIND, "belongs under another key")
-    }
-
-    fn records(&self) -> &[Signed<VolumeRecord>] {
-        &self.volumes
-    }
-
-    fn check(&self) -> Result<(), FormatError> {
-        super::manifest_check::check_manifest(self)
     }
 }

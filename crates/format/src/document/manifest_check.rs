@@ -2,14 +2,51 @@
 
 use std::collections::HashSet;
 
-use super::{Document, Manifest, VolumeRecord, VolumeState, check_format};
+use super::{
+    Document, MANIFEST_LEN_MAX, Manifest, Signed, SignedBy, VolumeRecord, VolumeState, check_format,
+};
 use crate::error::{check, check_range};
 use crate::summary::VOLUMES_MAX;
-use crate::{FormatError, Id, PointState, PointType, VolumeName};
+use crate::{FormatError, Id, Label, PointState, PointType, RepositoryId, VolumeName};
 
 const WHAT: &str = Manifest::KIND;
 
-pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), FormatError> {
+impl Manifest {
+    /// An error unless its values agree with each other and keep the limits.
+    pub fn check(&self) -> Result<(), FormatError> {
+        check_manifest(self)
+    }
+}
+
+impl Document for Manifest {
+    type Nested = VolumeRecord;
+
+    const KIND: &'static str = "manifest";
+    const SIGNED_BY: SignedBy = SignedBy::NewestOrListed;
+    const LEN_MAX: usize = MANIFEST_LEN_MAX;
+
+    fn repository(&self) -> &RepositoryId {
+        &self.repository
+    }
+
+    fn team(&self) -> &Label {
+        &self.team
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), FormatError> {
+        crate::error::check(key == self.key(), Self::KIND, "belongs under another key")
+    }
+
+    fn nested(&self) -> &[Signed<VolumeRecord>] {
+        &self.volumes
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        check_manifest(self)
+    }
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), FormatError> {
     check_format(WHAT, manifest.format)?;
     check(manifest.point_type == manifest.reason.0.point_type(), WHAT, "type and reason disagree")?;
     check_parent(manifest)?;

@@ -66,6 +66,14 @@ impl NamedObjects {
     }
 }
 
+impl Manifest {
+    /// All objects it names: what must not be deleted while it stands.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        Names::of(self)
+    }
+}
+
 impl Names {
     /// The objects that `manifest` names.
     #[must_use]

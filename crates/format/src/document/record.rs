@@ -14,6 +14,8 @@ use crate::{Digest, FormatError, Id, Label, PlanId, RepositoryId, Summary, Times
 macro_rules! record_document {
     ($name:ty, $kind:literal) => {
         impl Document for $name {
+            type Nested = Self;
+
             const KIND: &'static str = $kind;
 
             fn repository(&self) -> &RepositoryId {

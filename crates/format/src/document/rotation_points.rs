@@ -43,6 +43,8 @@ impl RotationPoints {
 }
 
 impl Document for RotationPoints {
+    type Nested = Self;
+
     const KIND: &'static str = "points";
 
     fn repository(&self) -> &RepositoryId {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Signed, to_json};
+use super::json::to_json;
 use crate::{Digest, Id, Label, RepositoryId, Signature, SigningKey, VerifyingKey};
 
 const CERTIFICATE_KIND: &str = "certificate";
@@ -86,33 +86,4 @@ impl Certificate {
 /// What is signed of a payload of `kind`.
 pub(crate) fn signed_bytes(kind: &str, payload: &[u8]) -> Vec<u8> {
     [b"coffer v1 ", kind.as_bytes(), b"\n", payload].concat()
-}
-
-/// Makes seals.
-#[derive(Clone, Debug)]
-pub enum Signer {
-    /// Suite 0: digests only.
-    None,
-    /// Suite 1: a writer key.
-    Key {
-        /// The writer's key.
-        key: SigningKey,
-        /// Its certificate.
-        certificate: Certificate,
-    },
-}
-
-impl Signer {
-    /// `payload` with its seal. It is not checked here: call `Document::check` before.
-    #[must_use]
-    pub fn sign<T: Document>(&self, payload: &T) -> Signed<T> {
-        let json = to_json(payload);
-        let (certificate, signature) = match self {
-            Self::None => (None, None),
-            Self::Key { key, certificate } => {
-                (Some(certificate.clone()), Some(key.sign(&signed_bytes(T::KIND, &json))))
-            }
-        };
-        Signed { payload: payload.clone(), seal: Seal { digest: Digest::of(&json), certificate, signature } }
-    }
 }

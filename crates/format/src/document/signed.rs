@@ -1,9 +1,69 @@
 //! A payload and its seal: as an object of two lines, or as an object within another document.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Document, Seal, VolumeRecord, from_json, one_line, to_json};
-use crate::{Digest, FormatError};
+use super::json::{DOCUMENT_LEN_MAX, from_json, one_line, to_json};
+use super::seal::Seal;
+use crate::{Digest, FormatError, Label, RepositoryId};
+
+/// Whose signature a document carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// A writer key that the seal's certificate names.
+    Writer,
+    /// The recovery key of this generation; the seal has no certificate.
+    Recovery(u32),
+}
+
+/// Which generations of a team's keys may have certified the writer that signed a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// Any that is known.
+    AnyKnown,
+    /// The newest; an older one only if the document is listed among what stood when that key was replaced.
+    NewestOrListed,
+    /// The newest; an older one only inside a document that is listed.
+    NewestOrInListed,
+}
+
+/// A signed document.
+pub trait Document: Serialize + DeserializeOwned + Clone {
+    /// The kind, as it is signed.
+    const KIND: &'static str;
+    /// Most bytes of an encoded document.
+    const LEN_MAX: usize = DOCUMENT_LEN_MAX;
+
+    /// Which generations of a team's keys may have signed it.
+    const SIGNED_BY: SignedBy = SignedBy::AnyKnown;
+
+    /// The repository that wrote it first.
+    fn repository(&self) -> &RepositoryId;
+
+    /// The team it belongs to.
+    fn team(&self) -> &Label;
+
+    /// Whose signature it carries.
+    fn issuer(&self) -> Issuer {
+        Issuer::Writer
+    }
+
+    /// An error unless the document belongs under `key`: what the key says of it and what it says itself must be the same.
+    ///
+    /// A document without a key of its own belongs under none.
+    fn check_key(&self, key: &str) -> Result<(), FormatError>;
+
+    /// Kind of the signed documents inside it; its own where there are none.
+    type Nested: Document;
+
+    /// Signed documents inside it, each with a seal of its own.
+    fn nested(&self) -> &[Signed<Self::Nested>] {
+        &[]
+    }
+
+    /// An error unless its values agree with each other and keep the limits. `decode` calls it.
+    fn check(&self) -> Result<(), FormatError>;
+}
 
 /// A document with its seal. Decoding checks the digest, which detects accidents; only a `Verifier` tells who signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +108,7 @@ impl<T: Document> Signed<T> {
         if Digest::of(payload) != signed.seal.digest {
             return Err(FormatError::Checksum { what });
         }
-        signed.payload.records().iter().try_for_each(Signed::check_digest)?;
+        signed.payload.nested().iter().try_for_each(Signed::check_digest)?;
         signed.payload.check()?;
         Ok(signed)
     }
@@ -59,31 +119,5 @@ impl<T: Document> Signed<T> {
         } else {
             Err(FormatError::Checksum { what: T::KIND })
         }
-    }
-}
-
-#[derive(Serialize)]
-struct NestedRef<'a> {
-    record: &'a VolumeRecord,
-    seal: &'a Seal,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nested {
-    record: VolumeRecord,
-    seal: Seal,
-}
-
-impl Serialize for Signed<VolumeRecord> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        NestedRef { record: &self.payload, seal: &self.seal }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Signed<VolumeRecord> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Nested { record, seal } = Nested::deserialize(deserializer)?;
-        Ok(Self { payload: record, seal })
     }
 }

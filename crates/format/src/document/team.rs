@@ -32,6 +32,8 @@ pub struct TeamStatement {
 }
 
 impl Document for TeamStatement {
+    type Nested = Self;
+
     const KIND: &'static str = "team";
 
     fn repository(&self) -> &RepositoryId {
@@ -113,6 +115,8 @@ impl ChainKeyDocument {
 }
 
 impl Document for ChainKeyDocument {
+    type Nested = Self;
+
     const KIND: &'static str = "chain key";
 
     fn repository(&self) -> &RepositoryId {

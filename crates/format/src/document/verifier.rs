@@ -112,7 +112,7 @@ impl Verifier {
     fn verify_within<T: Document>(&self, signed: &Signed<T>, listed: bool) -> Result<(), FormatError> {
         let listed = listed || self.lists(signed);
         self.verify_own(signed, listed)?;
-        signed.payload.records().iter().try_for_each(|record| self.verify_within(record, listed))
+        signed.payload.nested().iter().try_for_each(|record| self.verify_within(record, listed))
     }
 
     /// As [`Verifier::verify_within`], without the records inside.

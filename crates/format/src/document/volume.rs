@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Attributes, Document, PackRanges, SignedBy, check_format};
+use super::{Attributes, Document, PackRanges, Seal, Signed, SignedBy, check_format};
 use crate::crypto::PAGE_LEN_MAX;
 use crate::error::{check, check_range};
 use crate::map::{LINEAGE_MAX, MAP_HEADER_LEN};
@@ -262,6 +262,8 @@ impl VolumeRecord {
 }
 
 impl Document for VolumeRecord {
+    type Nested = Self;
+
     const KIND: &'static str = "volume record";
     const SIGNED_BY: SignedBy = SignedBy::NewestOrInListed;
 
@@ -292,5 +294,31 @@ impl Document for VolumeRecord {
                 check(nothing, Self::KIND, "a failed volume has an error, no lineage and no root")
             }
         }
+    }
+}
+
+#[derive(Serialize)]
+struct NestedRef<'a> {
+    record: &'a VolumeRecord,
+    seal: &'a Seal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nested {
+    record: VolumeRecord,
+    seal: Seal,
+}
+
+impl Serialize for Signed<VolumeRecord> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        NestedRef { record: &self.payload, seal: &self.seal }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signed<VolumeRecord> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Nested { record, seal } = Nested::deserialize(deserializer)?;
+        Ok(Self { payload: record, seal })
     }
 }

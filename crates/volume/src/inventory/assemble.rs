@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::groups::{Directory, Groups, Unseen};
+use super::identify;
 use super::survey::Survey;
-use super::usage::{Usage, loop_users};
-use super::{Problem, identify};
+use super::usage::{Usage, loop_users, mounted};
 use crate::abilities::Abilities;
 use crate::device::Device;
 use crate::device_class::DeviceClass;
@@ -15,6 +15,7 @@ use crate::engine::{self, Provision};
 use crate::id::VolumeId;
 use crate::kubelet::{Claim, held_by_kubelet};
 use crate::mounts::Mount;
+use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::roots::Roots;
 use crate::volume::{FileSystem, Use, Volume, VolumeKind};
@@ -218,14 +219,5 @@ fn of_mount(mount: &Mount) -> FileSystem {
         size_bytes: None,
         free_bytes: None,
         is_read_only: mount.is_read_only,
-    }
-}
-
-pub(super) fn mounted(mount: &Mount) -> Use {
-    Use::Mounted {
-        point: mount.point.clone(),
-        file_system: mount.file_system.clone(),
-        is_read_only: mount.is_read_only,
-        root: mount.root.clone(),
     }
 }

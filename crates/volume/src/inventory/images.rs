@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Images, Problem};
+use super::choice::Images;
 use crate::id::VolumeId;
+use crate::problem::Problem;
 use crate::reader::Reader;
 
 /// The images that were chosen up to now, in the order of their ids. No two have the same path.

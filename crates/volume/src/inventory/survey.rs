@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::Problem;
 use crate::device::{Device, read_device};
 use crate::device_number::DeviceNumber;
 use crate::directory::{Entry, look_at_image, mount_above, read_entries};
 use crate::kubelet::{Claim, read_claims};
 use crate::mounts::{Mount, Mounts};
 use crate::pod_names::pod_names;
+use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::roots::{DirectoryUse, Roots};
 use crate::stable_names::{kernel_name, read_stable_names};

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::assemble::mounted;
 use super::survey::Survey;
 use crate::device::Device;
 use crate::kubelet::{Claim, ClaimMode};
+use crate::mounts::Mount;
 use crate::roots::Roots;
 use crate::volume::Use;
 
 /// The uses of each device, by the kernel's name.
 pub(super) struct Usage {
-    uses: HashMap<String, Vec<Use>>,
+    pub(super) uses: HashMap<String, Vec<Use>>,
 }
 
 impl Usage {
@@ -31,14 +31,14 @@ impl Usage {
         self.uses.remove(&device.name).unwrap_or_default()
     }
 
-    fn add_own(&mut self, device: &Device, survey: &Survey) {
+    pub(super) fn add_own(&mut self, device: &Device, survey: &Survey) {
         let mounts = survey.mounts.of_device(device.number).map(mounted);
         let holders = device.holders.iter().map(|by| Use::Held { by: by.clone() });
         let uses: Vec<Use> = mounts.chain(holders).collect();
         self.add(&device.name, uses);
     }
 
-    fn add_claims(&mut self, device: &Device, claims: &HashMap<String, Vec<Claim>>) {
+    pub(super) fn add_claims(&mut self, device: &Device, claims: &HashMap<String, Vec<Claim>>) {
         let claims = claims.get(&device.name).into_iter().flatten();
         let raw = claims.filter(|claim| claim.mode == ClaimMode::Block);
         let uses: Vec<Use> = raw.map(|claim| Use::Pod { pod: claim.pod_label() }).collect();
@@ -46,7 +46,7 @@ impl Usage {
     }
 
     /// What names its device by a path: file systems with numbers of their own, swap, loop devices over devices.
-    fn add_by_path(&mut self, roots: &Roots, survey: &Survey) {
+    pub(super) fn add_by_path(&mut self, roots: &Roots, survey: &Survey) {
         for mount in survey.mounts.without_number() {
             if let Some(device) = survey.device_at(roots, Path::new(&mount.source)) {
                 self.add(&device.name, vec![mounted(mount)]);
@@ -66,7 +66,7 @@ impl Usage {
     }
 
     /// A disk is in use if a partition is; what uses the whole disk uses its partitions, too.
-    fn add_partitions(&mut self, survey: &Survey) {
+    pub(super) fn add_partitions(&mut self, survey: &Survey) {
         let used: HashSet<String> =
             self.uses.iter().filter(|(_, uses)| !uses.is_empty()).map(|(name, _)| name.clone()).collect();
         for device in survey.devices.values() {
@@ -80,7 +80,7 @@ impl Usage {
         }
     }
 
-    fn add(&mut self, name: &str, uses: Vec<Use>) {
+    pub(super) fn add(&mut self, name: &str, uses: Vec<Use>) {
         self.uses.entry(name.to_owned()).or_default().extend(uses);
     }
 }
@@ -93,4 +93,13 @@ pub(super) fn loop_users(roots: &Roots, survey: &Survey, image: &Path) -> Vec<Us
         file == Some(image) || file == Some(&in_table)
     };
     survey.devices.values().filter(shows).map(|device| Use::Loop { name: device.name.clone() }).collect()
+}
+
+pub(super) fn mounted(mount: &Mount) -> Use {
+    Use::Mounted {
+        point: mount.point.clone(),
+        file_system: mount.file_system.clone(),
+        is_read_only: mount.is_read_only,
+        root: mount.root.clone(),
+    }
 }

@@ -16,7 +16,7 @@ use s3s::dto::{
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::model::{NamedPart, Refusal, check_crc, check_crc32c, e_tag};
-use super::{BUCKET, Lack, State};
+use super::parts::{BUCKET, Lack, State};
 
 pub(super) struct Requests(pub(super) Arc<State>);
 

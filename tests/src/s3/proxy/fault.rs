@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::{REFUSED, during};
+use super::refusal::{REFUSED, during};
 use crate::s3::message::Message;
 
 /// A kind of request.
