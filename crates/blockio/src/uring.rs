@@ -40,6 +40,7 @@ mod depth;
 mod error;
 mod flights;
 mod kernel_ring;
+mod order;
 mod probe;
 mod reactor;
 mod registered;
@@ -57,15 +58,13 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 pub use error::UringError;
 pub use source::{RingUse, UringSource};
 
+use self::order::{Order, QUEUE_BATCHES};
 use crate::arena::Arena;
 use crate::handle::Handle;
 use crate::read_batch::{ReadBatch, StartedRead};
 use flights::Flights;
 use kernel_ring::KernelRing;
 use reactor::Reactor;
-
-/// Batches that may wait for the ring's thread. Each holds a buffer, so the arena is the limit before this is.
-const QUEUE_BATCHES: usize = 256;
 
 /// The way to the ring's thread. The last one to drop it ends the thread.
 #[derive(Debug)]
@@ -74,14 +73,6 @@ pub struct Ring {
     orders: Option<SyncSender<Order>>,
     bell: Arc<EventFd>,
     thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// A batch, the file it is to be read from, and where to send it then.
-#[derive(Debug)]
-pub(crate) struct Order {
-    batch: ReadBatch,
-    file: Arc<Handle>,
-    result: SyncSender<ReadBatch>,
 }
 
 impl Ring {
@@ -145,13 +136,6 @@ impl Drop for Ring {
             // Whether it failed or panicked is known to whoever waited for a batch; nobody else is hurt.
             let _ended = thread.join();
         }
-    }
-}
-
-impl Order {
-    /// Gives the batch back to whoever waits for it; if nobody does, its buffer returns to the arena here.
-    fn send_back(self) {
-        let _given_up = self.result.try_send(self.batch);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod listing;
 pub mod look;
 pub mod names;
 pub mod property;
+mod property_name;
 pub mod pruner;
 pub mod reader;
 pub mod rotator;

@@ -3,7 +3,8 @@
 //! The same plan and the same order of requests give the same faults. A fault must never make the store break the
 //! port's rules, except where its name says so.
 
-pub mod plan;
+pub mod moment;
+mod plan;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub use self::moment::Moment;
 use self::plan::Strike;
 pub use self::plan::{Failure, Fault, FaultPlan};
 use crate::counts::{Counters, RequestCounts};
@@ -32,15 +34,6 @@ pub struct Request<'a> {
     pub key: &'a str,
     /// Whether the store has seen it.
     pub moment: Moment,
-}
-
-/// When a hook runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// Before the request takes effect.
-    Before,
-    /// After it took effect, before the caller knows.
-    After,
 }
 
 type Hook = Arc<dyn Fn(&Request<'_>) + Send + Sync>;

@@ -9,8 +9,8 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
-use super::Order;
 use super::kernel_ring::{Completion, KernelRing, ReadMemory};
+use super::order::Order;
 use super::registered::Registered;
 use crate::arena::Arena;
 

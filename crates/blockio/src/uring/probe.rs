@@ -13,10 +13,10 @@ use std::time::Duration;
 use nix::sys::eventfd::EventFd;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::Order;
 use super::error::UringError;
 use super::flights::Flights;
 use super::kernel_ring::{Completion, KernelRing};
+use super::order::Order;
 use crate::BUFFER_ALIGN_BYTES;
 use crate::arena::Arena;
 use crate::handle::{Access, Handle};

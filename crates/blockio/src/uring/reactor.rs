@@ -14,7 +14,7 @@ use nix::sys::eventfd::EventFd;
 
 use super::depth::Depth;
 use super::flights::{FlightKey, Flights, Submitted};
-use super::{Order, QUEUE_BATCHES};
+use super::order::{Order, QUEUE_BATCHES};
 
 /// With many requests in flight completions are worked off by the handful. None waits longer than this for others.
 const PATIENCE: Duration = Duration::from_micros(250);

@@ -4,7 +4,7 @@
 
 use super::listing::Listing;
 use super::names::{Objects, PointId, Points};
-use super::property::Property;
+use super::property_name::Property;
 use super::pruner::{self, Pruner};
 use super::rotator::{self, Rotator};
 use super::scenario::Scenario;

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use super::{body, get, key, put};
+use super::tools::{body, get, key, put};
 use crate::error::StoreError;
 use crate::port::{ObjectStore, PutOutcome, list_all};
 

@@ -1,6 +1,6 @@
 //! Rules about lists.
 
-use super::{body, put};
+use super::tools::{body, put};
 use crate::error::StoreError;
 use crate::port::{ObjectStore, list_all};
 

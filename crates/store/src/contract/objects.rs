@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::{body, get, is_not_found, key, put};
+use super::tools::{body, get, is_not_found, key, put};
 use crate::counts::RequestCounts;
 use crate::error::StoreError;
 use crate::port::{ObjectStore, PutOutcome, list_all};

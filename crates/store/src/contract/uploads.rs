@@ -4,7 +4,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{PART_LEN, body, get, is_not_found, key, put};
+use super::tools::{PART_LEN, body, get, is_not_found, key, put};
 use crate::error::StoreError;
 use crate::port::{ObjectStore, PartTag, UploadId, list_all};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use super::Moment;
+use super::moment::Moment;
 use crate::error::StoreError;
 use crate::port::Operation;
 
