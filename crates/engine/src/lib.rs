@@ -15,6 +15,7 @@ mod inventory;
 mod io_throttle;
 mod limiter;
 mod node;
+mod objects;
 mod pages;
 mod pick;
 mod pins;

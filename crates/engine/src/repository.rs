@@ -11,16 +11,15 @@ use bytes::Bytes;
 use coffer_format::{
     Config, Id, KeyFile, KeyKind, Label, PlanId, RepositoryId, Signer, Suite, Verifier, object_key,
 };
-use coffer_store::{Key, ObjectStore, StoreError};
+use coffer_store::ObjectStore;
 
 use crate::generations::NewestKey;
+pub(crate) use crate::objects::{DOCUMENT_BYTES_MAX, find_object, store_key};
 use crate::pages::first_object;
 use crate::read::reread::Rereads;
 use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
-/// Largest JSON object that is read, but for manifests.
-pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 /// Largest manifest that is read.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
@@ -225,27 +224,9 @@ impl Repository {
     }
 }
 
-/// Turns a key of the format into a key of the store.
-pub(crate) fn store_key(key: &str) -> Result<Key, EngineError> {
-    Ok(Key::new(key)?)
-}
-
 /// Reads one whole small object.
 pub(crate) fn read_object(store: &dyn ObjectStore, key: &str, len_max: u64) -> Result<Vec<u8>, EngineError> {
     Ok(store.get(&store_key(key)?, len_max)?)
-}
-
-/// Reads one whole small object, `None` where it does not exist.
-pub(crate) fn find_object(
-    store: &dyn ObjectStore,
-    key: &str,
-    len_max: u64,
-) -> Result<Option<Vec<u8>>, EngineError> {
-    match store.get(&store_key(key)?, len_max) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Lists the teams that have anything in the repository, with one request per team.

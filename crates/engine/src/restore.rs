@@ -4,6 +4,7 @@ mod from_map;
 mod in_place;
 mod lost;
 mod preflight;
+mod request;
 mod run;
 mod salvage;
 mod stream;

@@ -2,6 +2,7 @@
 
 mod chains;
 mod lengths;
+mod note;
 mod objects;
 mod packs;
 mod points;

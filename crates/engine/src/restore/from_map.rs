@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use coffer_format::{DataObject, Id, PlanId, VolumeName, VolumePath, object_key};
 
-use super::run::{Goal, Job, RestoreReport, RestoreVolume};
+use super::request::{Goal, RestoreVolume};
+use super::run::{Job, RestoreReport};
 use crate::backup::Progress;
 use crate::chain_keys::open_chain_key;
 use crate::read::volume_map::VolumeMap;

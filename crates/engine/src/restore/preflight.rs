@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use coffer_format::{ChainPrivateKey, LEAF_BLOCKS, Manifest, NODE_LEAVES, VolumeName};
 
-use super::run::{Goal, find_volume};
+use super::request::{Goal, find_volume};
 use crate::catalog::{PointEntry, load_manifest};
 use crate::chain_keys::open_chain_key;
 use crate::read::fetch::{FrameRun, PackReader, frame_run};

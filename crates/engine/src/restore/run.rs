@@ -5,12 +5,13 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use coffer_blockio::BlockTarget;
-use coffer_format::{ChainPrivateKey, Id, Manifest, Pin, PinKind, VolumeName, VolumeRecord, object_key};
+use coffer_format::{ChainPrivateKey, Id, Pin, PinKind, VolumeName, object_key};
 use coffer_store::RequestCounts;
 
 use super::lost::{Lost, LostRange};
 use super::preflight;
+use super::request::{Goal, find_volume};
+pub use super::request::{RestoreMode, RestoreVolume};
 use super::volume::VolumeRestore;
 use super::writer::RestoreCounts;
 use crate::backup::Progress;
@@ -18,34 +19,10 @@ use crate::catalog::{PointEntry, load_manifest};
 use crate::error::HalfWritten;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
-use crate::read::musts::refuse_point;
 use crate::read::volume_map::VolumeMap;
 use crate::records;
 use crate::repository::store_key;
 use crate::{EngineError, Repository, Resources};
-
-/// How a target is filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestoreMode {
-    /// Everything is written; zeroes only where the target is not known to read as zeroes.
-    Write,
-    /// The target is read and only blocks that differ are written.
-    InPlace,
-}
-
-/// One volume to restore.
-pub struct RestoreVolume {
-    /// Its name in the point.
-    pub name: VolumeName,
-    /// Where it goes; `None` in a dry run.
-    pub target: Option<Box<dyn BlockTarget>>,
-    /// How the target is called in reports.
-    pub label: String,
-    /// How it is filled.
-    pub mode: RestoreMode,
-    /// Write zeroes even where the target is known to read as zeroes.
-    pub write_all_zeroes: bool,
-}
 
 /// A restore to make.
 pub struct RestoreRequest<'a> {
@@ -133,15 +110,6 @@ pub fn run_salvage(
     request: &RestoreRequest<'_>,
 ) -> Result<RestoreReport, EngineError> {
     run(repository, resources, request, Goal::Salvage)
-}
-
-/// What a restore is content with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
-    /// Nothing less than all.
-    Whole,
-    /// What can be proved.
-    Salvage,
 }
 
 fn run(
@@ -253,31 +221,6 @@ pub(super) fn unfinished(
         return error;
     }
     EngineError::Unfinished { source: Box::new(error), half_written: half_written.map(Box::new), restored }
-}
-
-/// The record of a volume that can be read at this point.
-pub(crate) fn find_volume<'m>(
-    manifest: &'m Manifest,
-    name: &VolumeName,
-) -> Result<&'m VolumeRecord, EngineError> {
-    refuse_point(manifest)?;
-    let record = manifest.volumes.iter().map(|volume| &volume.payload).find(|record| record.name == *name);
-    let record = record.ok_or_else(|| {
-        let names: Vec<String> =
-            manifest.volumes.iter().map(|volume| volume.payload.name.to_string()).collect();
-        EngineError::NotFound(format!(
-            "point {} has no volume {name}; it has {}",
-            manifest.point,
-            names.join(", ")
-        ))
-    })?;
-    match &record.error {
-        None => Ok(record),
-        Some(error) => Err(EngineError::NotFound(format!(
-            "volume {name} failed when point {} was made ({error}); choose another point",
-            manifest.point
-        ))),
-    }
 }
 
 /// Rule `reader_rereads_manifest`: an object that vanished under a reader is damage only while the manifest still stands.

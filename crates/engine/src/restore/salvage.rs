@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use coffer_blockio::BlockTarget;
 
-use super::run::RestoreMode;
+use super::request::RestoreMode;
 use super::volume::{VolumeRestore, Window};
 use super::writer::TargetWriter;
 use crate::EngineError;

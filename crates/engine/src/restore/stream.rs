@@ -4,7 +4,8 @@ use std::io::Write;
 
 use coffer_format::{LEAF_BLOCKS, VolumeName};
 
-use super::run::{RestoredVolume, explain, find_volume, with_pin};
+use super::request::find_volume;
+use super::run::{RestoredVolume, explain, with_pin};
 use crate::catalog::{PointEntry, load_manifest};
 use crate::read::fetch::{BlockSink, FrameRun, PackReader, frame_run, plan_ranges};
 use crate::read::volume_map::VolumeMap;

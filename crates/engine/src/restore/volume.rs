@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::in_place::compare;
 use super::lost::Lost;
-use super::run::{RestoreMode, RestoreVolume};
+use super::request::{RestoreMode, RestoreVolume};
 use super::salvage::Sink;
 use super::writer::{RestoreCounts, TargetWriter};
 use crate::backup::Progress;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use coffer_format::{ChainPublicKey, Id, KeyKind, PlanId, object_key};
 
-use super::points::{Note, keep_damage};
+use super::note::{Note, keep_damage};
 use super::report::{VerifyReport, VerifyRequest};
 use crate::chain_keys::{self, ChainKey, open_chain_key};
 use crate::{Access, EngineError, Repository};

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Confirmed, Digest, Id, Label, Manifest, PlanId, Signed, object_key};
+use coffer_format::{Confirmed, Id, Label, Manifest, PlanId, Signed, object_key};
 use coffer_store::StoreError;
 
 use super::chains;
+use super::note::Note;
 use super::report::{VerifyReport, VerifyRequest};
 use crate::catalog::{Filter, decode_manifest};
 use crate::records::{self, is_bad_object, may_be_ending};
@@ -19,45 +20,6 @@ use crate::{Access, EngineError, Repository};
 
 /// Bytes of the manifests that are held at once, as they are stored; a longer one is held alone.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-
-/// What is kept of a manifest while others are read.
-pub(crate) struct Note {
-    pub(super) plan: PlanId,
-    pub(crate) point: Id,
-    pub(super) chain: Id,
-    parent: Option<Id>,
-    /// Points whose maps it names, itself not among them.
-    ancestors: BTreeSet<Id>,
-    /// Where its confirmation belongs, and what that must say.
-    confirmed_key: String,
-    digest: Digest,
-    void: bool,
-    /// Whether the filter means it.
-    is_meant: bool,
-}
-
-impl Note {
-    fn new(signed: &Signed<Manifest>, filter: &Filter) -> Note {
-        let manifest = &signed.payload;
-        let lineages = manifest.volume_records().flat_map(|record| &record.lineage);
-        let with_map = lineages.filter(|entry| entry.names_map()).map(|entry| entry.point);
-        Note {
-            plan: manifest.plan_id(),
-            point: manifest.point,
-            chain: manifest.chain,
-            parent: manifest.parent,
-            ancestors: with_map.chain(manifest.parent).filter(|point| *point != manifest.point).collect(),
-            confirmed_key: object_key::confirmed(&manifest.plan_id(), &manifest.point, &manifest.summary()),
-            digest: signed.seal.digest,
-            void: false,
-            is_meant: matches_manifest(filter, manifest),
-        }
-    }
-
-    pub(super) fn counts(&self) -> bool {
-        self.is_meant && !self.void
-    }
-}
 
 /// Reads and checks every manifest that matches, and hands those that are sound and not void to `each`, some at a time. Then what they say of
 /// each other is checked.
@@ -180,14 +142,6 @@ fn matches_plan(filter: &Filter, plan: &PlanId) -> bool {
     label(&filter.cluster, &plan.cluster)
         && label(&filter.namespace, &plan.namespace)
         && label(&filter.plan, &plan.plan)
-}
-
-fn matches_manifest(filter: &Filter, manifest: &Manifest) -> bool {
-    filter.point.is_none_or(|point| manifest.point == point)
-        && filter.since.is_none_or(|since| manifest.time >= since)
-        && filter.until.is_none_or(|until| manifest.time <= until)
-        && filter.volume.as_ref().is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name))
-        && filter.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
 }
 
 fn notice_siblings(notes: &[Note], report: &mut VerifyReport) {
@@ -337,23 +291,4 @@ fn check_ancestors(
         }
     }
     Ok(())
-}
-
-/// Turns damage into a problem; other errors end the verification.
-pub(crate) fn keep_damage(
-    report: &mut VerifyReport,
-    kind: &'static str,
-    key: String,
-    error: EngineError,
-    points: &[Id],
-) -> Result<(), EngineError> {
-    match error {
-        EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Usage(_) => {
-            if !report.problems.iter().any(|problem| problem.key == key && problem.kind == kind) {
-                report.problem(kind, key, error, points.iter().copied());
-            }
-            Ok(())
-        }
-        other => Err(other),
-    }
 }

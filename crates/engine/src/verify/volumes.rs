@@ -9,8 +9,8 @@ use coffer_format::{
     Place, PlanId, VolumeRecord, VolumeState, object_key,
 };
 
+use super::note::keep_damage;
 use super::packs::{PackCheck, PackTask};
-use super::points::keep_damage;
 use super::report::{VerifyReport, VerifyRequest};
 use crate::inventory::PlanObjects;
 use crate::read::block_states::Trailers;
