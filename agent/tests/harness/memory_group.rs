@@ -28,6 +28,10 @@ impl MemoryGroup {
         let path = Path::new(base).join(format!("coffer-test-{}", std::process::id()));
         fs::create_dir(&path)?;
         let group = MemoryGroup { path, peak };
+        // Without this check a plain directory, or a group without the memory controller, would look like one.
+        for file in [limit, peak, "cgroup.procs"] {
+            fs::metadata(group.path.join(file))?;
+        }
         fs::write(group.path.join(limit), limit_bytes.to_string())?;
         Ok(group)
     }
