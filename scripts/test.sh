@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 cargo test --workspace --locked
-# The other LZ4 library (docs/rfcs/0007-lz4-libraries.md). The whole workspace is named so that only what depends on the feature is built anew.
+# The other LZ4 library (docs/rfcs/0005-lz4-libraries.md). The whole workspace is named so that only what depends on the feature is built anew.
 cargo test --workspace --locked --features coffer-format/lz4-flex --test it --test fuzz_smoke
 export PYTHONDONTWRITEBYTECODE=1
 python3 -m unittest discover -s benches

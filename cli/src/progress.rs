@@ -73,9 +73,14 @@ impl Reporter {
         Reporter { shared, ticker }
     }
 
-    /// What the coordinator tells of work at agents.
-    pub(crate) fn at_agents(&self) -> Arc<dyn coffer_coordinator::Progress> {
-        self.shared.clone()
+    /// Shows the progress of `verb` while the coordinator has agents do the `work`.
+    pub(crate) fn at_agents<T>(
+        output: &Output,
+        verb: &'static str,
+        work: impl FnOnce(Arc<dyn coffer_coordinator::Progress>) -> T,
+    ) -> T {
+        let reporter = Reporter::start(output, verb);
+        work(reporter.shared.clone())
     }
 
     /// What the engine tells.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use coffer_blockio::{SourceOpener, outlive_file_limit};
 use coffer_coordinator::Agents;
+use coffer_engine::one_line;
 use coffer_engine::{Environment, Repository, Resources};
 use coffer_format::KeyFile;
 use coffer_store::{ObjectStore, OpenOptions, RepositoryUrl};
@@ -17,7 +18,6 @@ use crate::key_files;
 use crate::logging;
 use crate::options::{KeyOptions, MemoryOptions, OutputOptions, ReadOptions, RepositoryOptions};
 use crate::output::Output;
-use coffer_engine::one_line;
 
 /// One run of the program.
 pub(crate) struct Session {

@@ -1,5 +1,11 @@
 //! Limits of the registry, and what operations ask of the world.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffer_engine::{Clock, Entropy};
+
 use super::budget::Budget;
 use super::files::Files;
 use super::meter::Meter;
@@ -7,10 +13,6 @@ use super::secrets::Mounted;
 use super::stores::Stores;
 use super::volumes::VolumeAccess;
 use crate::requests::RequestBudget;
-use coffer_engine::{Clock, Entropy};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Limits of the registry.
 #[derive(Debug, Clone)]

@@ -1,5 +1,13 @@
 //! What the work of one attempt has at hand.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use coffer_engine::{EngineError, Repository, Resources};
+use coffer_format::{Id, Label};
+use coffer_proto::checked::{RepositoryAccess, VolumeRef};
+use coffer_store::{ObjectStore, OpenOptions};
+
 use super::control::Control;
 use super::events::{Events, Level};
 use super::live::LiveProgress;
@@ -7,12 +15,6 @@ use super::registry::Shared;
 use super::stores;
 use super::volumes::{Behalf, Sight};
 use crate::errors::{AgentError, in_fields};
-use coffer_engine::{EngineError, Repository, Resources};
-use coffer_format::{Id, Label};
-use coffer_proto::checked::{RepositoryAccess, VolumeRef};
-use coffer_store::{ObjectStore, OpenOptions};
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 
 /// What the work of one attempt has at hand.
 pub(super) struct Run<'a> {

@@ -1,8 +1,9 @@
 //! Who starts and sees operations, and what is told of them.
 
+use coffer_format::{Id, Label};
+
 use super::record::Record;
 use crate::shares::Holder;
-use coffer_format::{Id, Label};
 
 /// A page of operations ends with the one that makes it larger, bytes.
 pub const PAGE_BYTES_MAX: u64 = 256 << 10;

@@ -6,13 +6,13 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coffer_engine::one_line;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::failure::KubernetesError;
-use coffer_engine::one_line;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// A credential plugin may ask a person to log in.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use coffer_engine::Repository;
+use coffer_engine::one_line;
 use coffer_format::object_key;
 use coffer_store::{Key, ObjectStore};
 
@@ -15,7 +16,6 @@ use crate::options::RepositoryOptions;
 use crate::probe;
 use crate::session::Session;
 use crate::verbs::backup::cluster_name;
-use coffer_engine::one_line;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -143,16 +143,15 @@ async fn pages(agent: &Agent, mut request: v1::ListOperationsRequest) -> Result<
 
 fn watch(session: &Session, agents: &Agents, id: &str) -> Result<ExitStatus, CliError> {
     let (agent, operation) = find(agents, id)?;
-    let operation = {
-        let verb = match operation.kind() {
-            v1::OperationKind::Backup => "backup",
-            v1::OperationKind::Restore => "restore",
-            v1::OperationKind::Verify => "verify",
-            v1::OperationKind::Unspecified => "operation",
-        };
-        let reporter = Reporter::start(&session.output, verb);
-        coordinator::watch(agents, reporter.at_agents(), agent, &operation)?
+    let verb = match operation.kind() {
+        v1::OperationKind::Backup => "backup",
+        v1::OperationKind::Restore => "restore",
+        v1::OperationKind::Verify => "verify",
+        v1::OperationKind::Unspecified => "operation",
     };
+    let operation = Reporter::at_agents(&session.output, verb, |progress| {
+        coordinator::watch(agents, progress, agent, &operation)
+    })?;
     session.output.show(&OperationDocument::new(&agent.node, &operation))?;
     let error = AgentError::from_operation(&agent.node, operation.error.as_ref());
     Ok(match operation.state() {

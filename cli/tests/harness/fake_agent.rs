@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; clippy sees no test here")]
 
 #[path = "fake_work.rs"]
-mod work;
+pub(crate) mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -12,7 +12,8 @@ use coffer_format::{Compression, KeyFile, PlanId, Timestamp};
 use coffer_proto::agent::v1;
 use coffer_store::{OpenOptions, RepositoryUrl};
 
-struct System;
+/// The machine's clock and randomness.
+pub(crate) struct System;
 
 impl Clock for System {
     fn now(&self) -> Timestamp {

@@ -7,34 +7,20 @@ mod fake_agent;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use coffer_coordinator::{
     Agents, ConnectOptions, CoordinatorError, Part, PointMade, PointOrder, Progress, Standing, StopWish,
     make_point,
 };
 use coffer_engine::backup::{PointRequest, TypeWish};
-use coffer_engine::{CancelToken, Clock, EngineError, Entropy, Environment, Repository};
-use coffer_format::{PlanId, PointState, Timestamp};
+use coffer_engine::{CancelToken, EngineError, Environment, Repository};
+use coffer_format::{PlanId, PointState};
 use coffer_proto::agent::v1;
 use coffer_store::{OpenOptions, RepositoryUrl};
+use fake_agent::work::System;
 use fake_agent::{Act, FakeAgent, Script};
 use tokio::sync::watch;
-
-struct System;
-
-impl Clock for System {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap())
-    }
-}
-
-impl Entropy for System {
-    fn fill(&self, out: &mut [u8]) -> Result<(), EngineError> {
-        getrandom::fill(out).map_err(|error| EngineError::Entropy(error.to_string()))
-    }
-}
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<Standing>>);

@@ -1,7 +1,8 @@
 //! Objects of the store under keys of the format.
 
-use crate::EngineError;
 use coffer_store::{Key, ObjectStore, StoreError};
+
+use crate::EngineError;
 
 /// Largest JSON object that is read, but for manifests.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;

@@ -37,7 +37,7 @@ fn verify_teams(
     resources: &Resources,
     request: &VerifyRequest,
 ) -> Result<VerifyReport, EngineError> {
-    let looks_before = repository.reread_count();
+    let rereads_before = repository.reread_count();
     let teams: Vec<Label> = match request.filter.team.as_ref().or(repository.team()) {
         Some(team) => vec![team.clone()],
         None => list_teams(repository.store().as_ref())?,
@@ -68,7 +68,7 @@ fn verify_teams(
             [head],
         );
     }
-    let again = repository.reread_count() - looks_before;
+    let again = repository.reread_count() - rereads_before;
     if again > 0 {
         report.notice(format!(
             "{again} reads were wrong at first and right when repeated: the network or the memory on the way flips bits; nothing stored is damaged by that"

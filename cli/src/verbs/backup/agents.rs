@@ -63,10 +63,9 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         compression: compression(arguments.compression),
         read_engine: arguments.reading.io.to_string(),
     };
-    let made = {
-        let reporter = Reporter::start(&session.output, "backup");
-        make_point(&agents, &repository, &wanted, reporter.at_agents())?
-    };
+    let made = Reporter::at_agents(&session.output, "backup", |progress| {
+        make_point(&agents, &repository, &wanted, progress)
+    })?;
     hint_at_siblings(session, arguments, &repository, &made.report);
     let requests = total(repository.store().requests(), made.requests);
     show(session, made.report, &BTreeMap::<VolumeName, ReadEngine>::new(), requests)

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer_blockio::{BlockSource, OpenError, PathKind, ReadEngine, SourceOpener, describe_path};
 use coffer_engine::EngineError;
 use coffer_engine::backup::VolumeSource;
+use coffer_engine::one_line;
 use coffer_format::VolumeName;
 
 use crate::error::CliError;
 use crate::volume_words::SourceWord;
-use coffer_engine::one_line;
 
 /// Fails for what can be told from the words and the kinds of paths alone.
 pub(super) fn check(words: &[SourceWord]) -> Result<(), CliError> {

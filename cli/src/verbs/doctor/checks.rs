@@ -1,6 +1,7 @@
 //! The checks of `doctor`. Each adds lines; none ends the run.
 
 use coffer_blockio::{Arena, BlockSource, EngineWish, PreadSource, SourceOpener, describe_path};
+use coffer_engine::one_line;
 use coffer_engine::{Access, MEMORY_BYTES_MIN};
 
 use crate::documents::doctor::{Check, CheckStatus};
@@ -12,7 +13,6 @@ use crate::session::{Session, processors};
 use crate::verbs::backup::cluster_name;
 use crate::volume_words::SourceWord;
 use crate::{human, key_files};
-use coffer_engine::one_line;
 
 /// Clocks that differ by more make forget refuse to go by rules.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use coffer_engine::catalog::{Filter, list_points};
+use coffer_engine::one_line;
 use coffer_engine::{Access, EngineError, Repository, check_chain_key};
 use coffer_format::{Id, KeyFile, KeyKind, PlanId};
 
@@ -13,7 +14,6 @@ use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, RepositoryOptions};
 use crate::session::Session;
-use coffer_engine::one_line;
 
 const EXAMPLES: &str = "\
 Examples:

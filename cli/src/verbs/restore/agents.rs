@@ -40,10 +40,8 @@ pub(super) fn run(session: &Session, arguments: &RestoreArguments) -> Result<Exi
     let chosen = places.choose(&load_manifest(&repository, &point)?.payload)?;
     let agents = session.connect()?;
     let jobs = jobs(session, arguments, &agents, &repository, &point, &chosen)?;
-    let ended = {
-        let reporter = Reporter::start(&session.output, "restore");
-        run_jobs(&agents, reporter.at_agents(), jobs)?
-    };
+    let ended =
+        Reporter::at_agents(&session.output, "restore", |progress| run_jobs(&agents, progress, jobs))?;
     finish(session, &repository, &point, &chosen, ended)
 }
 

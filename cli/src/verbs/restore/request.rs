@@ -1,5 +1,13 @@
 //! What `coffer restore` is asked for, and what all its ways do alike.
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use coffer_engine::catalog::PointEntry;
+use coffer_engine::{Advice, EngineError, Intent, Repository};
+use coffer_format::Id;
+use jiff::tz::TimeZone;
+
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::options::{IdentityOptions, KeyOptions, MemoryOptions, RepositoryOptions};
@@ -8,12 +16,6 @@ use crate::session::Session;
 use crate::targets::Existing;
 use crate::volume_words::TargetWord;
 use crate::{human, values};
-use clap::{Args, ValueEnum};
-use coffer_engine::catalog::PointEntry;
-use coffer_engine::{Advice, EngineError, Intent, Repository};
-use coffer_format::Id;
-use jiff::tz::TimeZone;
-use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:

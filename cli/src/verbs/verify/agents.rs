@@ -31,10 +31,8 @@ pub(super) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
         read_data_percent: percent,
         timeout: None,
     });
-    let ended = {
-        let reporter = Reporter::start(&session.output, "verify");
-        run_jobs(&agents, reporter.at_agents(), vec![Job { agent: 0, start }])?
-    };
+    let jobs = vec![Job { agent: 0, start }];
+    let ended = Reporter::at_agents(&session.output, "verify", |progress| run_jobs(&agents, progress, jobs))?;
     let operation =
         ended.into_iter().next().ok_or_else(|| EngineError::Bug("no operation ended".into()))??;
     let Some(operation::Result::Verify(result)) = operation.result else {

@@ -1,5 +1,8 @@
 //! What `coffer verify` is asked for, and how its result is shown.
 
+use clap::Args;
+use coffer_format::Id;
+
 use crate::documents::verify::VerifyDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
@@ -7,8 +10,6 @@ use crate::human;
 use crate::options::{FilterOptions, KeyOptions, MemoryOptions, RepositoryOptions};
 use crate::session::Session;
 use crate::values;
-use clap::Args;
-use coffer_format::Id;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

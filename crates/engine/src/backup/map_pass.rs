@@ -18,7 +18,7 @@ impl VolumeRun<'_> {
     /// Takes finished pieces in volume order and writes leaves, nodes, pack table and root.
     pub(super) fn build_map(
         &self,
-        line: &ReorderQueue<'_>,
+        queue: &ReorderQueue<'_>,
         context: &PassContext<'_>,
         packs: &PackContext,
         mut map: MapWriter,
@@ -29,7 +29,7 @@ impl VolumeRun<'_> {
             || std::mem::take(&mut *packs.closed.lock().unwrap_or_else(PoisonError::into_inner));
         let mut staged = StagedPacks::new(context.staging, packs, context.own_index);
         let mut leaf = LeafBuilder { extents: Vec::new(), changed: false, next_block: 0 };
-        while let Some(piece) = line.take(&packs.group)? {
+        while let Some(piece) = queue.take(&packs.group)? {
             match piece {
                 PieceDone::ZeroLeaves { first, count } => {
                     self.zero_leaves(&mut map, context, first, count)?;
@@ -60,7 +60,7 @@ impl VolumeRun<'_> {
             );
         }
         staged.finish()?;
-        line.wait_for_workers(self.resources.workers)?;
+        queue.wait_for_workers(self.resources.workers)?;
         map.packs(take_closed())?;
         enter_taken(&mut map, context.resume, None)?;
         map.finish(packs.next_number.load(Ordering::Relaxed))

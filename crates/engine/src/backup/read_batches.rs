@@ -1,10 +1,10 @@
-//! Packs the runs of a segment into loads: what is read into one buffer at once. Pure.
+//! Packs the runs of a segment into batches: what is read into one buffer at once. Pure.
 //!
-//! Far-apart blocks share a load, so that they are asked for together. Loads must cover the runs exactly, in their order.
+//! Far-apart blocks share a batch, so that they are asked for together. Batches must cover the runs exactly, in their order.
 
 use std::ops::Range;
 
-/// Hands out the loads of one segment.
+/// Hands out the batches of one segment.
 pub(super) struct ReadBatches<'a> {
     runs: &'a [Range<u32>],
     /// First block of `runs` that is not handed out, if that is not the start of its first run.
@@ -13,7 +13,7 @@ pub(super) struct ReadBatches<'a> {
 }
 
 impl<'a> ReadBatches<'a> {
-    /// `runs` ascend and are not empty; a load has `blocks_max` blocks at most, which is not zero.
+    /// `runs` ascend and are not empty; a batch has `blocks_max` blocks at most, which is not zero.
     pub(super) fn new(runs: &'a [Range<u32>], blocks_max: u32) -> Self {
         ReadBatches { runs, from: 0, blocks_max }
     }
@@ -23,7 +23,7 @@ impl Iterator for ReadBatches<'_> {
     type Item = Vec<Range<u32>>;
 
     fn next(&mut self) -> Option<Vec<Range<u32>>> {
-        let mut load = Vec::new();
+        let mut batch = Vec::new();
         let mut room = self.blocks_max;
         while let Some((run, later)) = self.runs.split_first()
             && room > 0
@@ -31,13 +31,13 @@ impl Iterator for ReadBatches<'_> {
             let start = run.start.max(self.from);
             let end = run.end.min(start.saturating_add(room));
             room -= end.saturating_sub(start);
-            load.push(start..end);
+            batch.push(start..end);
             self.from = end;
             if end == run.end {
                 self.runs = later;
             }
         }
-        if load.is_empty() { None } else { Some(load) }
+        if batch.is_empty() { None } else { Some(batch) }
     }
 }
 
@@ -47,10 +47,10 @@ mod tests {
 
     fn check(runs: &[(u32, u32)], blocks_max: u32, expected: &[&[(u32, u32)]]) {
         let given: Vec<_> = runs.iter().map(|(start, end)| *start..*end).collect();
-        let loads: Vec<Vec<_>> = ReadBatches::new(&given, blocks_max)
-            .map(|load| load.into_iter().map(|run| (run.start, run.end)).collect())
+        let batches: Vec<Vec<_>> = ReadBatches::new(&given, blocks_max)
+            .map(|batch| batch.into_iter().map(|run| (run.start, run.end)).collect())
             .collect();
-        assert_eq!(loads, expected, "{runs:?} {blocks_max}");
+        assert_eq!(batches, expected, "{runs:?} {blocks_max}");
     }
 
     #[test]

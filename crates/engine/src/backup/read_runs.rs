@@ -23,16 +23,16 @@ impl<'a> BlockPass<'a> {
         runs: &[Range<u32>],
         mut work: impl FnMut(&mut Self, Range<u32>, &[u8]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        let mut loads = ReadBatches::new(runs, self.blocks_per_read()?);
+        let mut batches = ReadBatches::new(runs, self.blocks_per_read()?);
         let mut started = Started::new();
         loop {
             self.context.cancel.check()?;
-            self.start_reads(&mut loads, &mut started)?;
-            let Some((load, read, turn)) = started.pop_front() else { return Ok(()) };
+            self.start_reads(&mut batches, &mut started)?;
+            let Some((ranges, read, permit)) = started.pop_front() else { return Ok(()) };
             let batch = self.finish_read(read)?;
-            turn.done(load.iter().map(|run| self.bytes_of(run.start, run.end)));
+            permit.done(ranges.iter().map(|run| self.bytes_of(run.start, run.end)));
             let mut rest = batch.bytes();
-            for run in load {
+            for run in ranges {
                 let bytes;
                 (bytes, rest) = rest
                     .split_at_checked(self.len_of(&run))
@@ -54,7 +54,7 @@ impl<'a> BlockPass<'a> {
     /// Starts reads until all buffers are in use or nothing is left to read.
     fn start_reads(
         &mut self,
-        loads: &mut ReadBatches<'_>,
+        batches: &mut ReadBatches<'_>,
         started: &mut Started<'a>,
     ) -> Result<(), EngineError> {
         while let Some(mut batch) = self.spare.pop() {
@@ -62,21 +62,21 @@ impl<'a> BlockPass<'a> {
                 self.spare.push(batch);
                 return Ok(());
             }
-            let Some(load) = loads.next() else {
+            let Some(ranges) = batches.next() else {
                 self.spare.push(batch);
                 return Ok(());
             };
             batch.clear();
-            for run in &load {
+            for run in &ranges {
                 let offset = u64::from(run.start) * u64::from(self.context.block_size.bytes());
                 batch
                     .push(offset, self.len_of(run))
                     .ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
             }
-            let bytes: usize = load.iter().map(|run| self.len_of(run)).sum();
-            self.context.resources.may_read(load.len() as u64, bytes as u64, self.context.cancel)?;
-            let turn = self.context.throttle.begin(!started.is_empty(), self.context.cancel)?;
-            started.push_back((load, self.context.source.start_read(batch), turn));
+            let bytes: usize = ranges.iter().map(|run| self.len_of(run)).sum();
+            self.context.resources.may_read(ranges.len() as u64, bytes as u64, self.context.cancel)?;
+            let permit = self.context.throttle.begin(!started.is_empty(), self.context.cancel)?;
+            started.push_back((ranges, self.context.source.start_read(batch), permit));
         }
         Ok(())
     }

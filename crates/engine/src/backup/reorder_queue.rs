@@ -1,6 +1,6 @@
-//! The line of a volume's pieces: handed out in order to whoever is free, taken back in order by the map.
+//! The reorder queue of a volume's pieces: workers take them in order and finish in any, the map takes results in order.
 //!
-//! At most `WINDOW` pieces are ahead of the map, so memory is bounded. The first error ends the line for all.
+//! At most `WINDOW` pieces are ahead of the map, so memory is bounded. The first error ends the queue for all.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ struct QueueState<'a> {
     left: usize,
 }
 
-/// Tells the line when a worker goes, also when it panics.
+/// Tells the queue when a worker ends, also when it panics.
 pub(super) struct QueueGuard<'a, 'b>(pub(super) &'a ReorderQueue<'b>);
 
 impl Drop for QueueGuard<'_, '_> {

@@ -193,29 +193,29 @@ impl VolumeRun<'_> {
             segment,
             self.known(),
         );
-        let line = ReorderQueue::new(segments);
+        let queue = ReorderQueue::new(segments);
         std::thread::scope(|scope| {
             for index in 0..workers {
-                let line = &line;
+                let queue = &queue;
                 let worker = move || {
-                    let _leaving = QueueGuard(line);
-                    if let Err(error) = self.work(line, context, packs) {
-                        line.fail(error);
+                    let _guard = QueueGuard(queue);
+                    if let Err(error) = self.work(queue, context, packs) {
+                        queue.fail(error);
                     }
                 };
                 let spawned =
                     std::thread::Builder::new().name(format!("block-{index}")).spawn_scoped(scope, worker);
                 if let Err(error) = spawned {
-                    line.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
+                    queue.fail(EngineError::Usage(format!("cannot start a thread: {error}")));
                 }
             }
-            let built = self.build_map(&line, context, packs, map, block_count, reported);
+            let built = self.build_map(&queue, context, packs, map, block_count, reported);
             if built.is_err() {
-                line.stop();
+                queue.stop();
             }
             built
         })
-        .map_err(|error| line.take_error().unwrap_or(error))
+        .map_err(|error| queue.take_error().unwrap_or(error))
     }
 
     fn known(&self) -> Known<'_> {
@@ -228,12 +228,12 @@ impl VolumeRun<'_> {
 
     fn work(
         &self,
-        line: &ReorderQueue<'_>,
+        queue: &ReorderQueue<'_>,
         context: &PassContext<'_>,
         packs: &PackContext,
     ) -> Result<(), EngineError> {
         let mut pass: Option<BlockPass<'_>> = None;
-        while let Some((number, piece)) = line.next_piece(context.volume)? {
+        while let Some((number, piece)) = queue.next_piece(context.volume)? {
             context.cancel.check()?;
             let done = match piece {
                 Piece::ZeroLeaves { first, count } => PieceDone::ZeroLeaves { first, count },
@@ -253,7 +253,7 @@ impl VolumeRun<'_> {
             if packs.group.has_failed() {
                 break;
             }
-            line.put(number, done);
+            queue.put(number, done);
         }
         pass.map_or(Ok(()), BlockPass::finish)
     }

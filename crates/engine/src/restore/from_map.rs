@@ -42,7 +42,7 @@ pub fn salvage_from_map(
     let cancel = &repository.environment().cancel;
     resources.begin(cancel);
     cancel.check()?;
-    let looks_before = repository.reread_count();
+    let rereads_before = repository.reread_count();
     let path = parse(key)?;
     let map = VolumeMap::open_by_footer(repository, &path, resources.cache_bytes / 2)?;
     let chain_key = Arc::new(open_chain_key(repository, &path.plan, path.chain)?);
@@ -53,7 +53,7 @@ pub fn salvage_from_map(
     Ok(RestoreReport {
         point: path.point,
         volumes: vec![cancel.explain(restored)?],
-        rereads: repository.reread_count() - looks_before,
+        rereads: repository.reread_count() - rereads_before,
         requests: repository.store().requests(),
     })
 }

@@ -1,9 +1,10 @@
 //! What is restored, where to and how.
 
-use crate::EngineError;
-use crate::read::musts::refuse_point;
 use coffer_blockio::BlockTarget;
 use coffer_format::{Manifest, VolumeName, VolumeRecord};
+
+use crate::EngineError;
+use crate::read::musts::refuse_point;
 
 /// How a target is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,7 +159,7 @@ fn restore_all(
     request: &RestoreRequest<'_>,
     goal: Goal,
 ) -> Result<RestoreReport, EngineError> {
-    let looks_before = repository.reread_count();
+    let rereads_before = repository.reread_count();
     let manifest = load_manifest(repository, request.point)?.payload;
     let names: Vec<&VolumeName> = request.volumes.iter().map(|volume| &volume.name).collect();
     let mut ready = preflight::check(repository, resources, &manifest, &names, goal)?;
@@ -189,7 +189,7 @@ fn restore_all(
     Ok(RestoreReport {
         point: manifest.point,
         volumes,
-        rereads: repository.reread_count() - looks_before,
+        rereads: repository.reread_count() - rereads_before,
         requests: repository.store().requests(),
     })
 }

@@ -1,10 +1,12 @@
 //! What a verification notes.
 
+use std::collections::BTreeSet;
+
+use coffer_format::{Digest, Id, Manifest, PlanId, Signed, object_key};
+
 use super::report::VerifyReport;
 use crate::EngineError;
 use crate::catalog::Filter;
-use coffer_format::{Digest, Id, Manifest, PlanId, Signed, object_key};
-use std::collections::BTreeSet;
 
 /// What is kept of a manifest while others are read.
 pub(crate) struct Note {

@@ -1,5 +1,5 @@
 //! LZ4 blocks: by the C library, or by `lz4_flex` with the feature `lz4-flex`. Both write the block format, and each reads what the other wrote
-//! (docs/rfcs/0007-lz4-libraries.md).
+//! (docs/rfcs/0005-lz4-libraries.md).
 
 #[cfg(not(feature = "lz4-flex"))]
 pub(super) use self::c::{Encoder, compress_bound, decompress};

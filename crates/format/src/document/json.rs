@@ -1,9 +1,10 @@
 //! Documents as the one JSON text that each has.
 
-use crate::FormatError;
-use crate::error::check_range;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::FormatError;
+use crate::error::check_range;
 
 /// The version that every document carries as `format`.
 pub const FORMAT_VERSION: u32 = 1;

@@ -7,8 +7,6 @@ mod pieces;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use self::documents::Stored;
-
 use coffer_format::{
     BlockHasher, BlockSize, Child, Codec, Digest, Extent, FRAME_OVERHEAD, FrameSealer, Id, Leaf, MapFooter,
     MapHeader, MetadataCipher, Node, ObjectContext, PackHeader, PackInfo, PackKey, PackTablePage,
@@ -16,6 +14,8 @@ use coffer_format::{
     Suite, TeamSecrets, TrailerBuilder, TrailerEntry, VolumeName, VolumePath, generate_chain_pair,
     object_key, seal_pack_key,
 };
+
+use self::documents::Stored;
 
 const TITLE: &str = "## 10. A worked example\n";
 

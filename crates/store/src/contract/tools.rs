@@ -1,9 +1,10 @@
 //! What all rules of the contract use.
 
+use bytes::Bytes;
+
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::port::ObjectStore;
-use bytes::Bytes;
 
 /// The smallest part that S3 takes.
 pub(super) const PART_LEN: usize = 5 << 20;

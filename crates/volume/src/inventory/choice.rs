@@ -1,7 +1,8 @@
 //! Which image files are asked for.
 
-use crate::id::VolumeId;
 use std::path::Path;
+
+use crate::id::VolumeId;
 
 /// Which images a listing has: there can be very many of them.
 #[derive(Clone, Copy)]

@@ -1,9 +1,11 @@
 //! What the double holds, and what it lacks.
 
-use super::model::Model;
-use s3s::s3_error;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use s3s::s3_error;
+
+use super::model::Model;
 
 /// The one bucket.
 pub const BUCKET: &str = "bucket";

@@ -32,15 +32,15 @@ fn model(limits: Limits, history: &[Seen], block: u32) -> Option<Effort> {
 }
 
 fn check(compression: Compression, limits: Limits, blocks: &[(u32, usize)]) {
-    let mut attempts = CompressionPolicy::new(compression);
+    let mut policy = CompressionPolicy::new(compression);
     let mut history: Vec<Seen> = Vec::new();
     let mut block = 0;
     for (step, stored) in blocks {
         block += step;
-        let wants = attempts.wants(block);
+        let wants = policy.wants(block);
         assert_eq!(wants, model(limits, &history, block), "block {block} after {history:?}");
         if wants.is_some() {
-            attempts.tried(1000, *stored);
+            policy.tried(1000, *stored);
         }
         history.push((block, wants, 1000 - stored));
     }
@@ -59,12 +59,12 @@ proptest! {
 #[test]
 fn a_seventh_is_enough_for_lz4_and_an_eighth_for_zstd() {
     let tries = |compression, stored| {
-        let mut attempts = CompressionPolicy::new(compression);
+        let mut policy = CompressionPolicy::new(compression);
         let mut tried = 0;
         for block in 0..72 {
-            if attempts.wants(block).is_some() {
+            if policy.wants(block).is_some() {
                 tried += 1;
-                attempts.tried(70_000, stored);
+                policy.tried(70_000, stored);
             }
         }
         tried
@@ -78,7 +78,7 @@ fn a_seventh_is_enough_for_lz4_and_an_eighth_for_zstd() {
 
 #[test]
 fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
-    let mut attempts = CompressionPolicy::new(Compression::Lz4);
+    let mut policy = CompressionPolicy::new(Compression::Lz4);
     for (block, stored, effort) in [
         (0, 400, Effort::Full),
         (1, 601, Effort::Full),
@@ -88,8 +88,8 @@ fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
         (5, 700, Effort::Quick),
         (20, 700, Effort::Full), // another region
     ] {
-        assert_eq!(attempts.wants(block), Some(effort), "{block}");
-        attempts.tried(900, stored);
+        assert_eq!(policy.wants(block), Some(effort), "{block}");
+        policy.tried(900, stored);
     }
     let mut zstd = CompressionPolicy::new(Compression::Zstd(3));
     for block in 0..8 {
@@ -100,11 +100,11 @@ fn what_gains_less_than_a_third_is_tried_quickly_until_it_gains_more() {
 
 #[test]
 fn one_block_in_eight_is_tried_and_at_every_place_of_a_pattern_of_eight() {
-    let mut attempts = CompressionPolicy::new(Compression::Lz4);
+    let mut policy = CompressionPolicy::new(Compression::Lz4);
     let mut places = [0; 8];
     for block in 0..POOR_RUN + 64 * 10 {
-        if attempts.wants(block).is_some() {
-            attempts.tried(BLOCK, BLOCK);
+        if policy.wants(block).is_some() {
+            policy.tried(BLOCK, BLOCK);
             places[block as usize % 8] += u32::from(block >= POOR_RUN);
         }
     }
@@ -117,13 +117,13 @@ fn one_block_in_eight_is_tried_and_at_every_place_of_a_pattern_of_eight() {
 fn scattered_blocks_are_tried() {
     for (share, least_tried) in [(0.01, 1.0), (0.1, 0.998)] {
         let mut rng = SmallRng::seed_from_u64(7);
-        let mut attempts = CompressionPolicy::new(Compression::Lz4);
+        let mut policy = CompressionPolicy::new(Compression::Lz4);
         let (mut seen, mut tried) = (0_u32, 0_u32);
         for block in (0..1_000_000).filter(|_| rng.random_bool(share)) {
             seen += 1;
-            if attempts.wants(block).is_some() {
+            if policy.wants(block).is_some() {
                 tried += 1;
-                attempts.tried(BLOCK, BLOCK);
+                policy.tried(BLOCK, BLOCK);
             }
         }
         assert!(f64::from(tried) >= least_tried * f64::from(seen), "{tried} of {seen}");
@@ -168,7 +168,7 @@ struct Totals {
 fn run(compression: Compression, stretches: &[(Sort, u32)]) -> Totals {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut compressor = Compressor::new(compression).unwrap();
-    let mut attempts = CompressionPolicy::new(compression);
+    let mut policy = CompressionPolicy::new(compression);
     let mut totals = Totals::default();
     let (mut plain, mut out) = (vec![0; BLOCK], vec![0; compress_bound(BLOCK)]);
     let sorts = stretches.iter().flat_map(|(sort, count)| std::iter::repeat_n(*sort, *count as usize));
@@ -177,10 +177,10 @@ fn run(compression: Compression, stretches: &[(Sort, u32)]) -> Totals {
         let mut stored =
             |effort| compressor.compress(effort, &plain, &mut out).map_or(BLOCK, |(_, len)| len) as u64;
         let always = stored(Effort::Full);
-        let wants = attempts.wants(block);
+        let wants = policy.wants(block);
         let kept = wants.map_or(BLOCK as u64, stored);
         if wants.is_some() {
-            attempts.tried(BLOCK, kept as usize);
+            policy.tried(BLOCK, kept as usize);
         }
         let at = sort as usize;
         totals.blocks[at] += 1;
