@@ -1,0 +1,3 @@
+//! `ContinuityPlan`: when its runs begin, and what its status says.
+
+pub mod decide;
