@@ -20,7 +20,6 @@ use crate::handle::{Access, DirectFile, is_refusal};
 use crate::kernel::{self, DirectSupport};
 use crate::patience::patiently;
 use crate::place::Place;
-use crate::source::SourceKind;
 use crate::usage;
 
 /// What a descriptor is for.
@@ -35,11 +34,12 @@ pub(crate) enum Purpose {
 /// Opens the device or image at `place`.
 pub(crate) fn open(place: &Place<'_>, purpose: Purpose) -> Result<Access, OpenError> {
     match kind_at(place)? {
-        SourceKind::Device => Ok(Access::Device(open_device(place, purpose)?)),
-        SourceKind::Image => {
+        PathKind::Device => Ok(Access::Device(open_device(place, purpose)?)),
+        PathKind::Image => {
             let buffered = open_as(place, purpose, 0, PathKind::Image)?;
             image(place, purpose, buffered)
         }
+        kind => Err(OpenError::WrongKind { path: place.label().into(), kind }),
     }
 }
 
@@ -65,13 +65,9 @@ pub(crate) fn io_error(step: &'static str, path: &Path, source: io::Error) -> Op
     OpenError::Io { step, path: path.into(), source }
 }
 
-fn kind_at(place: &Place<'_>) -> Result<SourceKind, OpenError> {
+fn kind_at(place: &Place<'_>) -> Result<PathKind, OpenError> {
     let found = place.metadata().map_err(|source| not_found_or("look at", place, source))?;
-    match PathKind::of(found.file_type()) {
-        PathKind::Device => Ok(SourceKind::Device),
-        PathKind::Image => Ok(SourceKind::Image),
-        kind => Err(OpenError::WrongKind { path: place.label().into(), kind }),
-    }
+    Ok(PathKind::of(found.file_type()))
 }
 
 fn open_device(place: &Place<'_>, purpose: Purpose) -> Result<DirectFile, OpenError> {

@@ -17,6 +17,8 @@ pub enum SourceKind {
     Device,
     /// A regular file that holds a disk image.
     Image,
+    /// Kubernetes objects of an application, in memory.
+    Resources,
 }
 
 /// Who gets the bytes of a batch.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_engine::backup::{
-    BackupReport, OpenOutcome, OpenPoint, PointRequest, VolumesDone, commit_point, find_made, open_point,
+    BackupReport, ChangeSource, OpenOutcome, OpenPoint, PointRequest, VolumeSource, VolumesDone,
+    VolumesRequest, back_up_volumes, commit_point, find_made, open_point,
 };
 use coffer_engine::catalog::Filter;
 use coffer_engine::find_point;
-use coffer_engine::{EngineError, Repository};
-use coffer_format::VolumeName;
+use coffer_engine::{EngineError, Repository, Resources};
+use coffer_format::{Compression, VolumeName};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{Operation, OperationState, operation};
 use coffer_store::RequestCounts;
@@ -45,6 +46,16 @@ pub struct PointOrder {
     pub compression: String,
     /// `auto`, `uring`, `pread`.
     pub read_engine: String,
+    /// Volumes that the coordinator has itself, such as an application's objects; read once its agents are done.
+    pub own: Option<OwnVolumes>,
+}
+
+/// Volumes that the coordinator backs up itself.
+pub struct OwnVolumes {
+    /// The volumes.
+    pub volumes: Vec<VolumeSource>,
+    /// Memory for them.
+    pub resources: Resources,
 }
 
 /// Volumes of one agent.
@@ -350,9 +361,35 @@ impl Coordinator<'_> {
                 }
             }
         }
+        if let Some(own) = &self.wanted.own {
+            done.push(self.back_up(own, point)?);
+        }
         let report = commit_point(self.repository, &self.wanted.point, point, done)?;
         Ok(PointMade { report, requests })
     }
+}
+
+impl Coordinator<'_> {
+    fn back_up(&self, own: &OwnVolumes, point: &OpenPoint) -> Result<VolumesDone, CoordinatorError> {
+        let request = VolumesRequest {
+            reference: &point.reference,
+            volumes: &own.volumes,
+            changes: ChangeSource::Hash,
+            lists: None,
+            block_size: None,
+            compression: Compression::Lz4,
+            progress: &Unheard,
+        };
+        Ok(back_up_volumes(self.repository, &own.resources, &request)?)
+    }
+}
+
+/// Nobody hears of what the coordinator reads itself: it is small.
+struct Unheard;
+
+impl coffer_engine::backup::Progress for Unheard {
+    fn volume(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: u64) {}
 }
 
 /// How a part ended, for the decision.

@@ -32,7 +32,7 @@ mod watch;
 pub use self::address::AgentAddress;
 pub use self::agent::Agent;
 pub use self::agent_error::{AgentError, AgentErrorKind, certificate_error, plain};
-pub use self::backup::{Part, PointMade, PointOrder, make_point};
+pub use self::backup::{OwnVolumes, Part, PointMade, PointOrder, make_point};
 pub use self::connect::{Agents, ConnectOptions};
 pub use self::error::CoordinatorError;
 pub use self::jobs::{Job, run_jobs, watch};

@@ -9,13 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coffer_blockio::DocumentSource;
 use coffer_coordinator::{
-    Agents, ConnectOptions, CoordinatorError, Part, PointMade, PointOrder, Progress, Standing, StopWish,
-    make_point,
+    Agents, ConnectOptions, CoordinatorError, OwnVolumes, Part, PointMade, PointOrder, Progress, Standing,
+    StopWish, make_point,
 };
-use coffer_engine::backup::{PointRequest, TypeWish};
-use coffer_engine::{CancelToken, EngineError, Environment, Repository};
-use coffer_format::{PlanId, PointState};
+use coffer_engine::backup::{PointRequest, TypeWish, VolumeSource};
+use coffer_engine::catalog::Filter;
+use coffer_engine::{
+    CancelToken, EngineError, Environment, MEMORY_BYTES_MIN, Repository, Resources, find_point,
+    restore_to_stream,
+};
+use coffer_format::{PlanId, PointState, VolumeName};
 use coffer_proto::agent::v1;
 use coffer_store::{OpenOptions, RepositoryUrl};
 use fake_agent::work::System;
@@ -103,6 +108,7 @@ impl World {
             repository: v1::Repository { url: self.url.clone(), ..Default::default() },
             compression: "lz4".into(),
             read_engine: "pread".into(),
+            own: None,
         }
     }
 
@@ -160,4 +166,32 @@ fn a_key_of_another_plan_and_a_wish_to_stop_are_errors_of_their_own() {
             stopped.err()
         );
     });
+}
+
+#[test]
+fn the_coordinators_own_volume_is_in_the_point_beside_the_agents() {
+    let world = World::new();
+    let a = FakeAgent::start("a", Script::default());
+    let one = world.image("one.img", 1);
+    let agents = world.connect(&[&a]);
+    let mut order = world.order("web", None, &[("one", &one)]);
+    let document = br#"{"kind":"List"}"#.to_vec();
+    let name: VolumeName = "resources".parse().unwrap();
+    order.point.volumes.push(name.clone());
+    order.own = Some(OwnVolumes {
+        volumes: vec![VolumeSource {
+            name: name.clone(),
+            source: Ok(Box::new(DocumentSource::new("resources".into(), document.clone()))),
+        }],
+        resources: Resources::within(MEMORY_BYTES_MIN, 1).unwrap(),
+    });
+    let made = world.make(&agents, &order).unwrap();
+    assert_eq!(made.report.state, PointState::Available);
+    let kinds: Vec<&str> = made.report.volumes.iter().map(|volume| volume.kind.as_str()).collect();
+    assert_eq!(kinds, ["image", "resources"]);
+    let point = find_point(&world.repository, &Filter::default(), made.report.point).unwrap();
+    let resources = Resources::within(MEMORY_BYTES_MIN, 1).unwrap();
+    let mut out = Vec::new();
+    restore_to_stream(&world.repository, &resources, &point, &name, &mut out).unwrap();
+    assert_eq!(out, document);
 }

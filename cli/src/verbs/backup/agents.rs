@@ -62,6 +62,7 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
         repository: access.message(&session.agents),
         compression: compression(arguments.compression),
         read_engine: arguments.reading.io.to_string(),
+        own: None,
     };
     let made = Reporter::at_agents(&session.output, "backup", |progress| {
         make_point(&agents, &repository, &wanted, progress)

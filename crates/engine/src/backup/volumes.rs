@@ -327,6 +327,7 @@ impl Run<'_> {
         let kind = match kind {
             coffer_blockio::SourceKind::Device => coffer_format::VolumeKind::Device,
             coffer_blockio::SourceKind::Image => coffer_format::VolumeKind::Image,
+            coffer_blockio::SourceKind::Resources => coffer_format::VolumeKind::Resources,
         };
         let mut lineage = self.base_lineage(volume, done);
         lineage.extend(done.taken.iter().map(|(run, taken)| LineageEntry {
