@@ -7,6 +7,7 @@ use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::clock::SharedClock;
+use crate::notes::Notes;
 use crate::runs::Runs;
 use crate::settings::Settings;
 
@@ -22,6 +23,8 @@ pub struct Context {
     pub clock: Arc<SharedClock>,
     /// Backups and restores that are under way.
     pub runs: Runs,
+    /// What runs tell plans.
+    pub notes: Notes,
     /// Events of objects.
     pub recorder: Recorder,
 }
@@ -33,7 +36,7 @@ impl Context {
             Reporter { controller: "coffer-controller".into(), instance: Some(settings.identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
         let runs = Runs::new(settings.runs_max);
-        Arc::new(Context { client, settings, cluster, clock, runs, recorder })
+        Arc::new(Context { client, settings, cluster, clock, runs, notes: Notes::default(), recorder })
     }
 
     /// The time now, RFC 3339 in whole seconds.

@@ -1,5 +1,7 @@
-//! The program `coffer-controller`.
+//! The program `coffer-controller`. Everything is in the library, where tests reach it.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coffer_controller::run::run(std::env::args_os())
 }
