@@ -25,7 +25,7 @@ finish() {
   local status=$?
   trap - EXIT
   set +e
-  if [ "$status" -ne 0 ] && alive "$state/node.pid"; then
+  if [ "$status" -ne 0 ] && alive "$state/node1.pid"; then
     kube get pods -A -o wide >&2
     kube get events -A --sort-by=.lastTimestamp 2>/dev/null | tail -n 20 >&2
     kube -n coffer-system logs -l app.kubernetes.io/name=coffer-agent --tail=50 >&2

@@ -1,13 +1,16 @@
-//! `Restore`: a point brought back.
+//! `Restore`: a point brought back into the restore's namespace.
 
-use crate::context::Context;
-use crate::errors::ReconcileError;
-use coffer_api::Restore;
-use kube::runtime::controller::Action;
-use std::sync::Arc;
-use std::time::Duration;
+mod claims;
+mod journal;
+mod objects;
+mod preflight;
+mod reconcile;
+pub mod rename;
+mod resolve;
+mod run;
+mod scale;
+mod status;
+mod target;
+mod volumes;
 
-/// Looks after one restore.
-pub async fn reconcile(_restore: Arc<Restore>, _context: Arc<Context>) -> Result<Action, ReconcileError> {
-    Ok(Action::requeue(Duration::from_secs(60)))
-}
+pub use self::reconcile::reconcile;

@@ -16,6 +16,7 @@ runc runc
 /usr/lib/cni/bridge containernetworking-plugins
 ip iproute2
 busybox busybox-static
+nft nftables
 openssl openssl
 losetup util-linux
 nsenter util-linux
@@ -34,7 +35,7 @@ is=k8s.io/component-base/version
 "$go" build -trimpath \
   -ldflags "-s -w -X $is.gitVersion=$version -X $is.gitMajor=1 -X $is.gitMinor=${minor%%.*} -X $is.gitTreeState=clean" \
   -o "$cluster_tools/bin/" ./kube ./pause
-for program in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl; do
+for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
   ln -sf kube "$cluster_tools/bin/$program"
 done
 

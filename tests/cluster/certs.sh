@@ -30,7 +30,12 @@ certificate front-proxy-ca front-proxy /CN=front-proxy
 certificate ca admin /O=system:masters/CN=admin
 certificate ca controller-manager /CN=system:kube-controller-manager
 certificate ca scheduler /CN=system:kube-scheduler
-certificate ca node /O=system:nodes/CN=system:node:node1 "DNS:node1,IP:$node_ip"
-for user in admin controller-manager scheduler node; do
+certificate ca proxy /CN=system:kube-proxy
+nodes=()
+for k in $(seq "${CLUSTER_NODES:-1}"); do
+  certificate ca "node$k" "/O=system:nodes/CN=system:node:node$k" "DNS:node$k,IP:$(node_address "$k")"
+  nodes+=("node$k")
+done
+for user in admin controller-manager scheduler proxy "${nodes[@]}"; do
   kubeconfig "$user"
 done

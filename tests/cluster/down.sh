@@ -3,14 +3,20 @@
 set -uo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
-[ -d "$state" ] || [ -e "/run/netns/$name-node" ] || exit 0
+[ -d "$state" ] || [ -e "/run/netns/$name-control" ] || exit 0
 mkdir -p "$state"
 # A frozen file system outlives its mounts and keeps its device: what a run that died held still is let go first.
-! alive "$state/node.pid" || on_node fsfreeze --unfreeze /mnt/local 2>/dev/null || true
-halt "$state/node.pid"
+! alive "$state/node1.pid" || on_node fsfreeze --unfreeze /mnt/local 2>/dev/null || true
+for pid in "$state"/node?.pid; do
+  halt "$pid"
+done
+namespaces=("$name-control")
+for k in 1 2 3 4 5 6 7 8 9; do
+  namespaces+=("$name-node$k")
+done
 halt "$state/control.pid"
 # What was run outside, and lost its parent. Whoever is in these namespaces came through us.
-for namespace in "$name-control" "$name-node"; do
+for namespace in "${namespaces[@]}"; do
   [ ! -e "/run/netns/$namespace" ] || ip netns pids "$namespace" | xargs -r kill -9 2>/dev/null
 done
 
@@ -25,8 +31,8 @@ losetup -l -n -O NAME,BACK-MAJ:MIN,BACK-INO | while read -r device held inode; d
   done
   losetup -d "$device"
 done
-for namespace in "$name-control" "$name-node"; do
+for namespace in "${namespaces[@]}"; do
   [ ! -e "/run/netns/$namespace" ] || ip netns del "$namespace"
 done
-remove_cgroups "$name-control" "$name-node"
+remove_cgroups "${namespaces[@]}"
 rm -rf --one-file-system "$state"

@@ -1,12 +1,14 @@
 # shellcheck shell=bash disable=SC2034
 # Settings and functions of the test cluster; the other scripts source it. Must not start anything.
 #
-#   CLUSTER_NAME   distinguishes clusters on one machine: namespaces, control groups, state [coffer]
+#   CLUSTER_NAME    distinguishes clusters on one machine: namespaces, control groups, state [coffer]
+#   CLUSTER_NODES   how many nodes up.sh gives a new cluster, 1 to 9 [1]
 #
-# The cluster has two network namespaces with a cable between them and no way out, so its addresses (RFC 2544, never routed) meet nobody's:
-#   CLUSTER_NAME-control   198.18.0.1    the API at :6443; also "outside": clients and object stores run here
-#   CLUSTER_NAME-node      198.18.0.11   kubelet at :10250; pods have 198.19.1.0/24
-#   services               198.18.128.0/20 (addresses only: nothing forwards them)
+# A cluster has a network namespace for its control plane and one for each node, joined by a bridge, and no way out: its addresses (RFC 2544, never
+# routed) meet nobody's, and every cluster has the same ones:
+#   CLUSTER_NAME-control   198.18.0.1       the API at :6443; also "outside": clients and object stores run here
+#   CLUSTER_NAME-nodeK     198.18.0.(10+K)  kubelet at :10250; pods have 198.19.K.0/24
+#   services               198.18.128.0/20  forwarded by kube-proxy on each node
 
 cluster=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../../scripts/env.sh
@@ -16,8 +18,8 @@ cluster_tools=$root/target/tools/cluster
 state=$root/target/cluster/$name
 PATH=$cluster_tools/bin:$PATH
 control_ip=198.18.0.1
-node_ip=198.18.0.11
-pod_net=198.19.1.0/24
+pods_net=198.19.0.0/16
+pod_net=198.19.1.0/24 # of node 1
 service_net=198.18.128.0/20
 service_ip=198.18.128.1
 cgroup=/sys/fs/cgroup
@@ -111,10 +113,28 @@ outside() {
   nsenter --net="/run/netns/$name-control" -- "$@"
 }
 
-# on_node COMMAND…: runs it on the node, with the node's mounts.
+# node_address K, node_pods K: the address of node K, and those of its pods.
+node_address() {
+  printf '198.18.0.%s' $((10 + $1))
+}
+node_pods() {
+  printf '198.19.%s.0/24' "$1"
+}
+
+# boot_node K: starts node K.
+boot_node() {
+  mkdir -p "$state/node$1/log"
+  boot "$name-node$1" "$state/node$1.pid" "$cluster/node.sh" "$state" "$1"
+}
+
+# on_node COMMAND…: runs it on node 1, with the node's mounts. on_node_of K COMMAND…: on node K.
 on_node() {
+  on_node_of 1 "$@"
+}
+on_node_of() {
   local pid
-  pid=$(cat "$state/node.pid")
+  pid=$(cat "$state/node$1.pid")
+  shift
   nsenter --target "$pid" --mount --uts --ipc --net --pid -- "$@"
 }
 

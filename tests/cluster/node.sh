@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# node.sh STATE: PID 1 of the node, started by up.sh in namespaces of its own (mount, pid, uts, ipc, net). Makes them look like a freshly booted
-# machine, then runs containerd and the kubelet. /dev is the machine's; /run, /var/lib, /var/log, /etc and /mnt are the node's.
+# node.sh STATE K: PID 1 of node K, started by up.sh in namespaces of its own (mount, pid, uts, ipc, net). Makes them look like a freshly booted
+# machine, then runs containerd, the kubelet and kube-proxy. /dev is the machine's; /run, /var/lib, /var/log, /etc and /mnt are the node's.
 set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 # shellcheck source=supervise.sh
 . "$cluster/supervise.sh"
-pki=$state/pki own=$state/node
-log_directory=$state/log
+k=$2 node=node$2 pki=$state/pki own=$state/node$2
+log_directory=$own/log
 
-hostname node1
+hostname "$node"
 # What the kubelet mounts is to reach pods that look on, and what pods mount the kubelet.
 mount --make-rshared /
-join_cgroup "$name-node"
+join_cgroup "$name-$node"
 mount -t tmpfs -o mode=755 tmpfs /run
-for path in etc mnt var/lib; do
+for path in etc mnt opt srv var/lib; do
   # An upper directory cannot lie below its lower one.
   case $state/ in "/$path/"*) continue ;; esac
   mkdir -p "$own/overlay/$path/upper" "$own/overlay/$path/work"
@@ -46,7 +46,7 @@ mkdir -p /run/cni/net.d
 cat >/run/cni/net.d/10-test.conflist <<END
 {"cniVersion": "0.4.0", "name": "test", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$pod_net"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$(node_pods "$k")"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 END
 # restrict_oom_score_adj: runc may not lower the score without CAP_SYS_RESOURCE, which a container or virtual machine may lack.
 cat >/run/containerd.toml <<END
@@ -67,14 +67,14 @@ apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 cgroupDriver: cgroupfs
-cgroupRoot: /$name-node
+cgroupRoot: /$name-$node
 failCgroupV1: false
 failSwapOn: false
 enforceNodeAllocatable: [pods]
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $pki/ca.crt}}
 authorization: {mode: Webhook}
-tlsCertFile: $pki/node.crt
-tlsPrivateKeyFile: $pki/node.key
+tlsCertFile: $pki/$node.crt
+tlsPrivateKeyFile: $pki/$node.key
 resolvConf: ""
 makeIPTablesUtilChains: false
 imageGCHighThresholdPercent: 100
@@ -89,5 +89,15 @@ until [ -S /run/containerd/containerd.sock ] && ctr version >/dev/null 2>&1; do 
 for image in "$cluster_tools"/images/*.tar; do
   ctr -n k8s.io images import "$image" >>"$log_directory/images.log" 2>&1
 done
-supervise kubelet kubelet --config /run/kubelet.yaml --kubeconfig "$pki/node.conf" --hostname-override node1 --node-ip "$node_ip"
+cat >/run/proxy.yaml <<END
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {kubeconfig: $pki/proxy.conf}
+clusterCIDR: $pods_net
+mode: nftables
+hostnameOverride: $node
+conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+END
+supervise kubelet kubelet --config /run/kubelet.yaml --kubeconfig "$pki/$node.conf" --hostname-override "$node" --node-ip "$(node_address "$k")"
+supervise kube-proxy kube-proxy --config /run/proxy.yaml
 wait

@@ -1,5 +1,5 @@
 // Command kube is a multi-call binary: etcd, kube-apiserver,
-// kube-controller-manager, kube-scheduler, kubelet and kubectl in
+// kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl in
 // one static executable, so that a test cluster needs a single link step.
 //
 // The personality is taken from the name the binary is started under (a
@@ -26,6 +26,7 @@ import (
 
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	kcm "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
@@ -35,6 +36,7 @@ var commands = map[string]func() *cobra.Command{
 	"kube-controller-manager": kcm.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"kube-proxy":              proxy.NewProxyCommand,
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 }
 
