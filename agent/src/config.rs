@@ -184,24 +184,31 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks the file at `path`. `host_name` is the node's name where the file has none.
+    /// Reads and checks the file at `path`; what it does not name of node and cluster is `told`.
     ///
     /// # Errors
     /// [`ConfigError`] says where and what.
-    pub fn read(path: &Path, host_name: &str) -> Result<Config, ConfigError> {
+    pub fn read(path: &Path, told: &Told) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Config::parse(&text, host_name)
+        Config::parse(&text, told)
     }
 
     /// As [`Config::read`], from text.
-    pub fn parse(text: &str, host_name: &str) -> Result<Config, ConfigError> {
-        let mut config: Config = toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            ConfigError::Text { line: before.matches('\n').count() + 1, message: error.message().to_owned() }
+    pub fn parse(text: &str, told: &Told) -> Result<Config, ConfigError> {
+        let cluster = told.cluster.as_ref().filter(|_| lacks_cluster(text));
+        let first = cluster
+            .map(|cluster| format!("cluster = {}\n", toml::Value::from(cluster.as_str())))
+            .unwrap_or_default();
+        let whole = format!("{first}{text}");
+        let mut config: Config = toml::from_str(&whole).map_err(|error| {
+            let before = error.span().and_then(|span| whole.get(..span.start)).unwrap_or_default();
+            let own_lines = first.matches('\n').count();
+            let line = before.matches('\n').count().saturating_sub(own_lines) + 1;
+            ConfigError::Text { line, message: error.message().to_owned() }
         })?;
         if config.node.is_empty() {
-            host_name.clone_into(&mut config.node);
+            told.node.clone_into(&mut config.node);
         }
         config.validate()?;
         Ok(config)
@@ -223,9 +230,26 @@ impl Config {
     }
 }
 
-/// What the node is called where settings do not say: as the environment told, or by the host's name, which in a pod is the pod's own.
-pub fn node_name(told: Option<String>) -> String {
-    told.filter(|name| !name.is_empty()).unwrap_or_else(host_name)
+/// What the environment tells where the settings do not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The node's name.
+    pub node: String,
+    /// The cluster's.
+    pub cluster: Option<String>,
+}
+
+impl Told {
+    /// `COFFER_NODE`, else the host's name; `COFFER_CLUSTER`. `variable` reads the environment.
+    pub fn by(variable: impl Fn(&str) -> Option<String>) -> Told {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        Told { node: set("COFFER_NODE").unwrap_or_else(host_name), cluster: set("COFFER_CLUSTER") }
+    }
+}
+
+/// Whether the text, which is TOML, does not name the cluster.
+fn lacks_cluster(text: &str) -> bool {
+    toml::from_str::<toml::Table>(text).is_ok_and(|table| !table.contains_key("cluster"))
 }
 
 /// The host's name as the kernel tells it; `localhost` where it does not.

@@ -124,7 +124,7 @@ mod tests {
             state.display(),
             socket.display()
         );
-        Config::parse(&text, "n").unwrap()
+        Config::parse(&text, &crate::config::Told { node: "n".into(), cluster: None }).unwrap()
     }
 
     #[test]

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn a_worker_gets_the_configured_nice_value() {
-        let config = Config::parse("cluster = 'lab'\nrepositories = ['s3://']\nnice = 11", "node").unwrap();
+        let told = crate::config::Told { node: "node".into(), cluster: None };
+        let config = Config::parse("cluster = 'lab'\nrepositories = ['s3://']\nnice = 11", &told).unwrap();
         let priority = WorkerPriority::new(&config, Metrics::new("test"));
         let nice = std::thread::spawn(move || {
             priority.apply();

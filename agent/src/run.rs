@@ -12,7 +12,7 @@ use coffer_terminal::{clean_lines, print, remark};
 use tracing::info;
 
 use crate::assembly::{self, Inner};
-use crate::config::{Config, node_name};
+use crate::config::{Config, Told};
 use crate::directories;
 use crate::edge::tls::{ALPN_GRPC, Certificates};
 use crate::health::Health;
@@ -94,8 +94,7 @@ fn show(config: &Config) -> ExitCode {
 
 /// The settings, if they and all that they name can be used. `--check` and the start ask the same.
 fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
-    let told = std::env::var("COFFER_NODE").ok();
-    let config = Config::read(&arguments.config, &node_name(told))?;
+    let config = Config::read(&arguments.config, &Told::by(|name| std::env::var(name).ok()))?;
     config.check_places(&std::path::absolute(&arguments.config)?)?;
     directories::check(&config)?;
     if let Some(files) = &config.tls {
@@ -127,7 +126,7 @@ async fn serve_within(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let health = Health::serving().await;
     let reactions = Reactions {
         config: path,
-        node: config.node.clone(),
+        told: Told { node: config.node.clone(), cluster: Some(config.cluster.to_string()) },
         grace: config.grace_period(),
         limits: Arc::clone(&inner.limits),
         operations: Arc::clone(&inner.node),

@@ -2,7 +2,7 @@
 //! SIGHUP: limits of throughput are read again; all other settings need a restart.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::config::Told;
 use crate::health::Health;
 use crate::services::node::{NodeOperations, SharedLimits};
 
@@ -24,8 +25,8 @@ pub struct Signals {
 pub struct Reactions {
     /// The settings file, for SIGHUP.
     pub config: PathBuf,
-    /// Name of the node where the file has none.
-    pub node: String,
+    /// Node and cluster where the file does not name them.
+    pub told: Told,
     /// How long running operations may go on.
     pub grace: Duration,
     /// The limits in force.
@@ -84,7 +85,7 @@ impl Signals {
 
 impl Reactions {
     fn read_limits_again(&self) {
-        match read_limits(&self.config, &self.node) {
+        match Config::read(&self.config, &self.told) {
             Ok(config) => {
                 self.operations.set_limits(config.limits);
                 self.limits.store(Arc::new(config.limits));
@@ -93,8 +94,4 @@ impl Reactions {
             Err(error) => warn!(%error, "the settings cannot be used, the old limits stay in force"),
         }
     }
-}
-
-fn read_limits(path: &Path, node: &str) -> Result<Config, crate::config::ConfigError> {
-    Config::read(path, node)
 }

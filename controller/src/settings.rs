@@ -71,7 +71,7 @@ pub struct CertificateSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSettings {
-    /// Image with the program `coffer`.
+    /// Image with the program `/usr/bin/coffer`, such as the agent's.
     pub image: String,
     /// Image of pods that only hold a volume until it is filled; any that does nothing.
     pub placeholder_image: String,
@@ -130,7 +130,7 @@ impl Default for CertificateSettings {
 impl Default for JobSettings {
     fn default() -> JobSettings {
         JobSettings {
-            image: concat!("localhost/coffer:", env!("CARGO_PKG_VERSION")).into(),
+            image: concat!("localhost/coffer-agent:", env!("CARGO_PKG_VERSION")).into(),
             placeholder_image: "registry.k8s.io/pause:3.10".into(),
         }
     }

@@ -32,7 +32,7 @@ agent_deploy() {
     --from-file="tls.key=$state/agent-tls/tls.key" --from-file="ca.crt=$state/agent-tls/ca.crt" >/dev/null
   # As shipped, but with the test's server and cluster, and slow: what is killed in the middle has a middle.
   cp -r deploy/agent "$state/deploy"
-  sed -i -e "s#^    repositories = .*#    repositories = [\"s3://?endpoint=${repository#*endpoint=}\"]#" -e 's#^    cluster = .*#    cluster = "smoke"#' "$state/deploy/config.yaml"
+  sed -i -e "s#^    repositories = .*#    repositories = [\"s3://?endpoint=${repository#*endpoint=}\"]#" -e 's|^    # cluster = .*|    cluster = "smoke"|' "$state/deploy/config.yaml"
   printf '\n    [limits]\n    upload_bytes_per_second = "8MiB"\n' >>"$state/deploy/config.yaml"
   kube apply -k "$state/deploy" >/dev/null
 }

@@ -8,8 +8,12 @@ const LEAST: &str = "cluster = 'lab'\nrepositories = ['s3://']\n";
 const TLS: &str = "[tls]\ncert = '/tls/tls.crt'\nkey = '/tls/tls.key'\nclient_ca = '/tls/ca.crt'\ntrust_domain = 'lab.example'\n";
 const DOCUMENT: &str = include_str!("../../../docs/agent.md");
 
+fn told() -> Told {
+    Told { node: "node-1".into(), cluster: None }
+}
+
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(text, "node-1")
+    Config::parse(text, &told())
 }
 
 fn error(text: &str) -> String {
@@ -51,17 +55,28 @@ fn the_least_settings_are_a_private_agent_with_gentle_workers() {
 }
 
 #[test]
-fn a_node_is_called_what_its_pod_was_told_and_else_what_its_host_is() {
-    assert_eq!(node_name(Some("node-7".into())), "node-7");
-    assert_eq!(node_name(Some(String::new())), host_name());
-    assert_eq!(node_name(None), host_name());
+fn the_environment_tells_node_and_cluster_where_the_settings_do_not() {
+    let by = |node: &str, cluster: &str| {
+        Told::by(|name| Some(if name == "COFFER_NODE" { node.into() } else { cluster.into() }))
+    };
+    assert_eq!(by("node-7", "uid"), Told { node: "node-7".into(), cluster: Some("uid".into()) });
+    assert_eq!(by("", ""), Told { node: host_name(), cluster: None });
+    assert_eq!(Told::by(|_| None), Told { node: host_name(), cluster: None });
+    let told = by("node-7", "uid");
+    let config = |text: &str| Config::parse(text, &told);
+    assert_eq!(config("repositories = ['s3://']").unwrap().cluster.to_string(), "uid");
+    assert_eq!(config(LEAST).unwrap().cluster.to_string(), "lab");
+    assert!(config("repositories = ['s3://']\nunknown = 1").unwrap_err().to_string().contains("line 2"));
 }
 
 #[test]
 fn effective_values_are_settings_that_mean_the_same() {
     for text in [LEAST, sample()] {
         let config = parse(text).unwrap();
-        assert_eq!(Config::parse(&config.effective(), "other").unwrap(), config);
+        assert_eq!(
+            Config::parse(&config.effective(), &Told { node: "other".into(), cluster: None }).unwrap(),
+            config
+        );
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) struct Running {
 
 /// Settings of an agent in `cluster = "lab"`, with `more`.
 pub(crate) fn settings(more: &str) -> Config {
-    Config::parse(&format!("cluster = 'lab'\nrepositories = ['s3://']\n{more}"), "node-1").unwrap()
+    let told = coffer_agent::config::Told { node: "node-1".into(), cluster: None };
+    Config::parse(&format!("cluster = 'lab'\nrepositories = ['s3://']\n{more}"), &told).unwrap()
 }
 
 impl Running {

@@ -90,6 +90,7 @@ fn job(
     let container = json!({
         "name": "prune",
         "image": context.settings.jobs.image,
+        "command": ["/usr/bin/coffer"],
         "args": ["prune", "--repo", url, "--key", "/etc/coffer/key/key", "--team", team],
         "env": environment,
         "volumeMounts": mounts,

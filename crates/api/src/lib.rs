@@ -3,6 +3,7 @@
 //! What the types say is what the API server enforces: schemas and validation rules are generated from them into `deploy/crds`, and a test holds
 //! the files against the types. Field docs are what `kubectl explain` shows. Nothing here talks to an API server.
 #![allow(unreachable_pub, reason = "kube's derive makes items of its own")]
+#![allow(clippy::duplicated_attributes, reason = "each printer column has the same keys")]
 
 mod backup;
 mod condition;
