@@ -17,7 +17,7 @@ use crate::errors::AgentError;
 
 pub(super) fn run(run: &Run<'_>, request: &StartRestore) -> Result<RestoreOutcome, AgentError> {
     let repository = run.open_repository(&request.repository, &request.plan.team)?;
-    repository.recovery_key(&request.plan.team)?;
+    repository.check_reading(&request.plan.team)?;
     refuse_inside(&stores::address(&request.repository.url)?, &request.volumes)?;
     let point = find_point(&repository, &Filter::plan(&request.plan), request.point)?;
     let refs: Vec<&VolumeRef> = request.volumes.iter().map(|volume| &volume.target).collect();

@@ -122,7 +122,7 @@ pub(crate) struct KeyProblem {
 impl CheckKeyDocument {
     /// Whether it is a writer key whose generation was replaced, so that it makes no more points.
     pub(crate) fn is_replaced_writer(&self) -> bool {
-        self.kind == KeyKind::Writer && self.generation < self.newest_generation
+        self.kind != KeyKind::Recovery && self.generation < self.newest_generation
     }
 }
 
@@ -142,9 +142,10 @@ impl Document for CheckKeyDocument {
             KeyKind::Recovery => {
                 format!("{} of {} opened", self.chains_opened, human::count(self.chains, "chain"))
             }
-            KeyKind::Writer if self.is_replaced_writer() => {
+            KeyKind::Writer | KeyKind::Chain if self.is_replaced_writer() => {
                 format!("replaced by generation {}: it makes no more backups", self.newest_generation)
             }
+            KeyKind::Chain => "a chain key makes backups and opens one chain".into(),
             KeyKind::Writer => "a writer key makes backups and opens no chain".into(),
         });
         text
@@ -156,6 +157,7 @@ pub(crate) fn kind_name(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Recovery => "recovery",
         KeyKind::Writer => "writer",
+        KeyKind::Chain => "chain",
     }
 }
 

@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 
 use coffer_format::{
     ChainKeyDocument, ChainPrivateKey, ChainPublicKey, DataObject, FormatError, Id, KeyFile, ObjectContext,
-    PlanId, Signed, Verifier, object_key, open_chain_key as open_sealed,
+    OpenedChain, PlanId, Signed, Verifier, object_key, open_chain_key as open_sealed,
 };
 
 use crate::generations::is_strange;
 use crate::inventory::for_each_object;
-use crate::repository::{DOCUMENT_BYTES_MAX, find_object};
-use crate::{EngineError, Repository};
+use crate::repository::{DOCUMENT_BYTES_MAX, ReadingKey, find_object};
+use crate::{Access, EngineError, Repository};
 
 /// Most documents of one chain that are looked at: the lowest numbers.
 const KEYS_MAX: usize = 1_024;
@@ -115,7 +115,11 @@ pub(crate) fn open_chain_key(
     plan: &PlanId,
     chain: Id,
 ) -> Result<Option<ChainPrivateKey>, EngineError> {
-    let Some(recovery) = repository.recovery_key(&plan.team)? else { return Ok(None) };
+    let recovery = match repository.reading_key(&plan.team)? {
+        ReadingKey::Unencrypted => return Ok(None),
+        ReadingKey::Recovery(recovery) => recovery,
+        ReadingKey::Chain(opened) => return lent(repository, plan, chain, opened).map(Some),
+    };
     match find(repository, plan, chain, |key| open(recovery, plan, chain, key))? {
         Some(private) => Ok(Some(private)),
         None => Err(EngineError::Usage(format!(
@@ -124,6 +128,51 @@ pub(crate) fn open_chain_key(
             recovery.generation
         ))),
     }
+}
+
+/// The key that was lent for a chain, if it is this chain's.
+fn lent(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+    opened: &OpenedChain,
+) -> Result<ChainPrivateKey, EngineError> {
+    if opened.chain != chain {
+        return Err(EngineError::Usage(format!(
+            "the chain key opens chain {}, the point is of chain {chain}: give that chain's key, or the recovery key",
+            opened.chain
+        )));
+    }
+    let public = opened.private.public();
+    let fits = |key: &ChainKey| Ok((key.document.public == public).then(|| opened.private.clone()));
+    find(repository, plan, chain, fits)?.ok_or_else(|| {
+        EngineError::Usage(format!(
+            "the chain key is not that of chain {chain} of this repository: make it anew"
+        ))
+    })
+}
+
+/// A key file that does what a writer key does and opens one chain: what is lent for a restore of its points. `None` where nothing is encrypted; the
+/// caller's own where it is such a key already.
+///
+/// # Errors
+/// As of opening the chain with the caller's key, which has to be the team's recovery key.
+pub fn lend_chain_key(
+    repository: &Repository,
+    plan: &PlanId,
+    chain: Id,
+) -> Result<Option<KeyFile>, EngineError> {
+    let Some(private) = open_chain_key(repository, plan, chain)? else { return Ok(None) };
+    let Some(recovery) = repository.recovery_key(&plan.team).ok().flatten() else {
+        return match repository.access() {
+            Access::Key(key) => Ok(Some(key.as_ref().clone())),
+            Access::Unencrypted | Access::Locked => Ok(None),
+        };
+    };
+    let environment = repository.environment();
+    let serial = environment.new_id()?;
+    let made = environment.with_entropy(|entropy| recovery.chain_key(chain, private, serial, entropy))?;
+    Ok(Some(made.map_err(EngineError::object(&object_key::chain_key(plan, &chain, 1)))?))
 }
 
 /// An error unless the recovery key opens the chain, as a restore will have to.

@@ -39,7 +39,7 @@ mod voids;
 mod walk;
 mod write;
 
-pub use chain_keys::check_chain_key;
+pub use chain_keys::{check_chain_key, lend_chain_key};
 pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};
 pub use generations::NewestKey;

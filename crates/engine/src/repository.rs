@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use coffer_format::{
-    Config, Id, KeyFile, KeyKind, Label, PlanId, RepositoryId, Signer, Suite, Verifier, object_key,
+    Config, Id, KeyFile, KeyKind, Label, OpenedChain, PlanId, RepositoryId, Signer, Suite, Verifier,
+    object_key,
 };
 use coffer_store::ObjectStore;
 
@@ -29,8 +30,18 @@ pub enum Access {
     Unencrypted,
     /// No key was given: keys, sizes and manifests can be read, but not trusted, maps and data not at all.
     Locked,
-    /// A writer or recovery key of one team.
+    /// A recovery, writer or chain key of one team.
     Key(Box<KeyFile>),
+}
+
+/// What reads data.
+pub(crate) enum ReadingKey<'a> {
+    /// Nothing is encrypted.
+    Unencrypted,
+    /// All chains of the team.
+    Recovery(&'a KeyFile),
+    /// One chain.
+    Chain(&'a OpenedChain),
 }
 
 /// An open repository.
@@ -189,6 +200,23 @@ impl Repository {
                     .into(),
             )),
         }
+    }
+
+    /// What reads data of a team: its recovery key, or a chain key, which opens one chain.
+    pub(crate) fn reading_key(&self, team: &Label) -> Result<ReadingKey<'_>, EngineError> {
+        match &self.access {
+            Access::Key(key) if key.team == *team && key.kind == KeyKind::Chain => key
+                .chain
+                .as_ref()
+                .map(ReadingKey::Chain)
+                .ok_or_else(|| EngineError::Bug("a chain key without a chain".into())),
+            _ => Ok(self.recovery_key(team)?.map_or(ReadingKey::Unencrypted, ReadingKey::Recovery)),
+        }
+    }
+
+    /// An error unless the caller's key reads some data of the team.
+    pub fn check_reading(&self, team: &Label) -> Result<(), EngineError> {
+        self.reading_key(team).map(drop)
     }
 
     /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted. `or` is another way out.

@@ -9,8 +9,8 @@ pub use rotation::SecretsWish;
 use crate::crypto::generate_recovery_pair;
 use crate::error::{check, check_range};
 use crate::{
-    Certificate, FormatError, Id, Label, RecoveryPrivateKey, RecoveryPublicKey, RepositoryId, Secret32,
-    Signer, SigningKey, TeamSecrets, Verifier, VerifyingKey,
+    Certificate, ChainPrivateKey, FormatError, Id, Label, RecoveryPrivateKey, RecoveryPublicKey,
+    RepositoryId, Secret32, Signer, SigningKey, TeamSecrets, Verifier, VerifyingKey,
 };
 
 const WHAT: &str = "key file";
@@ -27,6 +27,8 @@ pub enum KeyKind {
     Recovery,
     /// Everything but reading data.
     Writer,
+    /// As a writer key, and reading the data of one chain: what a restore is lent instead of the recovery key.
+    Chain,
 }
 
 /// The Ed25519 public key of a team's recovery key.
@@ -57,10 +59,19 @@ pub struct RecoverySecrets {
     pub ed25519: SigningKey,
 }
 
+/// A chain that a chain key opens.
+#[derive(Clone, Debug)]
+pub struct OpenedChain {
+    /// Its id.
+    pub chain: Id,
+    /// Opens its packs.
+    pub private: ChainPrivateKey,
+}
+
 /// The keys of a team, as one file holds them.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
-    /// Recovery or writer key.
+    /// Recovery, writer or chain key.
     pub kind: KeyKind,
     /// Repository.
     pub repository: RepositoryId,
@@ -82,6 +93,8 @@ pub struct KeyFile {
     pub certificate: Certificate,
     /// The private half of the recovery key, in a recovery key only.
     pub recovery: Option<RecoverySecrets>,
+    /// The chain that it opens, in a chain key only.
+    pub chain: Option<OpenedChain>,
 }
 
 impl KeyFile {
@@ -120,6 +133,7 @@ impl KeyFile {
             writer,
             certificate,
             recovery,
+            chain: None,
         }
     }
 
@@ -132,6 +146,18 @@ impl KeyFile {
         let certificate =
             Certificate::issue(&recovery.ed25519, generation, serial, self.repository, team, public);
         Ok(Self { kind: KeyKind::Writer, writer, certificate, recovery: None, ..self.clone() })
+    }
+
+    /// A key that does what a writer key does and opens one chain, with a signing key and certificate of its own.
+    pub fn chain_key(
+        &self,
+        chain: Id,
+        private: ChainPrivateKey,
+        serial: Id,
+        entropy: EntropySource<'_>,
+    ) -> Result<Self, FormatError> {
+        let writer = self.writer_key(serial, entropy)?;
+        Ok(Self { kind: KeyKind::Chain, chain: Some(OpenedChain { chain, private }), ..writer })
     }
 
     /// The private half of the recovery key, for `operation`.
@@ -183,6 +209,7 @@ impl KeyFile {
             WHAT,
             "kind and recovery keys disagree",
         )?;
+        check(self.chain.is_some() == (self.kind == KeyKind::Chain), WHAT, "kind and chain disagree")?;
         let Some(recovery) = &self.recovery else { return Ok(()) };
         check(recovery.x25519.public() == self.x25519_public, WHAT, "X25519 halves do not fit")?;
         let pinned = self.pinned.last().map(|pinned| pinned.ed25519);

@@ -45,7 +45,9 @@ pub use document::{
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
-pub use key_file::{GenerationSecrets, KeyFile, KeyKind, PinnedKey, RecoverySecrets, SecretsWish};
+pub use key_file::{
+    GenerationSecrets, KeyFile, KeyKind, OpenedChain, PinnedKey, RecoverySecrets, SecretsWish,
+};
 pub use map::{
     Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter, MapHeader,
     NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef,

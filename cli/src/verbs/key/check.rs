@@ -69,7 +69,7 @@ fn check(repository: &Repository, key: &KeyFile) -> Result<CheckKeyDocument, Cli
         chains_opened: 0,
         problems: Vec::new(),
     };
-    if key.kind == KeyKind::Writer {
+    if key.kind != KeyKind::Recovery {
         return Ok(document);
     }
     for (plan, chain) in chains {

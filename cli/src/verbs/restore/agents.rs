@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coffer_coordinator::{AgentError, Agents, Job, Start, counts, plain, plan, run_jobs, total};
 use coffer_engine::RestoredVolume;
 use coffer_engine::catalog::{PointEntry, load_manifest};
-use coffer_engine::{Advice, EngineError, Repository};
+use coffer_engine::{Advice, EngineError, Repository, lend_chain_key};
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::operation;
 
@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, arguments: &RestoreArguments) -> Result<Exi
     let repository = session.open(&arguments.repository, &arguments.key)?;
     let point = choose_point(&repository, arguments)?;
     if session.agents.agent_key_name.is_none() {
-        repository.recovery_key(&point.plan.team)?;
+        repository.check_reading(&point.plan.team)?;
     }
     let chosen = places.choose(&load_manifest(&repository, &point)?.payload)?;
     let agents = session.connect()?;
@@ -63,10 +63,10 @@ fn jobs(
             mode: mode(arguments).into(),
         });
     }
-    let key = if repository.is_encrypted() && session.agents.agent_key_name.is_none() {
-        session.key(&arguments.key)?
-    } else {
-        None
+    // The agent is lent the key of the point's chain, and never the recovery key.
+    let key = match session.agents.agent_key_name {
+        None => lend_chain_key(repository, &point.plan, point.summary.chain)?,
+        Some(_) => None,
     };
     let access = Access { url: &arguments.repository.repo, key: key.as_ref() };
     let job = |(agent, volumes)| {

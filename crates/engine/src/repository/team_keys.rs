@@ -153,6 +153,7 @@ fn replaced(key: &KeyFile, newest: u32) -> String {
             "writer",
             "make a new one with `coffer key writer --key RECOVERY-KEY --writer-key-out FILE`, from the recovery key",
         ),
+        KeyKind::Chain => ("chain", "make a new one from the recovery key"),
         KeyKind::Recovery => ("recovery", "use a writer key made from the recovery key, or that key itself,"),
     };
     format!(

@@ -40,8 +40,8 @@ pub struct ChainPublicKey([u8; 32]);
 hex_newtype!(ChainPublicKey, 32, "chain public key");
 
 /// X25519 private key of a chain: opens its pack keys. The writer that made it forgets it.
-#[derive(Debug)]
-pub struct ChainPrivateKey(Secret32);
+#[derive(Clone, Debug)]
+pub struct ChainPrivateKey(pub(crate) Secret32);
 
 impl RecoveryPrivateKey {
     /// The public half.

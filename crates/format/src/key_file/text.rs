@@ -6,15 +6,16 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{GenerationSecrets, KeyFile, KeyKind, PinnedKey, RecoverySecrets, WHAT};
+use super::{GenerationSecrets, KeyFile, KeyKind, OpenedChain, PinnedKey, RecoverySecrets, WHAT};
 use crate::error::check_range;
 use crate::{
-    Certificate, FormatError, Label, RecoveryPrivateKey, RecoveryPublicKey, RepositoryId, Secret32,
-    SigningKey, TeamSecrets,
+    Certificate, ChainPrivateKey, FormatError, Id, Label, RecoveryPrivateKey, RecoveryPublicKey,
+    RepositoryId, Secret32, SigningKey, TeamSecrets,
 };
 
 const RECOVERY: &str = "coffer recovery key 1";
 const WRITER: &str = "coffer writer key 1";
+const CHAIN: &str = "coffer chain key 1";
 const CHECK_LEN: usize = 8;
 const TEXT_LEN_MAX: usize = 1 << 20;
 /// Room for the text of a file with one generation, and for each more, so that the text is not moved while it grows.
@@ -35,6 +36,10 @@ struct Stored {
     certificate: Certificate,
     x25519_private: Option<SecretText>,
     ed25519_private: Option<SecretText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain_private: Option<SecretText>,
     check: String,
 }
 
@@ -107,8 +112,14 @@ impl KeyFile {
     #[must_use]
     pub fn encode(&self) -> Zeroizing<String> {
         let recovery = self.recovery.as_ref().filter(|_| self.kind == KeyKind::Recovery);
+        let chain = self.chain.as_ref().filter(|_| self.kind == KeyKind::Chain);
         let mut stored = Stored {
-            format: if self.kind == KeyKind::Recovery { RECOVERY } else { WRITER }.to_owned(),
+            format: match self.kind {
+                KeyKind::Recovery => RECOVERY,
+                KeyKind::Writer => WRITER,
+                KeyKind::Chain => CHAIN,
+            }
+            .to_owned(),
             repository: self.repository,
             team: self.team.clone(),
             generation: self.generation,
@@ -119,6 +130,8 @@ impl KeyFile {
             certificate: self.certificate.clone(),
             x25519_private: recovery.map(|recovery| SecretText(recovery.x25519.0.clone())),
             ed25519_private: recovery.map(|recovery| SecretText(recovery.ed25519.seed().clone())),
+            chain: chain.map(|opened| opened.chain),
+            chain_private: chain.map(|opened| SecretText(opened.private.0.clone())),
             check: String::new(),
         };
         stored.check = check_of(&stored.json());
@@ -154,8 +167,9 @@ impl Stored {
         let kind = match self.format.as_str() {
             RECOVERY => KeyKind::Recovery,
             WRITER => KeyKind::Writer,
+            CHAIN => KeyKind::Chain,
             other => {
-                let rule = "coffer recovery key 1, or coffer writer key 1";
+                let rule = "coffer recovery key 1, coffer writer key 1 or coffer chain key 1";
                 let value = crate::error::shorten(other);
                 return Err(FormatError::Text { what: "format of a key file", value, rule });
             }
@@ -171,6 +185,14 @@ impl Stored {
                 return Err(FormatError::Inconsistent { what: WHAT, detail });
             }
         };
+        let chain = match (self.chain, self.chain_private) {
+            (Some(chain), Some(private)) => Some(OpenedChain { chain, private: ChainPrivateKey(private.0) }),
+            (None, None) => None,
+            _ => {
+                let detail = "a chain is named without its key, or a key without its chain";
+                return Err(FormatError::Inconsistent { what: WHAT, detail });
+            }
+        };
         Ok(KeyFile {
             kind,
             repository: self.repository,
@@ -182,6 +204,7 @@ impl Stored {
             writer: SigningKey::from_seed(self.writer_private.0),
             certificate: self.certificate,
             recovery,
+            chain,
         })
     }
 }
