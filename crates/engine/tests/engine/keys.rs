@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use coffer_engine::backup::TypeWish;
 use coffer_engine::catalog::load_manifest;
 use coffer_engine::{
-    EngineError, Entropy, PruneRequest, Repository, RestoreMode, forget_points, hold, run_prune,
+    EngineError, Entropy, PruneRequest, Repository, RestoreMode, forget_points, hold, lend_chain_key,
+    run_prune,
 };
-use coffer_format::{Id, KeyFile, SecretsWish};
+use coffer_format::{Id, KeyFile, KeyKind, SecretsWish};
 use coffer_store::{Key, MemoryStore};
 
+use crate::history::Made;
 use crate::rotation::rotate_over;
 use crate::world::{Disk, Image, World};
 
@@ -54,6 +56,39 @@ fn a_writer_key_writes_and_verifies_and_reads_nothing() {
     }
     world.assert_all_restore(&made, "with the recovery key");
     world.assert_sound();
+}
+
+#[test]
+fn a_chain_key_reads_its_chain_writes_and_reads_no_other() {
+    let world = World::new(11, true);
+    let image = Image::mixed(11, 6 * BLOCK, BLOCK);
+    let first = world.make(&[("vol", &image)]);
+    let full = world.try_backup_of(TypeWish::Full, &[("vol", &image)]).unwrap();
+    let second = Made::new(full.point, &[("vol", &image)]);
+    let (one, other) = (world.find(first.id).unwrap(), world.find(second.id).unwrap());
+    assert_ne!(one.summary.chain, other.summary.chain);
+    let lent = lend_chain_key(&world.repository(), &one.plan, one.summary.chain).unwrap().unwrap();
+    assert_eq!(lent.kind, KeyKind::Chain);
+    let text = lent.encode();
+    let recovery = world.recovery.as_ref().unwrap().encode();
+    let private = recovery.split("x25519_private\":\"").nth(1).unwrap().get(..64).unwrap();
+    assert!(!text.contains(private), "the recovery key does not travel");
+    let reader = with_key(&world, Some(KeyFile::decode(&text).unwrap()));
+    reader.restore_made(&one, &first).unwrap();
+    let refused = reader.restore_made(&other, &second).unwrap_err();
+    assert_eq!(refused.kind(), "usage");
+    assert!(refused.to_string().contains("the chain key opens chain"), "{refused}");
+    // What is lent again is the same key: it opens no more.
+    let again = lend_chain_key(&reader.repository(), &one.plan, one.summary.chain).unwrap().unwrap();
+    assert_eq!(again.encode(), text);
+    assert!(lend_chain_key(&reader.repository(), &other.plan, other.summary.chain).is_err());
+    reader.make(&[("vol", &image)]);
+    world.assert_sound();
+    // The key of another chain under this chain's name opens nothing.
+    let mut forged = lent.clone();
+    forged.chain.as_mut().unwrap().chain = other.summary.chain;
+    let forged = with_key(&world, Some(forged));
+    assert!(forged.restore_made(&other, &second).unwrap_err().to_string().contains("not that of chain"));
 }
 
 #[test]
