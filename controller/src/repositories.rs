@@ -113,6 +113,13 @@ impl Access {
             .context("the Secret's `key` is no key file")
     }
 
+    /// The same way with another key.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<&KeyFile>) -> Access {
+        self.key = key.map(KeyFile::encode);
+        self
+    }
+
     /// What opens the repository at an agent; it holds secrets.
     pub fn message(&self) -> v1::Repository {
         let url = RepositoryUrl::S3(Box::new(S3Address { ca: None, ..self.address.clone() })).to_string();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use coffer_api::{ConflictPolicy, PointIdentity, Restore, RestoreStage, TargetMode};
 use coffer_engine::catalog::{Filter, load_manifest};
-use coffer_engine::{MEMORY_BYTES_MIN, Resources, find_point, restore_to_stream};
+use coffer_engine::{MEMORY_BYTES_MIN, Resources, find_point, lend_chain_key, restore_to_stream};
 use coffer_format::{Id, VolumeKind};
 use kube::ResourceExt;
 
@@ -140,7 +140,7 @@ async fn stages(context: &Arc<Context>, journal: &mut Journal<'_>, stop: &RunSto
     Ok(activate(journal, &target).await?)
 }
 
-/// Reads what the point holds. The way to the repository comes back for the agents.
+/// Reads what the point holds. The way to the repository comes back for the agents: with the key of the point's chain, and not the recovery key.
 async fn read(
     context: &Arc<Context>,
     access: Access,
@@ -169,8 +169,9 @@ async fn read(
             restore_to_stream(&repository, &resources, &entry, &record.name, &mut bytes)?;
             contents.document = Some(Document::decode(&bytes)?);
         }
+        let lent = lend_chain_key(&repository, &entry.plan, entry.summary.chain)?;
         drop(repository);
-        Ok((access, contents))
+        Ok((access.with_key(lent.as_ref()), contents))
     })
     .await?
 }
