@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test reader golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke
+.PHONY: help demo test reader golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke cluster-test
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,8 +43,11 @@ interleavings: ## the arena's waiting line under every order of its threads (loo
 kill-long: ## a long run of backups, prunes and restores killed at any moment
 	@scripts/kill-long.sh
 
-image: ## the agent's image, without Docker: target/image/coffer-agent.tar
-	@scripts/image.sh
+image: ## the images, without Docker: target/image/coffer-agent.tar and coffer-controller.tar
+	@scripts/images.sh
+
+cluster-test: ## a plan through days on two real clusters, restored on the other one (root; see tests/cluster/README.md)
+	@scripts/cluster-test.sh
 
 cluster-smoke: ## the image and the manifests on a real one-node Kubernetes (root; see tests/cluster/README.md)
 	@scripts/cluster-smoke.sh

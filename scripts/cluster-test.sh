@@ -4,7 +4,7 @@
 #
 #   ITERATIONS  runs of the plan [26]
 #   IMAGES      directory with coffer-agent.tar and coffer-controller.tar to try instead of building them
-#   PROFILE     cargo profile of the images [dist]
+#   IMAGE_PROFILE  cargo profile of the images [dist]
 #   KEEP        yes leaves the clusters up: CLUSTER_NAME=coffer-a tests/cluster/enter.sh … looks around, down.sh ends them
 # shellcheck disable=SC2154 # root, target, cluster, state, name come from env.sh
 set -euo pipefail
@@ -64,9 +64,7 @@ build() {
   "$cluster/build.sh"
   if [ -z "${IMAGES:-}" ]; then
     IMAGES=$target/image
-    IMAGE_PROFILE=${PROFILE:-dist} scripts/image.sh
-    IMAGE_PROFILE=${PROFILE:-dist} IMAGE_NAME=localhost/coffer-controller:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
-      IMAGE_PROGRAMS=coffer-controller:coffer-controller IMAGE_OUTPUT=$IMAGES/coffer-controller.tar scripts/image.sh
+    scripts/images.sh
   fi
 }
 

@@ -108,7 +108,6 @@ pub async fn on_thread<T: Send + 'static>(
         // Nobody waits any more where this fails.
         let _sent = send.send(work());
     })?;
-    Ok(receive
-        .await
-        .map_err(|_| anyhow::anyhow!("{name}: the thread ended in a panic; this is a bug of Coffer"))?)
+    let ended = receive.await;
+    ended.map_err(|_| anyhow::anyhow!("{name}: the thread ended in a panic; this is a bug of Coffer"))
 }

@@ -22,10 +22,8 @@ pub(super) async fn look(journal: &mut Journal<'_>, target: &Target) -> anyhow::
     if directory.nodes().next().is_none() {
         journal.find("DaemonSet/coffer-agent".into(), true, "no node has an agent that runs");
     }
-    if let Some(node) = &journal.restore.spec.target.node {
-        if !directory.has(node) {
-            journal.find(format!("Node/{node}"), true, "the node has no agent that runs");
-        }
+    if let Some(node) = journal.restore.spec.target.node.as_ref().filter(|node| !directory.has(node)) {
+        journal.find(format!("Node/{node}"), true, "the node has no agent that runs");
     }
     Ok(())
 }

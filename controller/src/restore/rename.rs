@@ -130,10 +130,10 @@ impl Names {
     }
 
     fn in_object(&self, fields: &mut Map<String, Value>, field: &str, kind: &str) {
-        if let Some(Value::String(name)) = fields.get_mut(field) {
-            if self.has(kind, name) {
-                name.push_str(&self.suffix);
-            }
+        if let Some(Value::String(name)) = fields.get_mut(field)
+            && self.has(kind, name)
+        {
+            name.push_str(&self.suffix);
         }
     }
 }
@@ -168,10 +168,10 @@ fn labels(object: &mut Value, selected: &BTreeSet<(String, String)>, suffix: &st
     }
     for place in places {
         for (key, value) in object.pointer_mut(place).and_then(Value::as_object_mut).into_iter().flatten() {
-            if let Value::String(value) = value {
-                if selected.contains(&(key.clone(), value.clone())) {
-                    value.push_str(suffix);
-                }
+            if let Value::String(value) = value
+                && selected.contains(&(key.clone(), value.clone()))
+            {
+                value.push_str(suffix);
             }
         }
     }
