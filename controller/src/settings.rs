@@ -209,6 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_setting() {
+        let document = include_str!("../../docs/controller.md");
+        let settings = Settings::parse("[clock]\nconfig_map = 'c'", |_| None).unwrap();
+        let table: toml::Table = toml::from_str(&settings.effective()).unwrap();
+        let mut names = Vec::new();
+        for (key, value) in &table {
+            match value.as_table() {
+                Some(inner) => names.extend(inner.keys().map(|inner| format!("{key}.{inner}"))),
+                None => names.push(key.clone()),
+            }
+        }
+        for name in names {
+            assert!(document.contains(&format!("| `{name}` |")), "docs/controller.md does not list {name}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for wrong in ["runs_max = 0", "agent_patience_seconds = 0", "name = 1", "[agents]\nport = 0"] {
             assert!(Settings::parse(wrong, |_| None).is_err(), "{wrong}");
