@@ -66,4 +66,5 @@ scripts/oci_image.py build --output "$output" --name "$name" --entrypoint "/usr/
   "LICENSE=/usr/share/licenses/coffer/LICENSE" \
   "$work/THIRD-PARTY.txt=/usr/share/licenses/coffer/THIRD-PARTY.txt"
 printf '%s\n' "$output"
-scripts/oci_image.py check "$output"
+# What a debug build weighs says nothing of what is shipped.
+[ "$profile" = dev ] || scripts/oci_image.py check "$output"
