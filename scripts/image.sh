@@ -4,6 +4,7 @@
 #   IMAGE_NAME      name and tag [localhost/coffer-agent:VERSION]
 #   IMAGE_PROGRAMS  what goes into /usr/bin, as PACKAGE:PROGRAM…; the first is the entry point [coffer-agent:coffer-agent coffer-cli:coffer]
 #   IMAGE_BINARIES  the same programs, built already, as paths in the same order; nothing is compiled then
+#   IMAGE_FILES     further files and directories, as SOURCE=DESTINATION…
 #   IMAGE_PROFILE   cargo profile [dist]
 #   IMAGE_OUTPUT    the archive
 #   STATIC          musl, glibc or auto [auto]: see static.sh
@@ -37,6 +38,7 @@ else
   done
 fi
 
+read -ra more <<<"${IMAGE_FILES:-}"
 work=$(mktemp -d "$target/image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/state"
@@ -61,7 +63,7 @@ scripts/oci_image.py build --output "$output" --name "$name" --entrypoint "/usr/
   --label "org.opencontainers.image.version=$version" \
   --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
   --label "org.opencontainers.image.licenses=Apache-2.0" \
-  "${files[@]}" \
+  "${files[@]}" "${more[@]}" \
   "$certificates=/etc/ssl/certs/ca-certificates.crt" \
   "LICENSE=/usr/share/licenses/coffer/LICENSE" \
   "$work/THIRD-PARTY.txt=/usr/share/licenses/coffer/THIRD-PARTY.txt"

@@ -15,5 +15,7 @@ triple=$(static_target)
 static_build "$triple" "$profile" "${programs[@]}"
 built=$target/$triple/$([ "$profile" = dev ] && echo debug || echo "$profile")
 IMAGE_BINARIES="$built/coffer-agent $built/coffer" scripts/image.sh
-IMAGE_BINARIES=$built/coffer-controller IMAGE_PROGRAMS=coffer-controller:coffer-controller \
+# Schedules are in time zones.
+[ -e /usr/share/zoneinfo/UTC ] || install_packages tzdata
+IMAGE_BINARIES=$built/coffer-controller IMAGE_FILES=/usr/share/zoneinfo=/usr/share/zoneinfo IMAGE_PROGRAMS=coffer-controller:coffer-controller \
   IMAGE_NAME=localhost/coffer-controller:$version IMAGE_OUTPUT=$target/image/coffer-controller.tar scripts/image.sh
