@@ -130,6 +130,7 @@ spec:
   credentials: {name: bucket}
   accessMode: $2
   syncPeriodSeconds: 5
+  prune: {schedule: "30 3 * * *"}
 END
   at "$1" kube -n coffer-system rollout status deployment/coffer-controller --timeout=120s >/dev/null
   at "$1" kube -n coffer-system rollout status daemonset/coffer-agent --timeout=180s >/dev/null
@@ -185,16 +186,20 @@ END
   kube -n shop wait --for=condition=Ready continuityplan/ledger --timeout=60s
   [ "$(kube -n shop get backups -o name | wc -l)" -eq 0 ] || die 'a run began when the plan was made'
   : >"$work/expected"
-  local number slot count
+  local number slot count killer
   for number in $(seq "$iterations"); do
     slot=$(date -u -d "$first_slot + $((number - 1)) hour" +%FT%TZ)
     count=$(ledger a shop ledger-0 write 3)
     [ "$(ledger a shop ledger-1 write 3)" = "$count" ] || die 'the two volumes are not alike'
     printf '%s %s\n' "$slot" "$count" >>"$work/expected"
-    [ "$number" -ne "${FAULT_AT:-7}" ] || faults &
+    killer=
+    if [ "$number" -eq "${FAULT_AT:-7}" ]; then
+      faults &
+      killer=$!
+    fi
     set_clock a "$slot"
     wait_for 120 run_is_done "ledger-$(date -u -d "$slot" +%Y%m%d-%H%M%S)"
-    wait
+    [ -z "$killer" ] || wait "$killer"
   done
   backups a | "$scenario/points.py" table
 }
@@ -226,10 +231,20 @@ check_points() {
   done
   [ "$iterations" -le 72 ] || expected=${expected: -72}
   [ "$types" = "$expected" ] || die "types are $types, expected $expected"
+  backups a | "$scenario/points.py" volumes data-ledger-0,data-ledger-1,resources || die 'a point lacks a volume'
   printf '%s\n' "$types"
   kube -n shop get continuityplan ledger
   outside "$coffer" verify --repo "$repository" --key "$work/recovery.key" --read-data >/dev/null
   printf 'coffer verify --read-data: no problem\n'
+}
+
+# Every day at 03:30, once points were given up: a Job of the controller's.
+pruned() {
+  local jobs
+  jobs=$(kube -n coffer-system get jobs -o name | wc -l)
+  printf '%s Jobs gave back space\n' "$jobs"
+  [ "$jobs" -eq 0 ] || kube -n coffer-system wait --for=condition=Complete job --all --timeout=120s >/dev/null || die 'a prune failed'
+  [ "$jobs" -gt 0 ] || [ "$iterations" -lt 5 ] || die 'nothing was pruned'
 }
 
 discover() {
@@ -306,6 +321,7 @@ install a ReadWrite
 application
 plan
 check_points
+pruned
 discover
 restores
 in_place

@@ -53,6 +53,8 @@ pub struct Selected {
     pub volumes: Vec<Volume>,
     /// What cannot be protected, and why.
     pub unprotected: Vec<Unprotected>,
+    /// What cannot be protected at this moment: its node's agent is away. No point is made without it.
+    pub waiting: Vec<Unprotected>,
 }
 
 /// Claims that the selection means, by name; and workloads that it names and that are not there.
@@ -127,22 +129,10 @@ pub fn select(
     may_use: impl Fn(&str) -> bool,
 ) -> Selected {
     let (names, unprotected) = claims(selection, observed);
-    let mut selected = Selected { volumes: Vec::new(), unprotected };
-    let with_agent = |volume: Volume| {
-        if has_agent(&volume.node) {
-            Ok(volume)
-        } else {
-            Err(format!("node {} has no agent that runs", volume.node))
-        }
-    };
+    let mut selected = Selected { unprotected, ..Selected::default() };
     for name in names {
-        match locate(&name, observed).and_then(with_agent) {
-            Ok(volume) => selected.volumes.push(volume),
-            Err(reason) => {
-                let kind = "PersistentVolumeClaim".to_owned();
-                selected.unprotected.push(Unprotected { kind, name, reason });
-            }
-        }
+        let found = locate(&name, observed);
+        selected.add("PersistentVolumeClaim", name, found, &has_agent);
     }
     for host_path in &selection.host_paths {
         let volume = Volume {
@@ -150,21 +140,32 @@ pub fn select(
             node: host_path.node.clone(),
             source: Source::Path(host_path.path.clone()),
         };
-        let allowed = if may_use(&host_path.path) {
-            with_agent(volume)
-        } else {
-            Err(format!("the Team allows no directory that holds {}: see its spec.hostPaths", host_path.path))
-        };
-        match allowed {
-            Ok(volume) => selected.volumes.push(volume),
-            Err(reason) => {
-                let (kind, name) = ("HostPath".to_owned(), host_path.name.clone());
-                selected.unprotected.push(Unprotected { kind, name, reason });
-            }
-        }
+        let refused = || format!("the Team allows no directory that holds {}: see its spec.hostPaths", host_path.path);
+        let found = if may_use(&host_path.path) { Ok(volume) } else { Err(refused()) };
+        selected.add("HostPath", host_path.name.clone(), found, &has_agent);
     }
     selected.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     selected
+}
+
+impl Selected {
+    fn add(
+        &mut self,
+        kind: &str,
+        name: String,
+        found: Result<Volume, String>,
+        has_agent: &impl Fn(&str) -> bool,
+    ) {
+        let kind = kind.to_owned();
+        match found {
+            Ok(volume) if has_agent(&volume.node) => self.volumes.push(volume),
+            Ok(volume) => {
+                let reason = format!("node {} has no agent that runs", volume.node);
+                self.waiting.push(Unprotected { kind, name, reason });
+            }
+            Err(reason) => self.unprotected.push(Unprotected { kind, name, reason }),
+        }
+    }
 }
 
 /// Where a claim's volume is.

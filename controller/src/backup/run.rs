@@ -22,7 +22,8 @@ use crate::notes::Note;
 use crate::runs::{RunStop, on_thread};
 
 /// How often a run is tried, and the pauses between.
-const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)];
 
 /// What came of a run.
 struct Made {
@@ -37,6 +38,15 @@ pub(super) async fn run(context: Arc<Context>, backup: Arc<Backup>, stop: RunSto
     let namespace = backup.namespace().unwrap_or_default();
     let name = backup.name_any();
     let api: Api<Backup> = Api::namespaced(context.client.clone(), &namespace);
+    // What was seen may be older than the end that a run before this one wrote.
+    let backup = match api.get_opt(&name).await {
+        Ok(Some(backup)) => Arc::new(backup),
+        Ok(None) => return,
+        Err(_) => backup,
+    };
+    if backup.status.as_ref().is_some_and(|status| status.phase.has_ended()) {
+        return;
+    }
     if let Err(error) = begin(&context, &api, &backup).await {
         tracing::warn!(namespace, backup = name, %error, "the status of a backup cannot be written");
         return;

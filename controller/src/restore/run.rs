@@ -8,7 +8,7 @@ use coffer_api::{ConflictPolicy, PointIdentity, Restore, RestoreStage, TargetMod
 use coffer_engine::catalog::{Filter, load_manifest};
 use coffer_engine::{MEMORY_BYTES_MIN, Resources, find_point, lend_chain_key, restore_to_stream};
 use coffer_format::{Id, VolumeKind};
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 
 use super::journal::Journal;
 use super::target::{Target, target};
@@ -48,6 +48,16 @@ struct Contents {
 /// Runs a restore to its end and writes it down.
 pub(super) async fn run(context: Arc<Context>, restore: Arc<Restore>, stop: RunStop) {
     let (namespace, name) = (restore.namespace().unwrap_or_default(), restore.name_any());
+    // What was seen may be older than the end that a run before this one wrote.
+    let api: Api<Restore> = Api::namespaced(context.client.clone(), &namespace);
+    let restore = match api.get_opt(&name).await {
+        Ok(Some(restore)) => Arc::new(restore),
+        Ok(None) => return,
+        Err(_) => restore,
+    };
+    if restore.status.as_ref().is_some_and(|status| status.phase.has_ended()) {
+        return;
+    }
     tracing::info!(namespace, restore = name, "restore begins");
     let mut journal = Journal::new(&context, &restore);
     let mut pauses = PAUSES.iter();

@@ -3,6 +3,7 @@
 
 table                        the points in their order, as lines for people
 types                        their types in order, one letter each (F, I), by sequence
+volumes A,B                  whether every complete point has just these
 count PHASE                  how many are in that phase
 time intent                  the time of the point that the intent means (days in UTC)
 oldest                       the time of the oldest point
@@ -38,6 +39,11 @@ def main(command, *arguments):
         print(sum(item.get("status", {}).get("phase") == arguments[0] for item in items))
     elif command == "time":
         print(pick(found, arguments[0]))
+    elif command == "volumes":
+        wanted = set(arguments[0].split(","))
+        lacking = [item["metadata"]["name"] for item in found if {volume["name"] for volume in item["status"]["volumes"]} != wanted]
+        if lacking:
+            sys.exit(f"not the volumes {arguments[0]}: {', '.join(lacking)}")
     elif command == "oldest":
         print(found[0]["status"]["pointInTime"])
     else:

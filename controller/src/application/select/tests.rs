@@ -77,9 +77,10 @@ fn check(selection: &Selection, volumes: &[(&str, &str, &str)], unprotected: &[(
     let expected: Vec<_> =
         volumes.iter().map(|(name, node, source)| (*name, *node, (*source).to_owned())).collect();
     assert_eq!(found, expected);
-    let names: Vec<&str> = selected.unprotected.iter().map(|found| found.name.as_str()).collect();
+    let left_out: Vec<&Unprotected> = selected.unprotected.iter().chain(&selected.waiting).collect();
+    let names: Vec<&str> = left_out.iter().map(|found| found.name.as_str()).collect();
     assert_eq!(names, unprotected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-    for (found, (_, reason)) in selected.unprotected.iter().zip(unprotected) {
+    for (found, (_, reason)) in left_out.iter().zip(unprotected) {
         assert!(found.reason.contains(reason), "{}", found.reason);
     }
 }
@@ -102,4 +103,11 @@ fn a_host_path_has_to_lie_below_a_directory_of_the_team() {
     let selection = |host_path| Selection { host_paths: vec![host_path], ..Selection::default() };
     check(&selection(path("/srv/shop/files")), &[("files", "n1", "/srv/shop/files")], &[]);
     check(&selection(path("/etc")), &[], &[("files", "allows no directory")]);
+}
+
+#[test]
+fn a_volume_whose_agent_is_away_is_waited_for() {
+    let selected = select(&of_set("db"), &observed(), |node| node != "n2", |_| true);
+    assert_eq!(selected.waiting.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["data-db-11"]);
+    assert_eq!(selected.unprotected, []);
 }
