@@ -171,7 +171,7 @@ impl<'a> Survey<'a> {
             }
         }
         let standing = Standing::new(self.plan, signed);
-        // Rule void_by_ended; but records alone, even signed ones, destroy nothing that is confirmed and whole.
+        // Rules void_by_ended and whole_stays: records alone, even signed ones, destroy nothing that is confirmed and whole.
         if ended.void(manifest)? {
             if !(self.is_confirmed(&standing)? && all_objects_stand(self.repository, manifest)?) {
                 self.void.insert(manifest.point);

@@ -7,6 +7,7 @@ pub mod aftermath;
 pub mod agents;
 pub mod command;
 pub mod explore;
+pub mod forger;
 pub mod forgetter;
 pub mod holder;
 pub mod listing;

@@ -99,6 +99,7 @@ scenarios_hold! {
     late_duplicate 380_000;
     rotation 100_000;
     rotation_resume 103_000;
+    forged_ended 225_000;
 }
 
 rules_needed! {
@@ -143,6 +144,7 @@ rules_needed! {
     ended_before_delete EndedBeforeDelete commit NamedIsKept;
     void_by_ended VoidByEnded commit NamedIsKept;
     prune_deletes_only_void PruneDeletesOnlyVoid commit ReportedIsReadable;
+    whole_stays WholeStays forged_ended ReportedStands;
     ending_stays EndingStays commit ReportedIsReadable;
     ended_stays EndedStays commit NamedIsKept;
     list_is_no_proof_of_absence ListIsNoProof stale_list ReportedIsReadable;
@@ -196,6 +198,13 @@ fn every_scenario_gets_to_its_point() {
         }),
         ("rotation_resume", |s| {
             done(s, 1) && s.store.plan(D).chain == B && s.store.rotation.done && fenced(s, 0)
+        }),
+        ("forged_ended", |s| {
+            done(s, 0)
+                && done(s, 1)
+                && s.is_quiet()
+                && s.store.ended.owners().has(A)
+                && s.store.plan(B).parent.is_none()
         }),
     ];
     assert_eq!(goals.iter().map(|goal| goal.0).collect::<Vec<_>>(), HELD);

@@ -7,6 +7,7 @@ use super::names::{Objects, PointId, Points};
 use super::property_name::Property;
 use super::pruner::{self, Pruner};
 use super::rotator::{self, Rotator};
+use super::rule::Rule;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Actor, Step, Turn};
@@ -39,8 +40,13 @@ fn nobodys(store: &Store) -> Objects {
     store.manifests.iter().fold(store.objects, |rest, point| rest.without(store.plan(point).names))
 }
 
+/// Whether a void manifest is left that prune may remove. One of a confirmed point of which nothing is gone is for a person to forget.
 fn has_void(after: &Scenario, store: &Store) -> bool {
-    store.manifests.iter().any(|point| !store.visible(after.rules, point))
+    let stays = |point: PointId| {
+        let is_whole = store.confirmed.has(point) && store.plan(point).names.within(store.objects);
+        is_whole && after.rules.obeys(Rule::WholeStays)
+    };
+    store.manifests.iter().any(|point| !store.visible(after.rules, point) && !stays(point))
 }
 
 fn prune(after: &Scenario, state: &State) -> State {

@@ -2,6 +2,7 @@
 //!
 //! The search itself is `stateright`'s; here are only the model that it asks and the answer put in words.
 
+use super::forger;
 use super::forgetter;
 use super::holder;
 use super::property::{self, Property};
@@ -121,6 +122,8 @@ impl World {
         holder::steps(&mut turn);
         turn.actor = Actor::Rotator;
         rotator::steps(&mut turn);
+        turn.actor = Actor::Forger;
+        forger::steps(&mut turn);
     }
 }
 

@@ -23,8 +23,11 @@ pub fn broken(
     state: &State,
     only: Option<Property>,
 ) -> Option<Property> {
+    // What a forger makes void counts for nothing; that it stays is all that can be asked.
+    let only = only.or(scenario.forges.map(|_| Property::ReportedStands));
     let asked = |property: Property| only.is_none_or(|only| only == property);
-    let always: [(Property, Holds); 12] = [
+    let always: [(Property, Holds); 13] = [
+        (Property::ReportedStands, reported_stands),
         (Property::ReportedIsReadable, reported_is_readable),
         (Property::NamedIsKept, named_is_kept),
         (Property::SomethingStays, something_stays),
@@ -78,6 +81,12 @@ fn runs<'a>(scenario: &'a Scenario, state: &'a State) -> impl Iterator<Item = (&
 fn reported_is_readable(scenario: &Scenario, state: &State) -> bool {
     let kept = reported(scenario, state).without(state.store.forgotten);
     kept.iter().all(|point| state.store.readable(scenario.rules, point))
+}
+
+fn reported_stands(scenario: &Scenario, state: &State) -> bool {
+    let store = &state.store;
+    let kept = reported(scenario, state).without(store.forgotten);
+    kept.iter().all(|point| store.manifests.has(point) && store.plan(point).needs.within(store.objects))
 }
 
 fn named_is_kept(scenario: &Scenario, state: &State) -> bool {

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Property {
     /// A point that was reported and that forget has not deleted can be read.
     ReportedIsReadable,
+    /// A point that was reported and that forget has not deleted has its manifest and all that it needs, whatever a list under `ended/` says.
+    ReportedStands,
     /// What a visible manifest names is there.
     NamedIsKept,
     /// Some complete point can be read, where there ever was one.

@@ -245,6 +245,13 @@ fn delete_void(turn: &mut Turn<'_>, i: usize) {
         turn.take(Request::Get(Key::Confirmed(id), true), |next| did(scenario, next, i, id));
         return;
     }
+    let is_whole = turn.state.pruners[i].voided.has(id) && store.plan(id).names.within(store.objects);
+    if is_whole && scenario.rules.obeys(Rule::WholeStays) {
+        turn.take(Request::Decide("leaves a manifest of which nothing is gone"), |next| {
+            did(scenario, next, i, id)
+        });
+        return;
+    }
     turn.delete(Key::Manifest(id), |store| store.manifests.remove(id), |next| did(scenario, next, i, id));
 }
 

@@ -139,6 +139,9 @@ rules! {
     VoidByEnded "void_by_ended" Design;
     /// Of manifests prune deletes only void ones.
     PruneDeletesOnlyVoid "prune_deletes_only_void" Said;
+    /// A list under `ended/` alone destroys nothing: prune keeps the objects of a confirmed point of which nothing is gone yet, and
+    /// any manifest of whose objects nothing is gone, whoever ended the point.
+    WholeStays "whole_stays" Mend;
     /// An `ending` record is never deleted.
     EndingStays "ending_stays" Said;
     /// An `ended` record is never deleted.

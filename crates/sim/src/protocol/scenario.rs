@@ -2,6 +2,7 @@
 //!
 //! Scenarios are bounded so that each is explored whole. Must never hold a rule's behaviour.
 
+use super::forger::Forger;
 use super::forgetter::Forgetter;
 use super::holder::Holder;
 use super::listing::Listing;
@@ -179,6 +180,8 @@ pub struct Scenario {
     pub readers: Vec<Points>,
     /// The point that a person holds and releases.
     pub hold: Option<PointId>,
+    /// The point that somebody wants gone, who can write to the bucket.
+    pub forges: Option<PointId>,
     /// Whether a person rotates the recovery key; what lies in the bucket at the start was made with the old one.
     pub rotates: bool,
     /// How far a LIST can be trusted.
@@ -205,6 +208,7 @@ impl Scenario {
             forgets_in_turn: false,
             readers: Vec::new(),
             hold: None,
+            forges: None,
             rotates: false,
             listing: Listing::Exact,
             crashes: true,
@@ -237,6 +241,7 @@ impl Scenario {
                 |i| if i < self.readers.len() { Reader::START } else { Reader::ABSENT },
             ),
             rotator: if self.rotates { Rotator::start(self, &store.rotation) } else { Rotator::OVER },
+            forger: if self.forges.is_some() { Forger::Put } else { Forger::Over },
             holder: if self.hold.is_some() { Holder::START } else { Holder::OVER },
         }
     }
@@ -264,6 +269,7 @@ impl Scenario {
             forgetters: 0,
             readers: Vec::new(),
             hold: None,
+            forges: None,
             listing: Listing::Exact,
             crashes: false,
             lost_answers: false,

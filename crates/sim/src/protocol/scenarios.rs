@@ -34,6 +34,7 @@ pub fn ordinary() -> Vec<Scenario> {
         late_duplicate(),
         rotation(),
         rotation_resume(),
+        forged_ended(),
     ]
 }
 
@@ -68,6 +69,19 @@ fn commit() -> Scenario {
         pruners: vec![Points::NONE],
         forgetters: 1,
         ..Scenario::new("commit", "an incremental and a full side by side, forget and prune")
+    }
+}
+
+fn forged_ended() -> Scenario {
+    Scenario {
+        before: vec![Before::complete(0)],
+        writers: vec![WriterSpec::incremental(1), WriterSpec::incremental(2).after(0)],
+        pruners: vec![Points::NONE; 2],
+        forges: Some(A),
+        ..Scenario::new(
+            "forged_ended",
+            "somebody with the right to write makes up that the oldest point was ended, beside backups and two prunes",
+        )
     }
 }
 

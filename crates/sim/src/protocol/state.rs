@@ -3,6 +3,7 @@
 //! Actors clear what they no longer need, so that states which differ only in the past are one. Must hold plain bytes
 //! only: a state is copied and hashed a million times.
 
+use super::forger::Forger;
 use super::forgetter::Forgetter;
 use super::holder::Holder;
 use super::pruner::Pruner;
@@ -31,6 +32,8 @@ pub struct State {
     pub holder: Holder,
     /// The person who rotates the key.
     pub rotator: Rotator,
+    /// Somebody who makes a list up.
+    pub forger: Forger,
 }
 
 impl State {
@@ -42,5 +45,6 @@ impl State {
             && self.readers.iter().all(Reader::is_over)
             && self.holder.is_over()
             && self.rotator.is_over()
+            && self.forger.is_over()
     }
 }

@@ -25,6 +25,8 @@ pub enum Actor {
     Holder,
     /// A person who rotates the recovery key.
     Rotator,
+    /// Somebody who makes a list up.
+    Forger,
     /// The network, which still has an old request.
     Network,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Actor {
             Self::Reader(number) => write!(f, "restore-{}", number + 1),
             Self::Holder => write!(f, "hold"),
             Self::Rotator => write!(f, "rotate"),
+            Self::Forger => write!(f, "forger"),
             Self::Network => write!(f, "network"),
         }
     }

@@ -90,7 +90,10 @@ fn get_manifest(turn: &mut Turn<'_>, i: usize) {
     let scenario = turn.scenario;
     let plan = turn.state.store.plan(point);
     let found = turn.state.store.manifests.has(point);
-    let is_void = void(scenario.rules, plan, pruner.ended);
+    let store = &turn.state.store;
+    let is_whole = store.confirmed.has(point) && plan.names.within(store.objects);
+    let stays = is_whole && scenario.rules.obeys(Rule::WholeStays);
+    let is_void = void(scenario.rules, plan, pruner.ended) && !stays;
     turn.take(Request::Get(Key::Manifest(point), found), |next| {
         let pruner = &mut next.pruners[i];
         match (found, pruner.doubt) {
