@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{
-    Attributes, BlockSize, FormatError, Id, LineageEntry, Manifest, PlanId, PointType, Signed, VolumeName,
-    VolumeRecord, VolumeState,
-};
+use coffer_format::{FormatError, Id, LineageEntry, Manifest, Signed, VolumeName, VolumeRecord, VolumeState};
 
 use super::point::PointReference;
 use super::report::Written;
-use super::volumes::VolumesDone;
+use super::volumes_done::{VolumesDone, failed_record};
 use crate::{EngineError, Repository};
 
 /// Said of a volume that nobody returned a record of.
@@ -145,44 +142,4 @@ fn all_failed(first: Option<EngineError>, records: &[Signed<VolumeRecord>]) -> E
         }
     };
     EngineError::AllVolumesFailed(Box::new(first.unwrap_or_else(from_record)))
-}
-
-/// The record of a volume that is not in the point, and why.
-pub(super) fn failed_record(
-    repository: &Repository,
-    reference: &PointReference,
-    name: &VolumeName,
-    error: String,
-) -> VolumeRecord {
-    let PlanId { team, cluster, namespace, plan } = reference.plan.clone();
-    VolumeRecord {
-        format: 1,
-        repository: repository.id(),
-        team,
-        cluster,
-        namespace,
-        plan,
-        chain: reference.chain,
-        point: reference.point,
-        name: name.clone(),
-        kind: coffer_format::VolumeKind::Image,
-        state: VolumeState::Failed,
-        point_type: PointType::Full,
-        type_reason: "the volume failed".into(),
-        size: 0,
-        block_size: BlockSize::default_for(0),
-        lineage: Vec::new(),
-        root: None,
-        read: 0,
-        changed: 0,
-        blocks_changed: 0,
-        stored: 0,
-        metadata: 0,
-        changes: coffer_format::ChangeSource::hash(),
-        sampled_blocks: 0,
-        sample_mismatches: 0,
-        error: Some(error),
-        warnings: Vec::new(),
-        attributes: Attributes::default(),
-    }
 }
