@@ -14,13 +14,13 @@ use nix::libc;
 use crate::BUFFER_ALIGN_BYTES;
 use crate::alignment::Alignment;
 use crate::bounce::Bounce;
-use crate::describe::PathKind;
 use crate::error::OpenError;
 use crate::handle::{Access, DirectFile, is_refusal};
 use crate::kernel::{self, DirectSupport};
+use crate::kind::PathKind;
+use crate::kind::SourceKind;
 use crate::patience::patiently;
 use crate::place::Place;
-use crate::source::SourceKind;
 use crate::usage;
 
 /// What a descriptor is for.
