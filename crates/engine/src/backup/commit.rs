@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use coffer_format::{
-    Attributes, Confirmed, Id, Manifest, PointState, PointType, Signed, VolumeRecord, VolumeState, object_key,
+    Attributes, Confirmed, Id, Manifest, PointState, PointType, ResourceRecord, Signed, VolumeRecord,
+    VolumeState, object_key,
 };
 
 use super::open_chain::check_generation;
@@ -115,7 +116,7 @@ fn build_manifest(
         point: id,
         sequence: point.sequence,
         parent,
-        state: point_state(&records),
+        state: point_state(&records, &request.resources),
         point_type: if parent.is_some() { PointType::Incremental } else { PointType::Full },
         reason: point.reason.into(),
         time: point.time,
@@ -131,10 +132,13 @@ fn build_manifest(
         writer: request.writer.clone(),
         attributes: Attributes::default(),
         volumes: records,
+        resources: request.resources.clone(),
     }
 }
 
-fn point_state(volumes: &[Signed<VolumeRecord>]) -> PointState {
-    let failed = volumes.iter().any(|volume| volume.payload.state == VolumeState::Failed);
+fn point_state(volumes: &[Signed<VolumeRecord>], resources: &[ResourceRecord]) -> PointState {
+    let volumes = volumes.iter().map(|volume| volume.payload.state);
+    let mut states = volumes.chain(resources.iter().map(|resource| resource.state));
+    let failed = states.any(|state| state == VolumeState::Failed);
     if failed { PointState::Partial } else { PointState::Available }
 }

@@ -47,7 +47,9 @@ pub fn find_made(
 
 pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<OpenedRun, EngineError> {
     repository.check_writing(&request.plan.team)?;
-    check_names(request.volumes.iter())?;
+    if !(request.volumes.is_empty() && request.resources_only) {
+        check_names(request.volumes.iter())?;
+    }
     let cancel = &repository.environment().cancel;
     cancel.check()?;
     // Those too that are not confirmed: the new point comes after all of them.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Id, PlanId, Reason, Timestamp, VolumeName};
+use coffer_format::{Id, PlanId, Reason, ResourceRecord, Timestamp, VolumeName};
 
 use super::choose::TypeWish;
 use super::request::BackupReport;
@@ -16,8 +16,12 @@ const VOLUMES_MAX: usize = 256;
 pub struct PointRequest {
     /// The plan that the point belongs to.
     pub plan: PlanId,
-    /// Names of the volumes, in the order of the manifest: 1 to 256, each once.
+    /// Names of the volumes, in the order of the manifest: 1 to 256, each once; none is allowed where there are resources.
     pub volumes: Vec<VolumeName>,
+    /// Resources that plugins protect, with what became of them: read when the point is committed.
+    pub resources: Vec<ResourceRecord>,
+    /// Whether the point may do without volumes: its resources are to come.
+    pub resources_only: bool,
     /// Full, incremental or by the plan's rhythm.
     pub type_wish: TypeWish,
     /// Complete points in a chain before the next full, 1-256.

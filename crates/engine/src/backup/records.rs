@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{FormatError, Id, LineageEntry, Manifest, Signed, VolumeName, VolumeRecord, VolumeState};
+use coffer_format::{
+    FormatError, Id, LineageEntry, Manifest, ResourceRecord, Signed, VolumeName, VolumeRecord, VolumeState,
+};
 
 use super::point::PointReference;
 use super::report::Written;
@@ -34,7 +36,11 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// Checks all records; a volume without one gets a failed record.
-    pub(super) fn collect_records(&self, parts: Vec<VolumesDone>) -> Result<Collected, EngineError> {
+    pub(super) fn collect_records(
+        &self,
+        parts: Vec<VolumesDone>,
+        resources: &[ResourceRecord],
+    ) -> Result<Collected, EngineError> {
         let mut written = Written::default();
         let mut reused_runs: BTreeSet<Id> = self.reference.adopted_chain().into_iter().collect();
         let mut found: BTreeMap<String, Signed<VolumeRecord>> = BTreeMap::new();
@@ -53,9 +59,19 @@ impl Wanted<'_> {
             }
         }
         let records = self.in_order(found)?;
-        match records.iter().all(|record| record.payload.state == VolumeState::Failed) {
-            false => Ok(Collected { records, reused_runs, written }),
-            true => Err(all_failed(first_error, &records)),
+        let mut states = records.iter().map(|record| record.payload.state);
+        if states.any(|state| state == VolumeState::Available)
+            || resources.iter().any(|resource| resource.state == VolumeState::Available)
+        {
+            return Ok(Collected { records, reused_runs, written });
+        }
+        match resources.first() {
+            Some(resource) if records.is_empty() => Err(EngineError::Refused(format!(
+                "no resource is in the point, so none was made; {}: {}",
+                resource.reference,
+                resource.error.as_deref().unwrap_or_default()
+            ))),
+            _ => Err(all_failed(first_error, &records)),
         }
     }
 

@@ -107,7 +107,7 @@ fn commit_gathered(
     parent: Option<&Manifest>,
 ) -> Result<BackupReport, EngineError> {
     let wanted = Wanted { repository, reference: &point.reference, volumes: &request.volumes, parent };
-    let collected = wanted.collect_records(done)?;
+    let collected = wanted.collect_records(done, &request.resources)?;
     let written = collected.written;
     let manifest = commit::commit(repository, request, point, collected)?;
     Ok(report(repository, &manifest, &written))
@@ -119,6 +119,8 @@ fn point_request(request: &BackupRequest) -> PointRequest {
         volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
         type_wish: request.type_wish,
         full_every: request.full_every,
+        resources: Vec::new(),
+        resources_only: false,
         list_base: request.lists.as_ref().map(|lists| lists.base),
         snapshot_time: request.snapshot_time,
         idempotency_key: request.idempotency_key.clone(),

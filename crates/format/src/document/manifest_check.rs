@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::resource::check_resources;
 use super::{
     Document, MANIFEST_LEN_MAX, Manifest, Signed, SignedBy, VolumeRecord, VolumeState, check_format,
 };
@@ -58,8 +59,17 @@ fn check_manifest(manifest: &Manifest) -> Result<(), FormatError> {
         record.check()?;
         check_record(manifest, record)?;
     }
-    let failed = manifest.volume_records().any(|record| record.state == VolumeState::Failed);
-    check(failed == (manifest.state == PointState::Partial), WHAT, "state and states of volumes disagree")
+    check_resources(manifest)?;
+    let mut states = manifest
+        .volume_records()
+        .map(|record| record.state)
+        .chain(manifest.resources.iter().map(|resource| resource.state));
+    let failed = states.any(|state| state == VolumeState::Failed);
+    check(
+        failed == (manifest.state == PointState::Partial),
+        WHAT,
+        "state and states of volumes and resources disagree",
+    )
 }
 
 fn check_parent(manifest: &Manifest) -> Result<(), FormatError> {
