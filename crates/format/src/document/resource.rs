@@ -1,11 +1,8 @@
 //! Resource records: what became of one resource of a point that a plugin protects. They stand in the manifest, which signs them.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
-use super::volume::{WARNING_LEN_MAX, WARNINGS_MAX};
-use super::{Manifest, VolumeState};
+use super::volume::{VolumeState, WARNING_LEN_MAX, WARNINGS_MAX};
 use crate::error::{check, check_range};
 use crate::{FormatError, Label, ResourceId, ResourceRef, VolumeName};
 
@@ -95,20 +92,4 @@ impl ResourceRecord {
 fn check_object(text: &str, detail: &'static str) -> Result<(), FormatError> {
     let parsed: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(text);
     check(parsed.is_ok(), WHAT, detail)
-}
-
-/// What must hold of the resources of a manifest, beside each of them.
-pub(super) fn check_resources(manifest: &Manifest) -> Result<(), FormatError> {
-    check_range(WHAT, "number of resources", manifest.resources.len() as u64, 0, RESOURCES_MAX as u64)?;
-    let mut references = HashSet::new();
-    let mut volumes = HashSet::new();
-    for resource in &manifest.resources {
-        resource.check()?;
-        check(references.insert(&resource.reference), WHAT, "a resource stands twice in a point")?;
-        let Some(volume) = &resource.volume else { continue };
-        let known = manifest.volume_records().any(|record| record.name == *volume);
-        check(known, WHAT, "a resource has its data in a volume that is not in the point")?;
-        check(volumes.insert(volume), WHAT, "two resources have their data in one volume")?;
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use coffer_format::ResourceRef;
 use coffer_proto::plugin::v1::{ResourceType, Verb};
 
-use super::Report;
+use super::report::Report;
 use crate::client::{PluginClient, PluginError};
 use crate::failure::Reason;
 

@@ -6,8 +6,8 @@ use coffer_format::ResourceRef;
 use coffer_proto::checked::PluginArtefact;
 use tokio::sync::mpsc;
 
-use super::Report;
 use super::reading::must_fail;
+use super::report::Report;
 use crate::client::{PluginClient, WorkOrder};
 use crate::failure::Reason;
 
