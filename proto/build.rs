@@ -7,8 +7,17 @@ use std::path::Path;
 
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 3] =
+/// What agents serve.
+const AGENT: [&str; 3] =
     ["coffer/agent/v1/node.proto", "coffer/agent/v1/operations.proto", "coffer/agent/v1/volumes.proto"];
+
+/// What plugins serve.
+const PLUGIN: [&str; 4] = [
+    "coffer/plugin/v1/identity.proto",
+    "coffer/plugin/v1/protectables.proto",
+    "coffer/plugin/v1/protection.proto",
+    "coffer/plugin/v1/resource.proto",
+];
 
 /// Messages with secrets: `src/redacted.rs` shows them without.
 const SECRET: [&str; 2] = ["coffer.agent.v1.Repository", "coffer.agent.v1.S3Credentials"];
@@ -16,16 +25,23 @@ const SECRET: [&str; 2] = ["coffer.agent.v1.Repository", "coffer.agent.v1.S3Cred
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=coffer");
     let out = env::var("OUT_DIR")?;
-    let mut compiler = protox::Compiler::new(["."])?;
-    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
-    let descriptors = compiler.file_descriptor_set();
-    fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    fs::write(Path::new(&out).join("rpc.rs"), calls(&descriptors)?)?;
-    tonic_prost_build::configure().skip_debug(SECRET).compile_fds(descriptors)?;
+    let agent = compile(&AGENT)?;
+    fs::write(Path::new(&out).join("descriptors.bin"), agent.encode_file_descriptor_set())?;
+    fs::write(Path::new(&out).join("rpc.rs"), calls(&agent.file_descriptor_set())?)?;
+    tonic_prost_build::configure().skip_debug(SECRET).compile_fds(agent.file_descriptor_set())?;
+    let plugin = compile(&PLUGIN)?;
+    fs::write(Path::new(&out).join("plugin_descriptors.bin"), plugin.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(plugin.file_descriptor_set())?;
     Ok(())
 }
 
-/// An enum of all calls of our packages, with their paths.
+fn compile(files: &[&str]) -> Result<protox::Compiler, protox::Error> {
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
+    Ok(compiler)
+}
+
+/// An enum of all calls of the agent's services, with their paths.
 fn calls(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
     let mut found = Vec::new();
     for file in descriptors.file.iter().filter(|file| file.package().starts_with("coffer.")) {

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod forget;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod plugin;
 pub(crate) mod points;
 pub(crate) mod prune;
 pub(crate) mod requests;

@@ -9,6 +9,7 @@
 //! - `documents`: what is printed, as JSON and for people.
 //! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
 //! - `agent`: the same verbs through node agents.
+//! - `plugins`: what verbs need to call plugins.
 //! - `kubernetes`: what Kubernetes knows of volumes that agents list.
 //! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ mod logging;
 mod options;
 mod output;
 mod paths;
+mod plugins;
 mod probe;
 mod progress;
 mod room;

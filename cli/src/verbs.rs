@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod operations;
+pub(crate) mod plugin;
 pub(crate) mod points;
 pub(crate) mod prune;
 pub(crate) mod restore;
@@ -67,6 +68,9 @@ pub(crate) enum Verb {
     Operations(operations::OperationsVerb),
     /// Show what agents say about themselves: version, limits, abilities
     Node(node::NodeArguments),
+    /// For authors of plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginVerb),
     /// Print the program's version
     Version(version::VersionArguments),
     /// Print a completion script for a shell
@@ -93,6 +97,7 @@ pub(crate) fn run(session: &Session, verb: Verb) -> Result<ExitStatus, CliError>
         Verb::Volumes(arguments) => volumes::run(session, &arguments),
         Verb::Operations(verb) => operations::run(session, &verb),
         Verb::Node(arguments) => node::run(session, &arguments),
+        Verb::Plugin(verb) => plugin::run(session, &verb),
         Verb::Version(arguments) => version::run(session, &arguments),
         Verb::Completion(arguments) => completion::run(session, &arguments),
     }

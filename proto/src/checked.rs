@@ -7,6 +7,7 @@ mod backup;
 mod field;
 mod fingerprint;
 mod lookup;
+mod plugin;
 mod point_reference;
 mod repository;
 mod restore;
@@ -17,6 +18,9 @@ mod volume;
 pub use backup::{BackupVolume, Changes, ReadEngine, StartBackup};
 pub use field::{IdempotencyKey, KEY_LEN_MAX, RequestError, TIMEOUT_MAX, VOLUMES_MAX};
 pub use lookup::{ListOperations, OperationState, WatchOperation, operation_id};
+pub use plugin::{
+    DATA_LEN_MAX, DETAILS_LEN_MAX, OPTIONS_LEN_MAX, PluginArtefact, PluginWork, SchemaVersion, options,
+};
 pub use point_reference::{COORDINATOR_BYTES_MAX, PointReference};
 pub use repository::{KeySource, RepositoryAccess, S3Keys, S3Source, SecretName};
 pub use restore::{RestoreMode, RestoreVolume, StartRestore};

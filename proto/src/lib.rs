@@ -19,5 +19,17 @@ pub mod agent {
     }
 }
 
-/// Descriptors of all services, for reflection.
+/// Version 1 of what plugins serve, generated from `coffer/plugin/v1/*.proto`.
+pub mod plugin {
+    /// Generated code; the .proto files say what everything means.
+    #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
+    pub mod v1 {
+        tonic::include_proto!("coffer.plugin.v1");
+    }
+}
+
+/// Descriptors of the plugins' services, for reflection.
+pub const PLUGIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin_descriptors.bin"));
+
+/// Descriptors of the agent's services, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

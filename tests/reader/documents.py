@@ -1,6 +1,7 @@
 """The JSON documents of docs/format.md section 6: fields, order, values, and the key that each belongs under."""
 
 import base64
+import json
 import re
 
 from crypto import digest
@@ -104,6 +105,36 @@ RECORD = {
     "sampled_blocks": u64, "sample_mismatches": u64, "error": either(null, text),
     "warnings": many(lambda value: text(value) and 1 <= len(value.encode()) <= 512, 0, 16), "attributes": attributes,
 }
+NAME_OF_RESOURCE = fields({
+    "type": lambda value: text(value) and re.fullmatch("[A-Za-z0-9:._-]{1,128}", value) is not None,
+    "id": lambda value: text(value) and re.fullmatch("[ -~]{1,256}", value) is not None,
+})
+
+
+def object_text(high):
+    """A JSON object as text."""
+
+    def check(value):
+        if not text(value) or not 2 <= len(value.encode()) <= high:
+            return False
+        try:
+            return isinstance(json.loads(value), dict)
+        except ValueError:
+            return False
+
+    return check
+
+
+def sized(high, low=1):
+    return lambda value: text(value) and low <= len(value.encode()) <= high
+
+
+RESOURCE = fields({
+    "ref": NAME_OF_RESOURCE, "name": sized(256, 0), "plugin": is_label, "schema": sized(32), "options": object_text(64 << 10),
+    "state": one_of("available", "failed"), "key": sized(128),
+    "artefact": either(null, fields({"id": lambda value: text(value) and re.fullmatch("[ -~]{1,256}", value) is not None, "details": object_text(16 << 10)})),
+    "volume": either(null, is_name), "error": either(null, sized(1024)), "warnings": many(sized(512), 0, 16),
+})
 DOCUMENTS = {
     "team": {**HEAD, "generation": generation, "signed_by": generation, "secrets": generation, "x25519": key32, "ed25519": key32},
     "points": {**HEAD, "generation": number(2**32 - 1, 2), "points": many(fields({"point": is_id, "manifest": is_digest}))},
@@ -115,7 +146,7 @@ DOCUMENTS = {
         "reason": fields({"code": number(6), "argument": u64}), "time": is_time, "started": is_time, "completed": is_time,
         "size": u64, "changed": u64, "stored": u64, "taken_over": many(is_id), "idempotency_key": either(null, text),
         "description": text, "tags": texts_by_name, "writer": text, "attributes": attributes,
-        "volumes": many(fields({"record": fields(RECORD), "seal": SEAL}), 0, 256),
+        "volumes": many(fields({"record": fields(RECORD), "seal": SEAL}), 0, 256), "resources?": many(RESOURCE, 1, 16384),
     },
     "ending": {**HEAD, **PLAN, **RUN, "time": is_time},
     "ended": {
@@ -127,6 +158,7 @@ DOCUMENTS = {
         **HEAD, "point": is_id, "volume": is_name, "pack": number(2**24 - 1), "run": is_id, "time": is_time,
         "ordinals": either(one_of("all"), many(number(32767), 1)), "detail": text,
     },
+    "artefacts": {**HEAD, **PLAN, **RUN, "resources": many(RESOURCE, 1, 16384)},
     "confirmed": {**HEAD, **PLAN, "point": is_id, "summary": text, "manifest": is_digest},
 }
 
@@ -227,8 +259,13 @@ def check_manifest(manifest):
     for record in records:
         same = all(record[name] == manifest[name] for name in [*HEAD, *PLAN, "chain", "point"])
         require(same, "manifest: a volume record is of another point")
-    failed = any(record["state"] == "failed" for record in records)
-    require(failed == (manifest["state"] == "partial"), "manifest: its state is not that of its volumes")
+    resources = manifest.get("resources", [])
+    names = {(resource["ref"]["type"], resource["ref"]["id"]) for resource in resources}
+    require(len(names) == len(resources), "manifest: a resource stands twice in it")
+    data = [resource["volume"] for resource in resources if resource["volume"] is not None]
+    require(len(set(data)) == len(data) and set(data) <= {record["name"] for record in records}, "manifest: a resource's data are in no volume of its own")
+    failed = any(record["state"] == "failed" for record in [*records, *resources])
+    require(failed == (manifest["state"] == "partial"), "manifest: its state is not that of its volumes and resources")
 
 
 def check_ended(record):

@@ -300,6 +300,8 @@ impl World {
     pub(crate) fn open_point(&self, plan_name: &str, volumes: &[&str]) -> Coordinated {
         let plan = format!("default/c1/n1/{plan_name}").parse().unwrap();
         let request = PointRequest {
+            resources: Vec::new(),
+            resources_only: false,
             plan,
             volumes: volumes.iter().map(|name| name.parse().unwrap()).collect(),
             type_wish: TypeWish::Auto,

@@ -106,6 +106,8 @@ pub(super) async fn prepare(
             description: String::new(),
             tags: BTreeMap::from([("backup".to_owned(), backup.name_any())]),
             writer: concat!("coffer-controller ", env!("CARGO_PKG_VERSION")).into(),
+            resources: Default::default(),
+            resources_only: false,
         },
         key,
         parts,

@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::arena::Arena;
+use crate::pool::Pool;
 
 /// A piece of the arena: 4 KiB-aligned bytes that go back to the budget on drop.
 ///
 /// The contents of a fresh buffer are *unspecified but initialised*: zeroes, or whatever an earlier user of the same
 /// memory left there. Write before you read; nothing secret is wiped.
 pub struct Buf {
-    arena: Arc<Arena>,
+    pool: Arc<Pool>,
     offset_bytes: usize,
     capacity_bytes: usize,
     len_bytes: usize,
@@ -26,14 +26,9 @@ pub struct Buf {
 
 impl Buf {
     /// Takes over a range that the arena has just handed out; `len_bytes` is at most `capacity_bytes`.
-    pub(crate) fn new(
-        arena: Arc<Arena>,
-        offset_bytes: usize,
-        capacity_bytes: usize,
-        len_bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, offset_bytes: usize, capacity_bytes: usize, len_bytes: usize) -> Self {
         debug_assert!(len_bytes <= capacity_bytes, "a buffer is not longer than its range");
-        Self { arena, offset_bytes, capacity_bytes, len_bytes }
+        Self { pool, offset_bytes, capacity_bytes, len_bytes }
     }
 
     /// Shortens the buffer to its first `len_bytes` bytes; does nothing if it is not longer than that.
@@ -48,15 +43,15 @@ impl Buf {
         self.capacity_bytes
     }
 
-    /// Where it lies in `arena`: offset and length of its range. `None` if it is another arena's.
-    pub(crate) fn range_in(&self, arena: &Arc<Arena>) -> Option<(usize, usize)> {
-        Arc::ptr_eq(&self.arena, arena).then_some((self.offset_bytes, self.capacity_bytes))
+    /// Where it lies in `pool`: offset and length of its range. `None` if it is another pool's.
+    pub(crate) fn range_in(&self, pool: &Arc<Pool>) -> Option<(usize, usize)> {
+        Arc::ptr_eq(&self.pool, pool).then_some((self.offset_bytes, self.capacity_bytes))
     }
 
     /// The byte at `at`, which is below the length. Whoever uses it keeps the buffer, and keeps everybody else away.
     pub(crate) fn pointer(&self, at: usize) -> NonNull<u8> {
         assert!(at < self.len_bytes, "byte {at} of a buffer of {} bytes", self.len_bytes);
-        self.arena.pointer(self.offset_bytes + at)
+        self.pool.pointer(self.offset_bytes + at)
     }
 
     /// Shares the bytes without copying; the memory returns to the arena when the last clone or slice is dropped.
@@ -69,7 +64,7 @@ impl Deref for Buf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let start = self.arena.pointer(self.offset_bytes);
+        let start = self.pool.pointer(self.offset_bytes);
         // SAFETY: the range is inside of the mapping, initialised, and handed out to this buffer alone until drop;
         // `&self` keeps writers away.
         unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len_bytes) }
@@ -78,7 +73,7 @@ impl Deref for Buf {
 
 impl DerefMut for Buf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let start = self.arena.pointer(self.offset_bytes);
+        let start = self.pool.pointer(self.offset_bytes);
         // SAFETY: as in `deref`; `&mut self` makes this the only reference into the range.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len_bytes) }
     }
@@ -115,6 +110,6 @@ impl fmt::Debug for Buf {
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        self.arena.give_back(self.offset_bytes, self.capacity_bytes);
+        self.pool.give_back(self.offset_bytes, self.capacity_bytes);
     }
 }

@@ -3,70 +3,19 @@
 //! It only looks. Its answer is advice that may be outdated a moment later; the guards that count are the exclusive
 //! open and the lock that [`crate::FileTarget`] takes.
 
-use std::fmt;
-use std::fs::{File, FileType, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::sys::statvfs::statvfs;
 
 use crate::error::OpenError;
+use crate::kind::PathKind;
 use crate::place::Place;
 use crate::{kernel, open, usage};
-
-/// What a path names, symbolic links followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PathKind {
-    /// Nothing, or a link to nothing.
-    Missing,
-    /// A regular file.
-    Image,
-    /// A block device.
-    Device,
-    /// A directory.
-    Directory,
-    /// A character device.
-    CharacterDevice,
-    /// A named pipe.
-    Fifo,
-    /// A socket.
-    Socket,
-}
-
-impl PathKind {
-    pub(crate) fn of(file_type: FileType) -> Self {
-        if file_type.is_dir() {
-            Self::Directory
-        } else if file_type.is_block_device() {
-            Self::Device
-        } else if file_type.is_char_device() {
-            Self::CharacterDevice
-        } else if file_type.is_fifo() {
-            Self::Fifo
-        } else if file_type.is_socket() {
-            Self::Socket
-        } else {
-            Self::Image
-        }
-    }
-}
-
-impl fmt::Display for PathKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Missing => "missing",
-            Self::Image => "a regular file",
-            Self::Device => "a block device",
-            Self::Directory => "a directory",
-            Self::CharacterDevice => "a character device",
-            Self::Fifo => "a named pipe",
-            Self::Socket => "a socket",
-        })
-    }
-}
 
 /// The answer of [`describe_path`].
 #[derive(Debug, Clone, PartialEq, Eq)]

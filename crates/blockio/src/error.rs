@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::describe::PathKind;
+use crate::kind::PathKind;
 
 /// Why there is no buffer.
 #[derive(Debug, Error)]

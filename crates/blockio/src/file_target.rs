@@ -21,10 +21,10 @@ use crate::describe::directory_of;
 use crate::durable::sync_directory;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::handle::{Access, Handle};
+use crate::kind::SourceKind;
 use crate::open::{self, Purpose};
 use crate::patience::patiently;
 use crate::place::Place;
-use crate::source::SourceKind;
 use crate::target::BlockTarget;
 use crate::{usage, zero};
 

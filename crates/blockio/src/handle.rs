@@ -16,7 +16,7 @@ use crate::alignment::{Alignment, Step};
 use crate::bounce::{BOUNCE_MAX_BYTES, Bounce};
 use crate::error::ReadError;
 use crate::kernel;
-use crate::source::SourceKind;
+use crate::kind::SourceKind;
 
 /// A descriptor opened with O_DIRECT.
 #[derive(Debug)]

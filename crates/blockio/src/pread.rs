@@ -11,9 +11,10 @@ use crate::disk::{Disk, DiskActivity};
 use crate::error::{OpenError, ReadError};
 use crate::handle::{Access, Handle};
 use crate::holes;
+use crate::kind::SourceKind;
 use crate::open::{self, Purpose};
 use crate::place::Place;
-use crate::source::{BlockSource, SourceKind};
+use crate::source::BlockSource;
 
 /// A block device or regular file opened for reading.
 #[derive(Debug)]

@@ -8,18 +8,8 @@ use std::ops::Range;
 
 use crate::disk::DiskActivity;
 use crate::error::ReadError;
+use crate::kind::SourceKind;
 use crate::read_batch::{ReadBatch, StartedRead};
-
-/// What a volume's bytes come from or go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SourceKind {
-    /// A block device.
-    Device,
-    /// A regular file that holds a disk image.
-    Image,
-    /// Kubernetes objects of an application, in memory.
-    Resources,
-}
 
 /// Who gets the bytes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

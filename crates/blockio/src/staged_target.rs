@@ -17,8 +17,8 @@ use nix::libc;
 use crate::describe::directory_of;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::file_target::{FileTarget, try_lock};
+use crate::kind::SourceKind;
 use crate::open;
-use crate::source::SourceKind;
 use crate::target::BlockTarget;
 
 /// What the name of an unfinished file ends with; it begins with a dot.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{major, minor};
 
-use crate::describe::PathKind;
+use crate::kind::PathKind;
 
 /// In words for a person, why what `metadata` describes must not be written to; `None` if nothing is known.
 pub(crate) fn mounted_or_held(metadata: &Metadata) -> Option<String> {

@@ -87,6 +87,8 @@ impl World {
         };
         PointOrder {
             point: PointRequest {
+                resources: Vec::new(),
+                resources_only: false,
                 plan: PlanId {
                     team: label("default"),
                     cluster: label("c1"),

@@ -8,10 +8,13 @@ mod chain_context;
 mod changed_ranges;
 mod choose;
 mod commit;
+mod damage_notes;
 mod incomplete_runs;
 mod list_checks;
 mod listed_segment;
 mod map_pass;
+mod open_chain;
+mod open_point;
 mod point;
 mod point_reference;
 mod read_batches;
@@ -28,14 +31,17 @@ mod segments;
 mod staged;
 mod volume;
 mod volumes;
+mod volumes_done;
 
 pub use changed_ranges::{ChangedRanges, LIST_RANGES_MAX, RangeMerger};
 pub use choose::{TypeChoice, TypeWish, choose_type};
-pub(crate) use commit::read_damaged;
-pub use point::{OpenOutcome, OpenPoint, PointReference, PointRequest, find_made, open_point};
+pub(crate) use damage_notes::read_damaged;
+pub use open_point::{find_made, open_point};
+pub use point::{OpenOutcome, OpenPoint, PointReference, PointRequest};
 pub use request::{
     BackupReport, BackupRequest, ChangeLists, ChangeSource, Progress, VolumeReport, VolumeSource,
 };
 pub use run::{commit_point, run_backup};
 pub use sample::SAMPLE_BLOCKS_MAX;
-pub use volumes::{VolumesDone, VolumesRequest, back_up_volumes};
+pub use volumes::{VolumesRequest, back_up_volumes};
+pub use volumes_done::VolumesDone;

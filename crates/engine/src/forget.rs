@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use coffer_format::{Id, Label, Pin, PinKind, PlanId, Timestamp, object_key};
-use coffer_store::Key;
+use coffer_store::{Key, StoreError};
 use jiff::tz::TimeZone;
 
+use crate::artefacts::keep_in_sight;
 use crate::catalog::{Filter, PointEntry, confirms, load_manifest};
 use crate::pins::read_pins;
 use crate::proof::proven_points;
-use crate::records::{self, Announced, announce, is_ending};
+use crate::records::{self, Announced, announce, is_bad_object, is_ending};
 use crate::repository::store_key;
 use crate::reserve::with_reserve;
 use crate::retention::{CLOCK_DIFFERENCE_MAX_MS, KeepRules, Verdict, decide, first_in_future};
@@ -222,6 +223,17 @@ fn delete_points(
     going.retain(|point| !kept_late.contains(&point.id));
     verdict.forgotten.retain(|id| !kept_late.contains(id));
     verdict.kept.extend(late);
+    for point in &going {
+        // Rule artefacts_before_manifest: the manifest alone names what plugins made.
+        match load_manifest(repository, point) {
+            Ok(manifest) => keep_in_sight(repository, &manifest.payload, run)?,
+            Err(error) if is_bad_object(&error) => {
+                tracing::warn!(point = %point.id, %error, "manifest cannot be read: what plugins made for the point is not known");
+            }
+            Err(EngineError::Store(StoreError::NotFound { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
     let manifests: Vec<Key> = going.iter().map(|point| store_key(&point.key)).collect::<Result<_, _>>()?;
     delete_all(repository, &manifests)?;
     let confirmed =

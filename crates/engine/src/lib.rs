@@ -5,6 +5,7 @@
 //! back, and never delete what a standing manifest names.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod artefacts;
 pub mod backup;
 pub mod catalog;
 mod chain_keys;
@@ -39,6 +40,7 @@ mod voids;
 mod walk;
 mod write;
 
+pub use artefacts::{LeftArtefacts, left_artefacts, strike_off};
 pub use chain_keys::{check_chain_key, lend_chain_key};
 pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};

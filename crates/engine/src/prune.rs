@@ -9,6 +9,7 @@ use coffer_format::{
 };
 use coffer_store::{Key, RequestCounts};
 
+use crate::artefacts::keep_in_sight;
 use crate::catalog::{Filter, list_points};
 use crate::forget::{delete_all, place_taken};
 use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
@@ -303,6 +304,7 @@ impl PlanPrune<'_> {
     /// of which nothing is gone, stays: a person may want it yet.
     fn drop_void(&self, survey: &Survey<'_>, report: &mut PruneReport) -> Result<(), EngineError> {
         let mut keys: Vec<Key> = Vec::new();
+        let run = self.repository.environment().new_id()?;
         for id in &survey.void {
             if self.pins.pinned.contains(id) {
                 report.notices.push(format!("point {id} is void and held: its manifest stays"));
@@ -319,7 +321,10 @@ impl PlanPrune<'_> {
                     let text = format!("point {id} is void, and all its objects stand: its manifest stays");
                     report.notices.push(text);
                 }
-                false => keys.push(store_key(&key)?),
+                false => {
+                    keep_in_sight(self.repository, &manifest, run)?;
+                    keys.push(store_key(&key)?);
+                }
             }
         }
         report.objects_deleted += keys.len() as u64;

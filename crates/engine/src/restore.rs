@@ -3,12 +3,15 @@
 mod from_map;
 mod in_place;
 mod lost;
+mod plan;
 mod preflight;
 mod request;
 mod run;
 mod salvage;
 mod stream;
+mod threads;
 mod volume;
+mod window;
 mod writer;
 
 pub use from_map::{MapVolume, map_volume, salvage_from_map};

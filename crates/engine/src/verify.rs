@@ -2,11 +2,13 @@
 
 mod chains;
 mod lengths;
+mod maps;
 mod note;
 mod objects;
 mod packs;
 mod points;
 mod report;
+mod volume_check;
 mod volumes;
 
 pub use report::{Problem, VerifyReport, VerifyRequest};
@@ -49,7 +51,7 @@ fn verify_teams(
         objects::check_records(repository, team, &mut report)?;
         let listed = lengths::list(repository, team, &mut report)?;
         let can_check = volumes::can_check(repository, team, request, &mut report)?;
-        let visited = volumes::Visited::default();
+        let visited = maps::Visited::default();
         let mut volumes = volumes::Volumes { repository, resources, listed: &listed, request, visited };
         let mut done = lengths::Done::default();
         let notes = points::check_manifests(repository, team, request, &mut report, |manifests, report| {

@@ -1,6 +1,7 @@
 //! JSON documents (`docs/format.md` section 6): signed ones as two lines or nested, `coffer.json` with a line that holds its digest. A
 //! document decodes only from the very bytes that it encodes to, so field order, spacing and escapes are fixed.
 
+mod artefacts;
 mod attributes;
 mod config;
 mod ended;
@@ -10,6 +11,7 @@ mod manifest_check;
 mod names;
 mod pack_ranges;
 mod record;
+mod resource;
 mod rotation_points;
 mod seal;
 mod signed;
@@ -18,6 +20,7 @@ mod team;
 mod verifier;
 mod volume;
 
+pub use artefacts::Artefacts;
 pub use attributes::Attributes;
 pub use config::Config;
 pub use ended::{Ended, EndedObjects, EndedVolume};
@@ -25,6 +28,7 @@ pub use manifest::{Manifest, ReasonRecord};
 pub use names::{NamedObjects, Names, VolumeNames};
 pub use pack_ranges::PackRanges;
 pub use record::{Confirmed, Damaged, DamagedOrdinals, Ending, Pin, PinKind};
+pub use resource::{ArtefactRecord, DETAILS_LEN_MAX, OPTIONS_LEN_MAX, RESOURCES_MAX, ResourceRecord};
 pub use rotation_points::{RotationPoints, StandingPoint};
 pub(crate) use seal::signed_bytes;
 pub use seal::{Certificate, Seal};

@@ -22,6 +22,7 @@ pub mod object_key;
 pub mod pack;
 pub mod point_type;
 mod reason;
+pub mod resource;
 pub mod summary;
 pub mod time;
 
@@ -37,11 +38,11 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use document::{
-    Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed, Damaged, DamagedOrdinals,
-    Document, Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION, LineageEntry, Manifest, NamedObjects,
-    Names, PackRanges, Pin, PinKind, ReasonRecord, Recipient, RootRef, RotationPoints, Seal, Signed,
-    SignedBy, Signer, StandingPoint, TeamStatement, Verifier, VolumeKind, VolumeNames, VolumeRecord,
-    VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
+    ArtefactRecord, Artefacts, Attributes, Certificate, ChainKeyDocument, ChangeSource, Config, Confirmed,
+    Damaged, DamagedOrdinals, Document, Ended, EndedObjects, EndedVolume, Ending, FORMAT_VERSION,
+    LineageEntry, Manifest, NamedObjects, Names, PackRanges, Pin, PinKind, ReasonRecord, Recipient,
+    ResourceRecord, RootRef, RotationPoints, Seal, Signed, SignedBy, Signer, StandingPoint, TeamStatement,
+    Verifier, VolumeKind, VolumeNames, VolumeRecord, VolumeState, WARNING_LEN_MAX, WARNINGS_MAX,
 };
 pub use error::FormatError;
 pub use id::{Id, RepositoryId};
@@ -61,5 +62,6 @@ pub use pack::{
     TRAILER_PAGE_ENTRIES, Trailer, TrailerBuilder, TrailerEntry, decode_trailer_page, trailer_page_range,
 };
 pub use reason::Reason;
+pub use resource::{ResourceId, ResourceRef, ResourceType};
 pub use summary::{PointState, PointType, Summary};
 pub use time::Timestamp;

@@ -5,8 +5,8 @@
 mod parse;
 
 pub use parse::{
-    parse_confirmed, parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending, parse_manifest,
-    parse_pin, parse_team, parse_team_points, parse_unsigned_ending,
+    parse_artefacts, parse_confirmed, parse_damaged, parse_data, parse_data_chain, parse_ended, parse_ending,
+    parse_manifest, parse_pin, parse_team, parse_team_points, parse_unsigned_ending,
 };
 
 use crate::{Id, Label, PlanId, Summary, VolumeName};
@@ -273,6 +273,18 @@ pub fn pins_prefix(team: &Label, point: &Id) -> String {
 #[must_use]
 pub fn all_pins_prefix(team: &Label) -> String {
     format!("t/{team}/pins/")
+}
+
+/// Key of the artefacts of `point` that plugins have to delete, as run `run` left them.
+#[must_use]
+pub fn artefacts(team: &Label, point: &Id, run: &Id) -> String {
+    format!("{}{point}/{run}", artefacts_prefix(team))
+}
+
+/// Prefix of all artefacts of a team that plugins have to delete.
+#[must_use]
+pub fn artefacts_prefix(team: &Label) -> String {
+    format!("t/{team}/artefacts/")
 }
 
 /// Key of what run `run` found damaged in pack `number` that `point` wrote for `volume`.

@@ -17,6 +17,7 @@ mod direct;
 mod dirs;
 mod lru;
 mod multipart;
+mod names;
 mod objects;
 mod publish;
 mod reserve;
@@ -36,16 +37,18 @@ use bytes::Bytes;
 use self::dirs::DurableDirs;
 use self::fs::{Fs, WriteMode};
 use self::lru::Lru;
+use self::names::{RESERVE, TEMP_DIR, is_reserved};
 use self::publish::NoWayToName;
 use self::real::RealFs;
-use self::temp::{TEMP_DIR, TempKind};
+use self::temp::TempKind;
 use self::uploads::Uploads;
 use crate::checks;
 use crate::counts::{Counters, RequestCounts};
 use crate::error::StoreError;
 use crate::key::Key;
+use crate::options::OpenOptions;
 use crate::port::{ListPage, ObjectInfo, ObjectStore, Operation, PartTag, PutOutcome, UploadId, UploadInfo};
-use crate::url::{OpenOptions, file_url};
+use crate::url::file_url;
 
 /// How many objects stay open for range reads.
 const OPEN_FILES_MAX: usize = 64;
@@ -219,11 +222,11 @@ impl<F: Fs> ObjectStore for FileStore<F> {
     }
 
     fn give_up_reserve(&self) -> Result<bool, StoreError> {
-        self.free_reserve().map_err(|error| failed(Operation::Delete, reserve::RESERVE, error))
+        self.free_reserve().map_err(|error| failed(Operation::Delete, RESERVE, error))
     }
 
     fn restore_reserve(&self) -> Result<(), StoreError> {
-        self.make_reserve().map_err(|error| failed(Operation::Put, reserve::RESERVE, error))
+        self.make_reserve().map_err(|error| failed(Operation::Put, RESERVE, error))
     }
 
     fn requests(&self) -> RequestCounts {
@@ -254,7 +257,7 @@ fn make_root(root: &Path) -> io::Result<()> {
 
 /// Refuses keys that this store keeps for itself.
 fn refuse_reserved(key: &Key) -> Result<(), StoreError> {
-    if walk::is_reserved(key.as_str().split('/').next().unwrap_or("")) {
+    if is_reserved(key.as_str().split('/').next().unwrap_or("")) {
         let reason = "a directory store keeps `.tmp`, `.reserve` and `lost+found` for itself";
         return Err(StoreError::InvalidKey { key: key.to_string(), reason });
     }

@@ -12,12 +12,15 @@
 pub mod counts;
 pub mod error;
 pub mod key;
+mod operation;
+mod options;
 pub mod port;
 pub mod reach;
 pub mod url;
 
 mod checks;
 mod credentials;
+mod open;
 
 #[cfg(feature = "file")]
 pub mod file;
@@ -35,12 +38,14 @@ pub use counts::RequestCounts;
 pub use credentials::StaticCredentials;
 pub use error::{Advice, StoreError};
 pub use key::Key;
+pub use open::open;
+pub use options::OpenOptions;
 pub use port::{
     ListPage, ObjectInfo, ObjectStore, Operation, PAGE_LEN_MAX, PART_NUMBER_MAX, PartTag, PutOutcome,
     RequestShape, UploadId, UploadInfo, list_all,
 };
 pub use reach::Reach;
-pub use url::{OpenOptions, RepositoryUrl, S3Address, UrlError, open};
+pub use url::{RepositoryUrl, S3Address, UrlError};
 
 #[cfg(feature = "file")]
 pub use file::FileStore;

@@ -2,7 +2,6 @@
 //!
 //! Objects are write-once and appear whole or not at all. Nothing here may promise what S3 cannot give.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +11,7 @@ use bytes::Bytes;
 use crate::counts::RequestCounts;
 use crate::error::StoreError;
 use crate::key::Key;
+pub use crate::operation::Operation;
 
 /// The most keys of one page of [`ObjectStore::list`], and of one [`ObjectStore::delete`].
 pub const PAGE_LEN_MAX: usize = 1_000;
@@ -228,69 +228,6 @@ pub struct ListPage {
     pub objects: Vec<ObjectInfo>,
     /// The `start_after` of the next page; none if this was the last.
     pub next: Option<String>,
-}
-
-/// A kind of request; shows as a verb in messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Operation {
-    /// Opening the store itself.
-    Open,
-    /// [`ObjectStore::put`].
-    Put,
-    /// [`ObjectStore::start_upload`].
-    StartUpload,
-    /// [`ObjectStore::put_part`].
-    PutPart,
-    /// [`ObjectStore::complete_upload`].
-    CompleteUpload,
-    /// [`ObjectStore::abort_upload`].
-    AbortUpload,
-    /// [`ObjectStore::list_uploads`].
-    ListUploads,
-    /// [`ObjectStore::get`].
-    Get,
-    /// [`ObjectStore::get_range`].
-    GetRange,
-    /// [`ObjectStore::head`].
-    Head,
-    /// [`ObjectStore::list`].
-    List,
-    /// [`ObjectStore::delete`].
-    Delete,
-    /// [`ObjectStore::now`].
-    Now,
-}
-
-impl Operation {
-    /// Whether the request changes what is stored.
-    pub fn writes(self) -> bool {
-        self.stores() || matches!(self, Self::AbortUpload | Self::Delete)
-    }
-
-    /// Whether the request needs space.
-    pub fn stores(self) -> bool {
-        matches!(self, Self::Put | Self::StartUpload | Self::PutPart | Self::CompleteUpload)
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Put => "put",
-            Self::StartUpload => "start the upload of",
-            Self::PutPart => "upload a part of",
-            Self::CompleteUpload => "complete the upload of",
-            Self::AbortUpload => "abort the upload of",
-            Self::ListUploads => "list the uploads of",
-            Self::Get => "get",
-            Self::GetRange => "get a range of",
-            Self::Head => "look up",
-            Self::List => "list",
-            Self::Delete => "delete",
-            Self::Now => "ask the time of",
-        })
-    }
 }
 
 /// Shares a store: every call goes to the one behind the pointer.

@@ -20,8 +20,11 @@ mod identity;
 mod listing;
 mod lookup;
 mod objects;
+mod open_upload;
+mod pages;
 mod retry;
 mod stall;
+mod tuning;
 mod uploads;
 
 use std::collections::HashMap;
@@ -40,53 +43,20 @@ use crate::key::Key;
 use crate::port::{
     ListPage, ObjectInfo, ObjectStore, PartTag, PutOutcome, RequestShape, UploadId, UploadInfo,
 };
-use crate::reach::Reach;
 use crate::url::{S3Address, SignPayload};
 
 pub use aws_credential_types::Credentials;
 pub use retry::Patience;
+pub use tuning::Tuning;
 
 use client::Connected;
 use dialect::Dialect;
 use gate::Gate;
-use listing::Pages;
-use uploads::OpenUpload;
+use open_upload::OpenUpload;
+use pages::Pages;
 
 /// Targets of libraries, as a log filter names them, whose errors this store tells itself, after it tried again.
 pub const QUIET_LIBRARIES: &str = "aws=off,hyper=off,rustls=off";
-
-/// What a store is given besides its address. Tests shorten the times.
-#[derive(Clone)]
-pub struct Tuning {
-    /// Longest time to make a connection.
-    pub connect: Duration,
-    /// A connection on which no byte moves for so long is given up.
-    pub stall: Duration,
-    /// How long failures are borne; the address' `patience` where `None`.
-    pub patience: Option<Patience>,
-    /// Most requests at once.
-    pub requests_max: u32,
-    /// Credentials; of environment, profile, web identity, container or instance where `None`.
-    pub credentials: Option<SharedCredentialsProvider>,
-    /// Once this is true, waiting ends within a second.
-    pub cancelled: Option<Arc<AtomicBool>>,
-    /// Which servers may be connected to. Where credentials come from is not concerned.
-    pub reach: Reach,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Tuning {
-            connect: Duration::from_secs(10),
-            stall: Duration::from_secs(30),
-            patience: None,
-            requests_max: 64,
-            credentials: None,
-            cancelled: None,
-            reach: Reach::Anywhere,
-        }
-    }
-}
 
 /// A bucket, or a prefix in one.
 pub struct S3Store {

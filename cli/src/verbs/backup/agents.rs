@@ -46,6 +46,8 @@ pub(super) fn run(session: &Session, arguments: &BackupArguments) -> Result<Exit
     let access = Access { url: &arguments.repository.repo, key: sent.as_ref() };
     let wanted = PointOrder {
         point: PointRequest {
+            resources: Vec::new(),
+            resources_only: false,
             plan,
             volumes,
             type_wish: arguments.type_wish.into(),

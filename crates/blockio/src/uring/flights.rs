@@ -142,7 +142,7 @@ impl Flights {
     }
 
     fn registered_slot(&mut self, order: &Order) -> Option<u16> {
-        let (offset_bytes, capacity_bytes) = order.batch.buf().range_in(&self.arena)?;
+        let (offset_bytes, capacity_bytes) = self.arena.range_of(order.batch.buf())?;
         let (ring, arena) = (&self.ring, &self.arena);
         self.registered.slot_for(offset_bytes, capacity_bytes, |slot| {
             // SAFETY: the range is a buffer's, so it lies in the arena's mapping, which this value keeps longer than

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::Ring;
 use crate::disk::DiskActivity;
 use crate::error::ReadError;
+use crate::kind::SourceKind;
 use crate::pread::PreadSource;
 use crate::read_batch::{ReadBatch, StartedRead};
-use crate::source::{BlockSource, ReadEngine, SourceKind};
+use crate::source::{BlockSource, ReadEngine};
 
 /// A block device or regular file whose batches are read with io_uring.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use coffer_format::{Id, Manifest, PlanId, Reason};
 
 use super::choose::TypeChoice;
-use super::commit::{self, OpenChain};
 use super::incomplete_runs::{self, IncompleteRuns};
+use super::open_chain::{OpenChain, continue_chain, new_chain};
 use crate::catalog::load_manifest;
 use crate::records::is_ending;
 use crate::{EngineError, Repository};
@@ -40,9 +40,8 @@ pub(super) fn open_chain(
         }
     }
     if let Some(parent) = &choice.parent {
-        let opened = load_manifest(repository, parent).and_then(|manifest| {
-            Ok((commit::continue_chain(repository, plan, manifest.payload.chain)?, manifest))
-        });
+        let opened = load_manifest(repository, parent)
+            .and_then(|manifest| Ok((continue_chain(repository, plan, manifest.payload.chain)?, manifest)));
         match opened {
             Ok((None, manifest)) if matches!(choice.reason, Reason::AskedIncremental(_)) => {
                 return Err(EngineError::Refused(format!(
@@ -80,7 +79,7 @@ pub(super) fn open_chain(
         tracing::info!(chain = %chain.id, runs = incomplete_runs.runs.len(), "resuming the chain of an incomplete run");
         return Ok((choice.reason, ChainContext { parent: None, chain, incomplete_runs }));
     }
-    let chain = commit::new_chain(repository, plan, run)?;
+    let chain = new_chain(repository, plan, run)?;
     Ok((choice.reason, ChainContext { parent: None, chain, incomplete_runs: IncompleteRuns::default() }))
 }
 

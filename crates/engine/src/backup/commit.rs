@@ -1,100 +1,21 @@
-//! The commit of a point, and the chain key that opens a chain.
+//! The commit of a point.
 //!
 //! Order is everything here: packs and maps are stored before the manifest (`manifest_last`), and success is reported only after
 //! the manifest was read back and the three checks passed.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use coffer_format::{
-    Attributes, ChainKeyDocument, ChainPublicKey, Confirmed, Damaged, Id, Label, Manifest, ObjectContext,
-    PlanId, PointState, PointType, Recipient, Signed, TeamSecrets, VolumeName, VolumeRecord, VolumeState,
-    generate_chain_pair, object_key, seal_chain_key,
+    Attributes, Confirmed, Id, Manifest, PointState, PointType, ResourceRecord, Signed, VolumeRecord,
+    VolumeState, object_key,
 };
 
+use super::open_chain::check_generation;
 use super::point::{OpenPoint, PointReference, PointRequest};
 use super::records::Collected;
 use crate::catalog::decode_manifest;
-use crate::chain_keys::{self, WritableChain};
 use crate::records::{self, is_ending};
 use crate::repository::{MANIFEST_BYTES_MAX, read_object, store_key};
-use crate::walk::walk;
 use crate::{EngineError, Repository};
-
-/// A chain that a run writes into.
-#[derive(Debug)]
-pub(crate) struct OpenChain {
-    pub(crate) id: Id,
-    /// Pack keys are sealed to it; `None` where nothing is encrypted.
-    pub(crate) public: Option<ChainPublicKey>,
-    /// For its maps, trailers and hashes.
-    pub(crate) secrets: TeamSecrets,
-}
-
-/// Opens a chain: makes its key pair, seals the private half to the newest recovery key, and forgets it.
-pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Result<OpenChain, EngineError> {
-    let secrets = repository.new_chain_secrets(&plan.team)?;
-    if !repository.is_encrypted() {
-        return Ok(OpenChain { id: run, public: None, secrets });
-    }
-    let newest = repository.newest_key()?;
-    let environment = repository.environment();
-    let (private, public) = generate_chain_pair(environment.entropy32()?);
-    let key = object_key::chain_key(plan, &run, 1);
-    let context = ObjectContext::new(&repository.id(), &key);
-    let sealed = seal_chain_key(&private, &newest.x25519, &context, environment.entropy32()?)
-        .map_err(EngineError::Limit)?;
-    drop(private);
-    let document = ChainKeyDocument {
-        format: 1,
-        repository: repository.id(),
-        team: plan.team.clone(),
-        cluster: plan.cluster.clone(),
-        namespace: plan.namespace.clone(),
-        plan: plan.plan.clone(),
-        chain: run,
-        secrets: newest.secrets,
-        public,
-        recipients: vec![Recipient { generation: newest.generation, x25519: newest.x25519, sealed }],
-    };
-    let signed = repository.signer(&plan.team)?.sign(&document);
-    let bytes = signed.encode();
-    repository.store().put(&store_key(&key)?, Bytes::from(bytes))?;
-    // Rule chain_key_looks_for_newer: a rotation seals anew what it finds after its statement stood; what came later it may not have seen. Such
-    // a chain is never used; prune removes its key.
-    check_generation(repository, run)?;
-    Ok(OpenChain { id: run, public: Some(public), secrets })
-}
-
-/// What a signed manifest's chain needs to be gone on with; `None` where the newest generation cannot be sure to open it, or would not read
-/// its metadata with the newest secrets.
-pub(crate) fn continue_chain(
-    repository: &Repository,
-    plan: &PlanId,
-    chain: Id,
-) -> Result<Option<OpenChain>, EngineError> {
-    if !repository.is_encrypted() {
-        let secrets = repository.new_chain_secrets(&plan.team)?;
-        return Ok(Some(OpenChain { id: chain, public: None, secrets }));
-    }
-    // Rule continues_sealed_to_newest.
-    let Some(WritableChain { public, secrets }) = chain_keys::writable(repository, plan, chain)? else {
-        return Ok(None);
-    };
-    if repository.chain_secrets_generation(plan, chain)? != secrets {
-        return Ok(None);
-    }
-    Ok(Some(OpenChain { id: chain, public: Some(public), secrets: repository.chain_secrets(plan, chain)? }))
-}
-
-/// Fenced, if the team's key was rotated since the repository was opened.
-fn check_generation(repository: &Repository, run: Id) -> Result<(), EngineError> {
-    let Some(newer) = repository.newer_generation()? else { return Ok(()) };
-    let reason = format!(
-        "the team's key was rotated; this key was replaced by generation {newer}: use a writer key made from the new recovery key"
-    );
-    Err(EngineError::Fenced { run, reason })
-}
 
 /// Writes the manifest and makes sure that the point stands.
 pub(super) fn commit(
@@ -195,7 +116,7 @@ fn build_manifest(
         point: id,
         sequence: point.sequence,
         parent,
-        state: point_state(&records),
+        state: point_state(&records, &request.resources),
         point_type: if parent.is_some() { PointType::Incremental } else { PointType::Full },
         reason: point.reason.into(),
         time: point.time,
@@ -211,43 +132,13 @@ fn build_manifest(
         writer: request.writer.clone(),
         attributes: Attributes::default(),
         volumes: records,
+        resources: request.resources.clone(),
     }
 }
 
-fn point_state(volumes: &[Signed<VolumeRecord>]) -> PointState {
-    let failed = volumes.iter().any(|volume| volume.payload.state == VolumeState::Failed);
+fn point_state(volumes: &[Signed<VolumeRecord>], resources: &[ResourceRecord]) -> PointState {
+    let volumes = volumes.iter().map(|volume| volume.payload.state);
+    let mut states = volumes.chain(resources.iter().map(|resource| resource.state));
+    let failed = states.any(|state| state == VolumeState::Failed);
     if failed { PointState::Partial } else { PointState::Available }
-}
-
-/// Packs of a volume's lineage in which verify found damage: (point that wrote it, number).
-pub(crate) fn damaged_packs(
-    repository: &Repository,
-    team: &Label,
-    record: &VolumeRecord,
-) -> Result<BTreeSet<(Id, u32)>, EngineError> {
-    let points: BTreeSet<Id> = record.lineage.iter().map(|entry| entry.point).collect();
-    let prefix = object_key::damaged_prefix(team);
-    let is_of = |point: &Id, volume: &VolumeName| points.contains(point) && *volume == record.name;
-    read_damaged(repository, &prefix, is_of)
-}
-
-/// Packs that records below `prefix` call damaged, of those that are asked for. What is no record of ours calls nothing damaged.
-pub(crate) fn read_damaged(
-    repository: &Repository,
-    prefix: &str,
-    is_wanted: impl Fn(&Id, &VolumeName) -> bool,
-) -> Result<BTreeSet<(Id, u32)>, EngineError> {
-    let mut notes = Vec::new();
-    walk(repository, prefix, object_key::parse_damaged, |(_, point, volume, number, _), object| {
-        if is_wanted(&point, &volume) {
-            notes.push((point, number, object.key.as_str().to_owned()));
-        }
-    })?;
-    let mut damaged = BTreeSet::new();
-    for (point, number, key) in notes {
-        if !damaged.contains(&(point, number)) && records::find::<Damaged>(repository, &key)?.is_some() {
-            damaged.insert((point, number));
-        }
-    }
-    Ok(damaged)
 }

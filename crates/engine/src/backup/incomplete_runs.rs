@@ -9,7 +9,7 @@
 
 use coffer_format::{DataObject, Id, PlanId, object_key};
 
-use super::commit::{OpenChain, continue_chain};
+use super::open_chain::{OpenChain, continue_chain};
 use crate::pages::first_object;
 use crate::records::is_ending;
 use crate::repository::store_key;

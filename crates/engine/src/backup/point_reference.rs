@@ -7,8 +7,8 @@ use coffer_format::{Id, Manifest, PlanId, PointState, Signed, VolumeName, Volume
 use coffer_store::StoreError;
 
 use super::chain_context::ChainContext;
-use super::commit;
 use super::incomplete_runs::{self, IncompleteRuns};
+use super::open_chain::{OpenChain, continue_chain};
 use super::point::PointReference;
 use crate::catalog::{PointEntry, confirms, is_void, load_manifest_at};
 use crate::pages::first_object;
@@ -65,6 +65,23 @@ pub(super) fn check_untouched(
     }
     let reason = format!("volume {volume} was begun before under this point, and no object is written twice");
     Err(fenced(reference, reason))
+}
+
+/// What to say of a run that failed, for whatever reason: where its end was announced that is the cause, and no advice about a disk would help.
+pub(super) fn explain_end(
+    repository: &Repository,
+    reference: &PointReference,
+    error: EngineError,
+) -> EngineError {
+    if error.is_cancellation() || matches!(error, EngineError::Fenced { .. }) {
+        return error;
+    }
+    // Whoever cannot be asked has ended nothing, as far as is known.
+    if !is_ending(repository, &reference.plan.team, &reference.point).unwrap_or(false) {
+        return error;
+    }
+    tracing::warn!(run = %reference.point, %error, "the run was ended by prune; this is what it noticed of it");
+    EngineError::Fenced { run: reference.point, reason: "prune ended it while it was running".into() }
 }
 
 fn continued(
@@ -125,9 +142,9 @@ fn is_confirmed(
     Ok(confirmed && !is_void(repository, &point)?)
 }
 
-fn open_key(repository: &Repository, reference: &PointReference) -> Result<commit::OpenChain, EngineError> {
+fn open_key(repository: &Repository, reference: &PointReference) -> Result<OpenChain, EngineError> {
     check_key(repository, reference)?;
-    commit::continue_chain(repository, &reference.plan, reference.chain)?.ok_or_else(|| {
+    continue_chain(repository, &reference.plan, reference.chain)?.ok_or_else(|| {
         let reason = "the team's key was rotated, and the key of its chain is not sealed to the new one, or has other secrets";
         fenced(reference, reason.into())
     })

@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_format::{
-    Attributes, BlockSize, FormatError, Id, LineageEntry, Manifest, PlanId, PointType, Signed, VolumeName,
-    VolumeRecord, VolumeState,
+    FormatError, Id, LineageEntry, Manifest, ResourceRecord, Signed, VolumeName, VolumeRecord, VolumeState,
 };
 
 use super::point::PointReference;
 use super::report::Written;
-use super::volumes::VolumesDone;
+use super::volumes_done::{VolumesDone, failed_record};
 use crate::{EngineError, Repository};
 
 /// Said of a volume that nobody returned a record of.
@@ -37,7 +36,11 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// Checks all records; a volume without one gets a failed record.
-    pub(super) fn collect_records(&self, parts: Vec<VolumesDone>) -> Result<Collected, EngineError> {
+    pub(super) fn collect_records(
+        &self,
+        parts: Vec<VolumesDone>,
+        resources: &[ResourceRecord],
+    ) -> Result<Collected, EngineError> {
         let mut written = Written::default();
         let mut reused_runs: BTreeSet<Id> = self.reference.adopted_chain().into_iter().collect();
         let mut found: BTreeMap<String, Signed<VolumeRecord>> = BTreeMap::new();
@@ -56,9 +59,19 @@ impl Wanted<'_> {
             }
         }
         let records = self.in_order(found)?;
-        match records.iter().all(|record| record.payload.state == VolumeState::Failed) {
-            false => Ok(Collected { records, reused_runs, written }),
-            true => Err(all_failed(first_error, &records)),
+        let mut states = records.iter().map(|record| record.payload.state);
+        if states.any(|state| state == VolumeState::Available)
+            || resources.iter().any(|resource| resource.state == VolumeState::Available)
+        {
+            return Ok(Collected { records, reused_runs, written });
+        }
+        match resources.first() {
+            Some(resource) if records.is_empty() => Err(EngineError::Refused(format!(
+                "no resource is in the point, so none was made; {}: {}",
+                resource.reference,
+                resource.error.as_deref().unwrap_or_default()
+            ))),
+            _ => Err(all_failed(first_error, &records)),
         }
     }
 
@@ -145,44 +158,4 @@ fn all_failed(first: Option<EngineError>, records: &[Signed<VolumeRecord>]) -> E
         }
     };
     EngineError::AllVolumesFailed(Box::new(first.unwrap_or_else(from_record)))
-}
-
-/// The record of a volume that is not in the point, and why.
-pub(super) fn failed_record(
-    repository: &Repository,
-    reference: &PointReference,
-    name: &VolumeName,
-    error: String,
-) -> VolumeRecord {
-    let PlanId { team, cluster, namespace, plan } = reference.plan.clone();
-    VolumeRecord {
-        format: 1,
-        repository: repository.id(),
-        team,
-        cluster,
-        namespace,
-        plan,
-        chain: reference.chain,
-        point: reference.point,
-        name: name.clone(),
-        kind: coffer_format::VolumeKind::Image,
-        state: VolumeState::Failed,
-        point_type: PointType::Full,
-        type_reason: "the volume failed".into(),
-        size: 0,
-        block_size: BlockSize::default_for(0),
-        lineage: Vec::new(),
-        root: None,
-        read: 0,
-        changed: 0,
-        blocks_changed: 0,
-        stored: 0,
-        metadata: 0,
-        changes: coffer_format::ChangeSource::hash(),
-        sampled_blocks: 0,
-        sample_mismatches: 0,
-        error: Some(error),
-        warnings: Vec::new(),
-        attributes: Attributes::default(),
-    }
 }

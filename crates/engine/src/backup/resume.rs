@@ -12,7 +12,7 @@ use coffer_format::{
     BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath, object_key,
 };
 
-use super::commit::read_damaged;
+use super::damage_notes::read_damaged;
 use crate::read::block_states::{FramePlace, Trailers};
 use crate::read::reusable_pack::{ReusableFrame, ReusablePack, ReusableRun};
 use crate::write::taken_table::TakenPage;

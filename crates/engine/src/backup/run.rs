@@ -5,13 +5,14 @@
 use coffer_format::{Manifest, object_key};
 
 use super::commit;
-use super::point::{OpenPoint, OpenedRun, PointReference, PointRequest, open};
-use super::point_reference::{exists, read_parent};
+use super::open_point::{OpenedRun, open};
+use super::point::{OpenPoint, PointRequest};
+use super::point_reference::{exists, explain_end, read_parent};
 use super::records::Wanted;
 use super::report::report;
 use super::request::{BackupReport, BackupRequest};
-use super::volumes::{VolumesDone, VolumesRequest, back_up, check_volumes};
-use crate::records::is_ending;
+use super::volumes::{VolumesRequest, back_up, check_volumes};
+use super::volumes_done::VolumesDone;
 use crate::{EngineError, Repository, Resources};
 
 /// Makes one recovery point of all volumes of the request: opens it, backs its volumes up and commits it.
@@ -51,23 +52,6 @@ fn back_up_and_commit(
     let committed =
         done.and_then(|done| commit_gathered(repository, &wanted, &point, vec![done], basis.parent.as_ref()));
     committed.map_err(|error| explain_end(repository, &point.reference, error))
-}
-
-/// What to say of a run that failed, for whatever reason: where its end was announced that is the cause, and no advice about a disk would help.
-pub(super) fn explain_end(
-    repository: &Repository,
-    reference: &PointReference,
-    error: EngineError,
-) -> EngineError {
-    if error.is_cancellation() || matches!(error, EngineError::Fenced { .. }) {
-        return error;
-    }
-    // Whoever cannot be asked has ended nothing, as far as is known.
-    if !is_ending(repository, &reference.plan.team, &reference.point).unwrap_or(false) {
-        return error;
-    }
-    tracing::warn!(run = %reference.point, %error, "the run was ended by prune; this is what it noticed of it");
-    EngineError::Fenced { run: reference.point, reason: "prune ended it while it was running".into() }
 }
 
 /// Commits an open point with the volumes that came back; the request is the one that opened it.
@@ -123,7 +107,7 @@ fn commit_gathered(
     parent: Option<&Manifest>,
 ) -> Result<BackupReport, EngineError> {
     let wanted = Wanted { repository, reference: &point.reference, volumes: &request.volumes, parent };
-    let collected = wanted.collect_records(done)?;
+    let collected = wanted.collect_records(done, &request.resources)?;
     let written = collected.written;
     let manifest = commit::commit(repository, request, point, collected)?;
     Ok(report(repository, &manifest, &written))
@@ -135,6 +119,8 @@ fn point_request(request: &BackupRequest) -> PointRequest {
         volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
         type_wish: request.type_wish,
         full_every: request.full_every,
+        resources: Vec::new(),
+        resources_only: false,
         list_base: request.lists.as_ref().map(|lists| lists.base),
         snapshot_time: request.snapshot_time,
         idempotency_key: request.idempotency_key.clone(),

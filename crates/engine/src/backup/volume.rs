@@ -9,7 +9,7 @@ use coffer_format::{
 };
 
 use super::block_pass::{BlockPass, PassContext, PassCounts};
-use super::commit::OpenChain;
+use super::open_chain::OpenChain;
 use super::reading::Reading;
 use super::reorder_queue::{PieceDone, QueueGuard, ReorderQueue};
 use super::request::Progress;

@@ -1,24 +1,21 @@
 //! Backs up volumes of an open point: one node's part, or all of it. Ends with signed records; nothing counts before somebody commits them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffer_blockio::Arena;
 use coffer_format::{
-    BlockHasher, BlockSize, Compression, Id, LineageEntry, Signed, VolumeName, VolumePath, VolumeRecord,
-    VolumeState,
+    BlockHasher, BlockSize, Compression, LineageEntry, VolumePath, VolumeRecord, VolumeState,
 };
 
 use super::chain_context::ChainContext;
-use super::commit;
+use super::damage_notes::damaged_packs;
 use super::list_checks::{check_list_base, check_lists};
 use super::point::{PointReference, check_names};
-use super::point_reference::{check_untouched, read_chain_context};
+use super::point_reference::{check_untouched, explain_end, read_chain_context};
 use super::reading::{ListedVolume, Reading};
-use super::records::failed_record;
 use super::request::{ChangeLists, ChangeSource, Progress, VolumeSource};
-use super::run::explain_end;
 use super::volume::{Sinks, VolumeDone, VolumeRun};
+use super::volumes_done::{VolumesDone, failed_record};
 use crate::catalog::Filter;
 use crate::read::musts::refuse_unreadable;
 use crate::read::volume_map::VolumeMap;
@@ -46,43 +43,6 @@ pub struct VolumesRequest<'a> {
     pub compression: Compression,
     /// Told of progress from many threads.
     pub progress: &'a dyn Progress,
-}
-
-/// Volumes that were backed up, for whoever commits their point.
-///
-/// It can be taken apart, sent ([`Signed::encode`] and [`Signed::decode`] make bytes of a record and check them again), and put together: the
-/// commit believes nothing of it but what the seals vouch for.
-#[derive(Debug, Default)]
-pub struct VolumesDone {
-    /// A signed record of each volume, of failed ones too.
-    pub records: Vec<Signed<VolumeRecord>>,
-    /// Unfinished runs of whose packs these volumes use some, for reports: the commit finds them in the records.
-    pub reused_runs: BTreeSet<Id>,
-    /// Objects that were written.
-    pub objects: u64,
-    /// Bytes of these.
-    pub bytes: u64,
-    /// Stored bytes of packs taken over.
-    pub resumed_bytes: u64,
-    /// Why the first failed volume failed. It does not travel: the records tell it in words.
-    pub error: Option<EngineError>,
-}
-
-impl VolumesDone {
-    /// Volumes that nobody could back up, each with a failed record that says why; signed by whoever coordinates the point.
-    ///
-    /// # Errors
-    /// Where the repository was opened without a key of the team that may sign.
-    pub fn failed(
-        repository: &Repository,
-        reference: &PointReference,
-        volumes: &[VolumeName],
-        reason: &str,
-    ) -> Result<VolumesDone, EngineError> {
-        let signer = repository.signer(&reference.plan.team)?;
-        let record = |name| signer.sign(&failed_record(repository, reference, name, reason.to_owned()));
-        Ok(VolumesDone { records: volumes.iter().map(record).collect(), ..VolumesDone::default() })
-    }
 }
 
 /// Backs up some or all volumes of an open point and signs a record of each. All objects are stored for good when this returns.
@@ -298,7 +258,7 @@ impl Run<'_> {
             .and_then(|()| VolumeMap::open(self.repository, record, self.resources.cache_bytes / 2));
         match opened {
             Ok(mut map) => {
-                let damaged = commit::damaged_packs(self.repository, &self.reference.plan.team, record)?;
+                let damaged = damaged_packs(self.repository, &self.reference.plan.team, record)?;
                 let reason = match damaged.len() {
                     0 => "continues the parent point".to_owned(),
                     count => format!(
@@ -383,17 +343,6 @@ impl Run<'_> {
             size: volume.source.as_ref().map_or(0, |source| source.size_bytes()),
             block_size: self.request.block_size.unwrap_or_else(|| BlockSize::default_for(0)),
             ..failed_record(self.repository, self.reference, &volume.name, plain(error))
-        }
-    }
-}
-
-impl VolumesDone {
-    fn add(&mut self, done: &VolumeDone) {
-        self.objects += done.objects;
-        self.bytes += done.stored;
-        for (run, taken) in done.taken.iter().filter(|(_, taken)| !taken.packs.is_empty()) {
-            self.reused_runs.insert(*run);
-            self.resumed_bytes += taken.bytes;
         }
     }
 }

@@ -8,7 +8,8 @@ use std::ops::Range;
 use coffer_blockio::BlockTarget;
 
 use super::request::RestoreMode;
-use super::volume::{VolumeRestore, Window};
+use super::volume::VolumeRestore;
+use super::window::Window;
 use super::writer::TargetWriter;
 use crate::EngineError;
 use crate::read::block_states::{BlockPlace, BlockState, FramePlace};
@@ -24,11 +25,6 @@ pub(super) struct Sink<'a, 'w> {
 }
 
 impl VolumeRestore<'_> {
-    /// Whether an error costs a range and not the restore.
-    pub(super) fn may_lose(&self, error: &EngineError) -> bool {
-        self.lost.is_some() && error.is_damage()
-    }
-
     /// A leaf that cannot be read: nothing is known of its blocks.
     pub(super) fn lose_leaf(&self, index: u32, error: &EngineError, window: &mut Window) {
         let blocks = self.leaf_blocks(index);

@@ -73,3 +73,11 @@ pub(super) fn matches_manifest(filter: &Filter, manifest: &Manifest) -> bool {
         && filter.volume.as_ref().is_none_or(|name| manifest.volumes.iter().any(|v| v.payload.name == *name))
         && filter.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
 }
+
+/// The key of the object that an error is about; otherwise that of the manifest.
+pub(super) fn error_key(error: &EngineError, manifest: &Manifest) -> String {
+    match error {
+        EngineError::Object { key, .. } | EngineError::Damaged { key, .. } => key.clone(),
+        _ => manifest.key(),
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use coffer_format::{Damaged, Document, Ended, Ending, FormatError, Label, Pin, Verifier, object_key};
+use coffer_format::{
+    Artefacts, Damaged, Document, Ended, Ending, FormatError, Label, Pin, Verifier, object_key,
+};
 
 use super::report::VerifyReport;
 use crate::generations::{Listed, Statements, is_strange};
@@ -20,6 +22,12 @@ pub(crate) fn check_records(
     }
     check_each::<Pin, _>(repository, &object_key::all_pins_prefix(team), object_key::parse_pin, report)?;
     check_each::<Ended, _>(repository, &object_key::ended_prefix(team), object_key::parse_ended, report)?;
+    check_each::<Artefacts, _>(
+        repository,
+        &object_key::artefacts_prefix(team),
+        object_key::parse_artefacts,
+        report,
+    )?;
     check_each::<Damaged, _>(
         repository,
         &object_key::damaged_prefix(team),

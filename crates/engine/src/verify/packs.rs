@@ -9,7 +9,7 @@ use coffer_format::{
 };
 
 use super::report::VerifyReport;
-use super::volumes::VolumeCheck;
+use super::volume_check::VolumeCheck;
 use crate::EngineError;
 use crate::backup::read_damaged;
 use crate::read::block_states::{TRAILER_PAGE, Trailers};

@@ -47,6 +47,8 @@ impl Team {
 
     fn wanted(&self, names: &[&str]) -> PointRequest {
         PointRequest {
+            resources: Vec::new(),
+            resources_only: false,
             plan: self.world.plan.clone(),
             volumes: names.iter().map(|name| name.parse().unwrap()).collect(),
             type_wish: TypeWish::Auto,

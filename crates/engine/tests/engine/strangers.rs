@@ -166,6 +166,8 @@ fn a_ticket_used_twice_is_refused_by_exact_key() {
     let scene = Scene::new(5);
     scene.world.clock.advance_ms(3_600_000);
     let request = PointRequest {
+        resources: Vec::new(),
+        resources_only: false,
         plan: scene.world.plan.clone(),
         volumes: vec!["vol".parse().unwrap()],
         type_wish: TypeWish::Full,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, Signed, VolumeRecord};
+use super::{Attributes, ResourceRecord, Signed, VolumeRecord};
 use crate::{
     FormatError, Id, Label, PlanId, PointState, PointType, Reason, RepositoryId, Summary, Timestamp,
 };
@@ -100,6 +100,9 @@ pub struct Manifest {
     pub attributes: Attributes,
     /// The volumes with the seals of who wrote them.
     pub volumes: Vec<Signed<VolumeRecord>>,
+    /// The resources that plugins protect; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceRecord>,
 }
 
 impl Manifest {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::resource::RESOURCES_MAX;
 use super::{
     Document, MANIFEST_LEN_MAX, Manifest, Signed, SignedBy, VolumeRecord, VolumeState, check_format,
 };
@@ -58,8 +59,17 @@ fn check_manifest(manifest: &Manifest) -> Result<(), FormatError> {
         record.check()?;
         check_record(manifest, record)?;
     }
-    let failed = manifest.volume_records().any(|record| record.state == VolumeState::Failed);
-    check(failed == (manifest.state == PointState::Partial), WHAT, "state and states of volumes disagree")
+    check_resources(manifest)?;
+    let mut states = manifest
+        .volume_records()
+        .map(|record| record.state)
+        .chain(manifest.resources.iter().map(|resource| resource.state));
+    let failed = states.any(|state| state == VolumeState::Failed);
+    check(
+        failed == (manifest.state == PointState::Partial),
+        WHAT,
+        "state and states of volumes and resources disagree",
+    )
 }
 
 fn check_parent(manifest: &Manifest) -> Result<(), FormatError> {
@@ -81,4 +91,20 @@ fn check_record(manifest: &Manifest, record: &VolumeRecord) -> Result<(), Format
     check(place == own, WHAT, "a volume record is of another plan")?;
     let point = (record.chain, record.point) == (manifest.chain, manifest.point);
     check(point, WHAT, "a volume record is of another point")
+}
+
+/// What must hold of the resources of a manifest, beside each of them.
+fn check_resources(manifest: &Manifest) -> Result<(), FormatError> {
+    check_range(WHAT, "number of resources", manifest.resources.len() as u64, 0, RESOURCES_MAX as u64)?;
+    let mut references = HashSet::new();
+    let mut volumes = HashSet::new();
+    for resource in &manifest.resources {
+        resource.check()?;
+        check(references.insert(&resource.reference), WHAT, "a resource stands twice in a point")?;
+        let Some(volume) = &resource.volume else { continue };
+        let known = manifest.volume_records().any(|record| record.name == *volume);
+        check(known, WHAT, "a resource has its data in a volume that is not in the point")?;
+        check(volumes.insert(volume), WHAT, "two resources have their data in one volume")?;
+    }
+    Ok(())
 }

@@ -109,6 +109,14 @@ pub fn parse_pin(key: &str) -> Result<(Label, Id, Id), FormatError> {
     }
 }
 
+/// Team, point and run of the key of artefacts that are to be deleted.
+pub fn parse_artefacts(key: &str) -> Result<(Label, Id, Id), FormatError> {
+    match split::<5>("artefacts", key)? {
+        ["t", team, "artefacts", point, run] => Ok((team.parse()?, point.parse()?, run.parse()?)),
+        _ => Err(wrong("artefacts", key)),
+    }
+}
+
 /// Team, point, volume, pack number and run of a damage record's key.
 pub fn parse_damaged(key: &str) -> Result<(Label, Id, VolumeName, u32, Id), FormatError> {
     let wrong = || wrong("damage record", key);

@@ -308,6 +308,10 @@ pub(crate) fn object_keys(data: &[u8]) -> bool {
         any = true;
         assert_eq!(object_key::pin(&team, &point, &run), key);
     }
+    if let Ok((team, point, run)) = object_key::parse_artefacts(key) {
+        any = true;
+        assert_eq!(object_key::artefacts(&team, &point, &run), key);
+    }
     if let Ok((team, point, volume, number, run)) = object_key::parse_damaged(key) {
         any = true;
         assert_eq!(object_key::damaged(&team, &point, &volume, number, &run), key);

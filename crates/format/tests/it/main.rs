@@ -10,6 +10,7 @@ mod keys;
 mod maps;
 mod nonces;
 mod packs;
+mod resources;
 mod samples;
 mod summaries;
 mod tamper;

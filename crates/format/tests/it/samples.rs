@@ -394,6 +394,7 @@ pub(crate) fn manifest(suite: Suite) -> Signed<Manifest> {
         writer: "coffer 0.1.0".to_owned(),
         attributes: BTreeMap::from([("site".to_owned(), "berlin".to_owned())]).try_into().unwrap(),
         volumes: vec![signer.sign(&record()), signer.sign(&failed_record())],
+        resources: Vec::new(),
     };
     payload.check().unwrap();
     signer.sign(&payload)

@@ -8,7 +8,8 @@ use std::io;
 use super::content::Content;
 use super::direct::{self, byte_count};
 use super::fs::{Fs, WriteMode};
-use super::temp::{self, SIDECAR_SUFFIX, TEMP_DIR, TempKind};
+use super::names::{SIDECAR_SUFFIX, TEMP_DIR};
+use super::temp::{self, TempKind};
 use super::uploads::{Stage, Upload, gone};
 use super::{FileStore, dirs, failed, publish, sidecar};
 use crate::checks;
@@ -166,8 +167,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::options::OpenOptions;
     use crate::port::ObjectStore;
-    use crate::url::OpenOptions;
 
     #[test]
     fn a_part_that_comes_after_the_end_is_refused() {

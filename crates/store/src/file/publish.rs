@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::dirs::{DurableDirs, is_vanished};
 use super::fs::Fs;
-use super::temp::TEMP_DIR;
+use super::names::TEMP_DIR;
 use crate::key::Key;
 
 /// How often a directory may be removed under us before that counts as an error.

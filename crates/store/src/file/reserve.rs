@@ -8,11 +8,10 @@ use std::io;
 use super::FileStore;
 use super::dirs::is_absent;
 use super::fs::{Fs, WriteMode};
+use super::names::RESERVE;
 use super::publish::move_noreplace;
 use super::temp::TempKind;
 
-/// The name of the reserve in the repository's directory, a component that no object's key may start with.
-pub(super) const RESERVE: &str = ".reserve";
 /// Some thousand small records.
 const LEN_MAX: usize = 1 << 20;
 /// Less than this is not worth a file.

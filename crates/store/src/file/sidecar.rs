@@ -7,7 +7,7 @@ use std::io;
 use std::time::SystemTime;
 
 use super::fs::{Fs, WriteMode};
-use super::temp::SIDECAR_SUFFIX;
+use super::names::SIDECAR_SUFFIX;
 use crate::key::{KEY_LEN_MAX, Key};
 
 const FIRST_LINE: &str = "coffer upload 1";

@@ -8,17 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use super::dirs;
 use super::fs::Fs;
+use super::names::{SIDECAR_SUFFIX, TEMP_DIR};
+use super::sidecar;
 
-/// The scratch directory, a component that no object's key may start with.
-pub(super) const TEMP_DIR: &str = ".tmp";
 /// Starts the name of an object being put.
 const PUT_PREFIX: &str = "p-";
 /// Starts the name of an upload.
 const UPLOAD_PREFIX: &str = "u-";
 /// Starts the name of a file made to ask for the time.
 const CLOCK_PREFIX: &str = "n-";
-/// Ends the name of the file that says what an upload is for.
-pub(super) const SIDECAR_SUFFIX: &str = ".key";
 /// What nobody wrote to for this long has no owner any more. No put of one buffer takes a day; if one did, it would fail
 /// and be repeated.
 const STALE_AGE: Duration = Duration::from_secs(24 * 3_600);
@@ -58,7 +56,7 @@ pub(super) fn sweep<F: Fs>(fs: &F, now: SystemTime) -> io::Result<()> {
     let names: Vec<String> = fs.read_dir(&dir)?.into_iter().map(|entry| entry.name).collect();
     for name in names.iter().filter(|name| is_ours(name)) {
         let owner = name.strip_suffix(SIDECAR_SUFFIX).unwrap_or(name);
-        if is_upload_name(owner) && super::sidecar::read(fs, &dir, owner)?.is_some() {
+        if is_upload_name(owner) && sidecar::read(fs, &dir, owner)?.is_some() {
             continue;
         }
         let modified = fs.stat(&dir, name)?.modified;

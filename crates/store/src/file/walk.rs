@@ -6,18 +6,9 @@ use std::io;
 
 use super::dirs::{self, is_absent};
 use super::fs::{Entry, EntryKind, Fs};
-use super::reserve::RESERVE;
-use super::temp::TEMP_DIR;
+use super::names::is_reserved;
 use crate::key::{KEY_LEN_MAX, Key, is_component};
 use crate::port::ObjectInfo;
-
-/// What a fresh ext4 has in its root, readable for root only.
-const FOREIGN_DIR: &str = "lost+found";
-
-/// The first component of a key that this store keeps for itself.
-pub(super) fn is_reserved(component: &str) -> bool {
-    matches!(component, TEMP_DIR | RESERVE | FOREIGN_DIR)
-}
 
 /// The first `len_max` objects after `start_after` whose key starts with `prefix`.
 pub(super) fn walk<F: Fs>(

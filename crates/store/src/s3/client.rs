@@ -14,9 +14,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use tokio::runtime::{Builder, Runtime};
 
-use super::Tuning;
 use super::http::{Http, trust};
 use super::identity::{Checked, Mark};
+use super::tuning::Tuning;
 use crate::error::StoreError;
 use crate::port::Operation;
 use crate::reach::Reach;

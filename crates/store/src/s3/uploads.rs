@@ -11,28 +11,12 @@ use super::checksum::{Crc, Sum};
 use super::dialect::Join;
 use super::failure::{Failure, Kind};
 use super::objects::{accepted, tagging};
+use super::open_upload::{OpenUpload, SentPart};
 use crate::checks;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::port::{Operation, PartTag, UploadId};
 use crate::url::Checksum;
-
-/// An upload that this value began.
-#[derive(Debug)]
-pub(super) struct OpenUpload {
-    part_len: u64,
-    checksum: Checksum,
-    parts: BTreeMap<u32, SentPart>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct SentPart {
-    len: u64,
-    e_tag: String,
-    crc: Crc,
-    /// CRC32C as it was sent.
-    crc32c: Option<String>,
-}
 
 impl S3Store {
     pub(super) fn create_upload(&self, key: &Key, part_len: u64) -> Result<UploadId, StoreError> {

@@ -150,6 +150,7 @@ fn manifest(stored: &Stored) -> Manifest {
         writer: "coffer/0.1.0".to_owned(),
         attributes: Attributes::default(),
         volumes: vec![writer_key().signer().sign(&record(stored))],
+        resources: Vec::new(),
     }
 }
 
