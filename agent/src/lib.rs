@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod node_volumes;
 pub mod operations;
 pub mod priority;
+mod request_words;
 pub mod requests;
 pub mod run;
 pub mod services;

@@ -14,7 +14,7 @@ use super::live::LiveProgress;
 use super::registry::Shared;
 use super::stores;
 use super::volumes::{Behalf, Sight};
-use crate::errors::{AgentError, in_fields};
+use crate::errors::AgentError;
 
 /// What the work of one attempt has at hand.
 pub(super) struct Run<'a> {
@@ -67,7 +67,6 @@ impl Run<'_> {
     }
 
     pub(super) fn log(&self, level: Level, text: String) {
-        let text = in_fields(&text);
         self.events.log(self.shared.ports.clock.now(), level, text);
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn open_chain_key(
         Some(private) => Ok(Some(private)),
         None => Err(EngineError::Usage(format!(
             "the recovery key is of generation {}, and no key of chain {chain} is sealed to it: use the recovery key of an \
-             earlier or later rotation, or finish the rotation with `coffer key rotate --finish`",
+             earlier or later rotation, or finish the rotation",
             recovery.generation
         ))),
     }

@@ -16,6 +16,7 @@ use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
 use crate::pins::{Pins, read_pins};
 use crate::records::{self, Announced, announce};
 use crate::repository::{MANIFEST_BYTES_MAX, find_object, list_teams, store_key};
+use crate::request_error::SignedRequest;
 use crate::reserve::with_reserve;
 use crate::survey::Survey;
 use crate::voids::all_objects_stand;
@@ -77,7 +78,7 @@ fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneR
     for team in &teams {
         repository.environment().cancel.check()?;
         if !request.dry_run {
-            repository.needs_key("prune", team, "; --dry-run needs none")?;
+            repository.needs_key(SignedRequest::Prune, team)?;
         }
         let mut plans = list_objects(repository, team)?;
         for point in list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })? {

@@ -3,6 +3,7 @@
 pub(crate) mod block_states;
 pub(crate) mod extents;
 pub(crate) mod fetch;
+pub(crate) mod frame_run;
 pub(crate) mod map_page;
 pub(crate) mod musts;
 pub(crate) mod reread;

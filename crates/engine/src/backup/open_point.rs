@@ -14,6 +14,7 @@ use super::request::BackupReport;
 use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
 use crate::proof::{prove, prove_newest};
 use crate::records::is_bad_object;
+use crate::request_error::RequestError;
 use crate::{EngineError, Repository};
 
 /// As [`OpenOutcome`], with what was read of the bucket on the way.
@@ -84,9 +85,7 @@ fn last_id(points: &[PointEntry]) -> Option<Id> {
 /// The time that is true, as far as this machine knows: the order of points is their sequence, so that no time has to be bent for it.
 fn point_time(request: &PointRequest, now: Timestamp) -> Result<Timestamp, EngineError> {
     match request.snapshot_time {
-        Some(time) if time > now => Err(EngineError::Usage(format!(
-            "--snapshot-time {time} is in the future, it is {now}; check the clocks"
-        ))),
+        Some(time) if time > now => Err(RequestError::SnapshotInFuture { time, now }.into()),
         Some(time) => Ok(time),
         None => Ok(now),
     }

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Id, PlanId, Reason, ResourceRecord, Timestamp, VolumeName};
+use coffer_format::{Id, PlanId, Reason, ResourceRecord, Timestamp, VOLUMES_MAX, VolumeName};
 
 use super::choose::TypeWish;
 use super::request::BackupReport;
 use crate::EngineError;
-
-/// Most volumes of one point.
-const VOLUMES_MAX: usize = 256;
+use crate::request_error::RequestError;
 
 /// A point to make, as its coordinator knows it. The same request opens and commits it.
 #[derive(Debug, Clone)]
@@ -97,13 +95,13 @@ pub(super) fn check_names<'a>(
 ) -> Result<(), EngineError> {
     let count = names.len();
     if count == 0 {
-        return Err(EngineError::Usage("name at least one volume: NAME=PATH or PATH".into()));
+        return Err(RequestError::NoVolumes.into());
     }
     if count > VOLUMES_MAX {
         return Err(EngineError::Usage(format!("{count} volumes are too many, a point holds {VOLUMES_MAX}")));
     }
     if names.map(ToString::to_string).collect::<BTreeSet<_>>().len() != count {
-        return Err(EngineError::Usage("two volumes have the same name; give them names: NAME=PATH".into()));
+        return Err(RequestError::SameName.into());
     }
     Ok(())
 }

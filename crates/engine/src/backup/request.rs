@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_blockio::BlockSource;
-use coffer_format::{BlockSize, Compression, Id, PlanId, PointState, PointType, Timestamp, VolumeName};
+use coffer_format::{
+    BlockSize, Compression, Id, PlanId, PointState, PointType, Reason, Timestamp, VolumeKind, VolumeName,
+};
 use coffer_store::RequestCounts;
 
 use super::changed_ranges::ChangedRanges;
@@ -96,7 +98,7 @@ pub struct BackupReport {
     /// Full or incremental.
     pub kind: PointType,
     /// Why.
-    pub type_reason: String,
+    pub reason: Reason,
     /// The point in time that it shows.
     pub time: Timestamp,
     /// Its chain.
@@ -124,11 +126,11 @@ pub struct BackupReport {
 pub struct VolumeReport {
     /// Its name.
     pub name: VolumeName,
-    /// `device`, `image`, ….
-    pub kind: String,
+    /// What it is.
+    pub kind: VolumeKind,
     /// Full or incremental.
     pub point_type: PointType,
-    /// Why.
+    /// Why, as its record says it.
     pub type_reason: String,
     /// Size of the volume, bytes.
     pub size: u64,
@@ -141,7 +143,7 @@ pub struct VolumeReport {
     /// Blocks that differ.
     pub blocks_changed: u64,
     /// Where changes came from.
-    pub changes: String,
+    pub changes: coffer_format::ChangeSource,
     /// Blocks called unchanged that were read again.
     pub sampled_blocks: u64,
     /// Of these, blocks that had changed.

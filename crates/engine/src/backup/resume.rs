@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coffer_format::{
-    BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath, object_key,
+    BlockSize, DataObject, Id, LINEAGE_MAX, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath,
+    object_key,
 };
 
 use super::damage_notes::read_damaged;
-use crate::read::block_states::{FramePlace, Trailers};
+use crate::read::block_states::Trailers;
+use crate::read::frame_run::FramePlace;
 use crate::read::reusable_pack::{ReusableFrame, ReusablePack, ReusableRun};
 use crate::write::taken_table::TakenPage;
 use crate::{CancelToken, EngineError, Repository};
@@ -23,8 +25,6 @@ use crate::{CancelToken, EngineError, Repository};
 const AHEAD: usize = 64;
 /// So many unusable packs in a row end the look at a run.
 const REFUSED_MAX: u32 = 16;
-/// Entries of a lineage, the own one among them.
-const LINEAGE_MAX: usize = 256;
 
 /// What one volume may take over.
 pub(crate) struct Resume {
@@ -169,7 +169,7 @@ impl Window {
         if state.listed.is_empty() {
             return Ok(None);
         }
-        let damaged = damaged_packs(repository, &run)?;
+        let damaged = damaged_numbers(repository, &run)?;
         Ok(Some(Window {
             run,
             damaged,
@@ -306,7 +306,7 @@ impl State {
 }
 
 /// Packs of the run in which verify found damage, when another point had taken them over too.
-fn damaged_packs(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
+fn damaged_numbers(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
     let VolumePath { plan, point, volume, .. } = &run.path;
     let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());
     let damaged = read_damaged(repository, &prefix, |_, _| true)?;

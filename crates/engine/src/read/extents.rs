@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use coffer_format::{Extent, LEAF_BLOCKS, Place, push_extent};
 
-use super::block_states::{BlockPlace, FramePlace, Trailers};
+use super::block_states::{BlockPlace, Trailers};
+use super::frame_run::FramePlace;
 use super::volume_map::VolumeMap;
 use crate::EngineError;
 

@@ -6,6 +6,7 @@ use super::{Access, Repository};
 use crate::EngineError;
 use crate::chain_keys;
 use crate::generations::{Listed, NewestKey, OwnStatement, Statements};
+use crate::request_error::RequestError;
 
 impl Repository {
     /// What new chains are sealed to.
@@ -130,12 +131,12 @@ fn warn_of_lost(statement: &str, error: Option<&EngineError>) {
     tracing::warn!(
         statement,
         error,
-        "the statement of the key's own generation is gone: who has only older keys goes on with those; bring it back with `coffer key rotate --finish`"
+        "the statement of the key's own generation is gone: who has only older keys goes on with those; bring it back by finishing the rotation"
     );
 }
 
 fn warn_of_list(generation: u32, listed: &Listed) {
-    let next = "finish it with `coffer key rotate --finish`; until then points of replaced keys cannot be told from forged ones";
+    let next = "finish it; until then points of replaced keys cannot be told from forged ones";
     match listed {
         Listed::Strange(error) => {
             tracing::warn!(generation, %error, "the list of what the rotation found is none of ours; remove it, and {next}")
@@ -149,10 +150,7 @@ fn warn_of_list(generation: u32, listed: &Listed) {
 /// Said of a key that a rotation replaced.
 fn replaced(key: &KeyFile, newest: u32) -> String {
     let (kind, next) = match key.kind {
-        KeyKind::Writer => (
-            "writer",
-            "make a new one with `coffer key writer --key RECOVERY-KEY --writer-key-out FILE`, from the recovery key",
-        ),
+        KeyKind::Writer => ("writer", "make a new writer key from the recovery key"),
         KeyKind::Recovery => ("recovery", "use a writer key made from the recovery key, or that key itself,"),
     };
     format!(
@@ -163,7 +161,5 @@ fn replaced(key: &KeyFile, newest: u32) -> String {
 }
 
 fn no_key() -> EngineError {
-    EngineError::Usage(
-        "this needs a key: give --key FILE or COFFER_KEY_FILE (a writer key is enough to write, a recovery key to read)".into(),
-    )
+    RequestError::NoKey.into()
 }

@@ -29,7 +29,7 @@ fn a_point_that_is_being_ended_is_no_parent() {
     assert!(refused.to_string().contains(&first.point.to_string()), "{refused}");
 
     let second = world.backup(&image);
-    assert_eq!((second.kind, second.parent), (PointType::Full, None), "{}", second.type_reason);
+    assert_eq!((second.kind, second.parent), (PointType::Full, None), "{}", second.reason.text());
     assert!(second.chain != first.chain);
     assert_eq!(world.restore(world.points().last().unwrap()), image.bytes);
 }

@@ -111,18 +111,21 @@ pub(crate) fn with_trouble(world: &World, a: &Image, trouble: Trouble, b: &Image
     world.request(vec![("a", Troubled::source(a, trouble)), ("b", Box::new(b.clone()))])
 }
 
+/// What the operating system says of a device that cannot be read.
+const EIO: &str = "Input/output error (os error 5)";
+
 fn troubles(len: u64) -> Vec<(Trouble, &'static [&'static str])> {
     let block = BLOCK as u64;
     vec![
-        (Trouble::Bad(0..512), &["read", "at offset 0 ", "/dev/troubled"]),
-        (Trouble::Bad(20 * block + 7..20 * block + 8), &["read", "at offset", "/dev/troubled"]),
-        (Trouble::Bad(len - 1..len), &["read", "at offset", "/dev/troubled"]),
-        (Trouble::Once(0), &["read", "at offset", "/dev/troubled"]),
-        (Trouble::Once(1), &["read", "at offset", "/dev/troubled"]),
-        (Trouble::ShrinksTo(0), &["only 0 could be read", "/dev/troubled"]),
+        (Trouble::Bad(0..512), &["read", "at offset 0 ", "/dev/troubled", EIO]),
+        (Trouble::Bad(20 * block + 7..20 * block + 8), &["read", "at offset", "/dev/troubled", EIO]),
+        (Trouble::Bad(len - 1..len), &["read", "at offset", "/dev/troubled", EIO]),
+        (Trouble::Once(0), &["read", "at offset", "/dev/troubled", EIO]),
+        (Trouble::Once(1), &["read", "at offset", "/dev/troubled", EIO]),
+        (Trouble::ShrinksTo(0), &["only 0 could be read", "/dev/troubled", EIO]),
         (Trouble::ShrinksTo(len - 1), &["could be read", "/dev/troubled"]),
         (Trouble::GrowsTo(len + 1), &["size went from"]),
-        (Trouble::NoHoles, &["holes", "/dev/troubled"]),
+        (Trouble::NoHoles, &["holes", "/dev/troubled", EIO]),
     ]
 }
 
