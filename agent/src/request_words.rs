@@ -19,6 +19,7 @@ pub(crate) fn next_step(error: &RequestError) -> Option<&'static str> {
         RequestError::NoHoles { .. } => "send `changes` auto",
         RequestError::OtherBlockSize { .. } => "leave `block_bytes` out, or open a full point",
         RequestError::MapTooLong { .. } => "send larger `block_bytes`, and open a full point",
+        RequestError::KeyReplaced { .. } => "send that key by `repository.key` or `repository.key_name`",
         RequestError::NoKeepRule
         | RequestError::ChainLength(_)
         | RequestError::NoIncremental(_)

@@ -1,6 +1,7 @@
 //! What to do about a request that the engine cannot serve, in the words of the command line.
 
 use coffer_engine::{RecoveryUse, RequestError, SignedRequest};
+use coffer_format::KeyKind;
 
 /// The options that set it right.
 pub(crate) fn next_step(error: &RequestError) -> &'static str {
@@ -21,6 +22,10 @@ pub(crate) fn next_step(error: &RequestError) -> &'static str {
         RequestError::NoRecoveryKey(RecoveryUse::Read | RecoveryUse::Rotate) => {
             "give --key RECOVERY-KEY-FILE"
         }
+        RequestError::KeyReplaced { kind: KeyKind::Writer, .. } => {
+            "run `coffer key writer --key RECOVERY-KEY --writer-key-out FILE`"
+        }
+        RequestError::KeyReplaced { kind: KeyKind::Recovery, .. } => "give it by --key",
         RequestError::NoKeepRule => {
             "say what to keep: --keep-days, --keep-last, --keep-hourly, --keep-daily, --keep-weekly or --keep-monthly"
         }

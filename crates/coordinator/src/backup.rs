@@ -10,7 +10,7 @@ use coffer_engine::backup::{
 };
 use coffer_engine::catalog::Filter;
 use coffer_engine::find_point;
-use coffer_engine::{EngineError, Repository};
+use coffer_engine::{EngineError, Repository, RequestError};
 use coffer_format::VolumeName;
 use coffer_proto::agent::v1;
 use coffer_proto::agent::v1::{Operation, OperationState, operation};
@@ -386,7 +386,12 @@ fn is_fenced(operation: &Operation) -> bool {
 
 /// Whether a new point may do where this one could not be committed.
 fn is_stale(error: &EngineError) -> bool {
-    matches!(error, EngineError::Fenced { .. } | EngineError::AllVolumesFailed(_) | EngineError::Refused(_))
+    let was_refused = error.request().is_some_and(RequestError::is_refusal);
+    was_refused
+        || matches!(
+            error,
+            EngineError::Fenced { .. } | EngineError::AllVolumesFailed(_) | EngineError::Refused(_)
+        )
 }
 
 /// The result of an operation that succeeded, or why there is none.

@@ -2,7 +2,7 @@
 //!
 //! The words name no option of any program: whoever took the request (a command line, a service) adds what its own settings are called.
 
-use coffer_format::{Id, Timestamp, VolumeName};
+use coffer_format::{Id, KeyKind, Label, Timestamp, VolumeName};
 
 /// A request that contradicts itself or the repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,23 @@ pub enum RequestError {
     /// What the operation says is signed, and there is no key to sign with.
     #[error("{} in an encrypted repository needs a key, as what it says is signed: a writer key is enough", .0.verb())]
     NoKeyToSign(SignedRequest),
+    /// A rotation replaced the key that the repository was opened with.
+    #[error(
+        "the {} key of team {team} is of generation {generation}, which generation {newest} replaced: what it signs from then on does not count; {} of \
+         generation {newest}",
+        kind_text(*kind),
+        instead(*kind)
+    )]
+    KeyReplaced {
+        /// Which kind of key.
+        kind: KeyKind,
+        /// Its team.
+        team: Label,
+        /// Its generation.
+        generation: u32,
+        /// The newest generation.
+        newest: u32,
+    },
     /// Only the recovery key can do this.
     #[error("{}", .0.text())]
     NoRecoveryKey(RecoveryUse),
@@ -166,6 +183,25 @@ pub enum IncrementalObstacle {
 impl RequestError {
     /// Whether a guard said no, as opposed to a value that is wrong by itself.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, RequestError::NoIncremental(_) | RequestError::OtherListBase { .. })
+        matches!(
+            self,
+            RequestError::NoIncremental(_)
+                | RequestError::OtherListBase { .. }
+                | RequestError::KeyReplaced { .. }
+        )
+    }
+}
+
+fn kind_text(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Writer => "writer",
+        KeyKind::Recovery => "recovery",
+    }
+}
+
+fn instead(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Writer => "make a new writer key from the recovery key",
+        KeyKind::Recovery => "use a writer key made from the recovery key, or that key itself,",
     }
 }

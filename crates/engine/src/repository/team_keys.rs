@@ -1,6 +1,6 @@
 //! What the key's generation means: which one is the newest, who may still write, and which secrets open which chain.
 
-use coffer_format::{Id, KeyFile, KeyKind, Label, PlanId, TeamSecrets, object_key};
+use coffer_format::{Id, KeyFile, Label, PlanId, TeamSecrets, object_key};
 
 use super::{Access, Repository};
 use crate::EngineError;
@@ -34,7 +34,8 @@ impl Repository {
         if key.generation == newest {
             return Ok(());
         }
-        Err(EngineError::Refused(replaced(key, newest)))
+        let (kind, team, generation) = (key.kind, key.team.clone(), key.generation);
+        Err(RequestError::KeyReplaced { kind, team, generation, newest }.into())
     }
 
     /// The secrets that open the maps and hash the blocks of a chain; needs any key of its team that is not older than the secrets.
@@ -145,19 +146,6 @@ fn warn_of_list(generation: u32, listed: &Listed) {
             tracing::warn!(generation, "the rotation was not finished; {next}")
         }
     }
-}
-
-/// Said of a key that a rotation replaced.
-fn replaced(key: &KeyFile, newest: u32) -> String {
-    let (kind, next) = match key.kind {
-        KeyKind::Writer => ("writer", "make a new writer key from the recovery key"),
-        KeyKind::Recovery => ("recovery", "use a writer key made from the recovery key, or that key itself,"),
-    };
-    format!(
-        "the {kind} key of team {} is of generation {}, which generation {newest} replaced: what it signs from then on does not count; {next} of generation \
-         {newest}",
-        key.team, key.generation
-    )
 }
 
 fn no_key() -> EngineError {

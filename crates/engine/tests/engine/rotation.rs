@@ -361,7 +361,8 @@ fn a_replaced_key_is_refused_at_the_start_with_what_to_do() {
     let requests = scene.store.keys().len();
     let refused = scene.try_back_up(&scene.writer).unwrap_err();
     assert_eq!(refused.kind(), "refused");
-    for words in ["generation 1, which generation 2 replaced", "coffer key writer --key RECOVERY-KEY"] {
+    for words in ["generation 1, which generation 2 replaced", "make a new writer key from the recovery key"]
+    {
         assert!(refused.to_string().contains(words), "{refused}");
     }
     let refused = scene.try_back_up(&scene.world).unwrap_err();

@@ -27,7 +27,7 @@ pub enum Phase {
     Delete,
     /// Deleting void manifests.
     DeleteVoid,
-    /// Without [`Rule::EndingStays`] or [`Rule::EndedStays`]: deleting its records.
+    /// Without the rules `EndingStays` or `EndedStays`: deleting its records.
     TidyUp,
     /// Ended, or died.
     Over,
