@@ -1,8 +1,24 @@
-//! Finished packs of unfinished runs, looked through in volume order beside the volume itself.
+//! Resume: packs that an incomplete run finished are used again, block by block.
 //!
-//! A run opens packs nearly in the order of their first blocks, so their numbers ascend with the volume: what is kept open is a
-//! window of packs around the place that the backup is at, under 1 MiB for each run, and memory does not grow with what a dead run left. A block is taken over if a pack
-//! has it under its number with its keyed hash, whatever base, compression or run it came from. Reading a leftover never makes a backup fail.
+//! # Problem
+//! A run that died leaves finished packs without a manifest. To read and store their blocks again costs hours. To believe them costs data: nobody
+//! vouches for them, their run may be ended by prune at any moment, and their blocks may be of an older content of the volume.
+//!
+//! # What is believed
+//! A pack's header and trailer are checked first. A block is reused only if a pack has it under its own number with the keyed hash of the content
+//! that was read just now; the base, the compression and the run that stored it do not matter. So a resumed point is as if stored anew.
+//! Packs that verify noted as damaged are left out.
+//!
+//! # Protocol
+//! The runs were chosen after a look for their `ending` record (`takeover_skips_ending`), the commit looks again (`check_taken_ending`), and the
+//! manifest names every run whose packs it uses. Between the two looks prune may delete; then the commit is fenced and nothing was reported.
+//!
+//! # Memory
+//! A run opens packs nearly in the order of their first blocks, so numbers ascend with the volume. What is kept open is a window of packs around
+//! the place that the backup is at, under 1 MiB for each run, whatever the dead run left.
+//!
+//! # Failures
+//! Reading a reusable pack never makes a backup fail: one warning for each run and volume, and the blocks are stored anew.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
