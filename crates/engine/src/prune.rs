@@ -315,7 +315,7 @@ impl PlanPrune<'_> {
         let mut bytes = 0;
         for (chain, objects) in &self.objects.chains {
             for (owner, have) in &objects.volumes {
-                // What was taken over from an unfinished run belongs to the point that uses it.
+                // What was reused from an incomplete run belongs to the point that uses it.
                 let was_point =
                     named.volume(self.plan, chain, owner.0, &owner.1).is_some_and(|names| names.map);
                 if was_point && !survey.standing.contains_key(&owner.0) {

@@ -1,6 +1,6 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
-//! read -> zero scan -> hash -> compare with the base -> look among the incomplete runs of unfinished runs -> compress -> encrypt into the part
+//! read -> zero scan -> hash -> compare with the base -> look among the incomplete runs of incomplete runs -> compress -> encrypt into the part
 //! buffer. No queue stands between these steps. Where the source reads ahead, the next batch is on its way meanwhile.
 
 use std::ops::Range;
@@ -178,7 +178,7 @@ impl<'a> BlockPass<'a> {
 }
 
 impl SegmentReuse {
-    /// Where an unfinished run has stored this very block, if one has.
+    /// Where an incomplete run has stored this very block, if one has.
     fn take(
         &mut self,
         context: &PassContext<'_>,

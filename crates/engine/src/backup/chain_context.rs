@@ -1,4 +1,4 @@
-//! What a run builds on: its parent and the parent's chain, a chain that only unfinished runs have, or a chain of its own.
+//! What a run builds on: its parent and the parent's chain, a chain that only incomplete runs have, or a chain of its own.
 
 use coffer_format::{Id, Manifest, PlanId, Reason};
 
@@ -17,7 +17,7 @@ pub(super) struct ChainContext {
     pub(super) incomplete_runs: IncompleteRuns,
 }
 
-/// Reads the parent and its chain's key; or goes on with a chain that only unfinished runs have, or opens a new one. `newest` is the newest
+/// Reads the parent and its chain's key; or continues a chain that only incomplete runs have, or opens a new one. `newest` is the newest
 /// complete point.
 pub(super) fn open_chain(
     repository: &Repository,

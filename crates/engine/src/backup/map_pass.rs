@@ -121,7 +121,7 @@ impl VolumeRun<'_> {
     }
 }
 
-/// Enters what is settled of the tables of packs taken over: all blocks before `low` are done, with `None` all blocks.
+/// Enters what is settled of the tables of packs reused: all blocks before `low` are done, with `None` all blocks.
 fn enter_taken(map: &mut MapWriter, resume: &Resume, low: Option<u32>) -> Result<(), EngineError> {
     for slot in 0..resume.len() {
         resume.pages(slot, low).into_iter().try_for_each(|page| map.taken_page(slot, page))?;

@@ -66,15 +66,16 @@ pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Op
     let time = point_time(request, started)?;
     let run = environment.new_id_above(last_id(&points))?;
     cancel.check()?;
-    let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
+    let (reason, chain_context) =
+        open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
     let reference = PointReference {
         plan: request.plan.clone(),
         point: run,
-        chain: basis.chain.id,
-        parent: basis.parent.as_ref().map(|parent| parent.point),
+        chain: chain_context.chain.id,
+        parent: chain_context.parent.as_ref().map(|parent| parent.point),
     };
     let sequence = points.iter().map(|point| point.summary.sequence).max().unwrap_or(0).saturating_add(1);
-    Ok(OpenedRun::New(OpenPoint { reference, reason, sequence, time, started }, Box::new(basis)))
+    Ok(OpenedRun::New(OpenPoint { reference, reason, sequence, time, started }, Box::new(chain_context)))
 }
 
 /// The last id among points that are what they say: of those that only a name confirms, the newest was proven, and all with a later id.

@@ -48,15 +48,15 @@ pub struct PointReference {
     pub plan: PlanId,
     /// The point that is being made.
     pub point: Id,
-    /// Its chain: the parent's; without a parent the point's own id, or the id of an unfinished run that opened it.
+    /// Its chain: the parent's; without a parent the point's own id, or the id of an incomplete run that opened it.
     pub chain: Id,
     /// The complete point that is built on; `None` makes a full.
     pub parent: Option<Id>,
 }
 
 impl PointReference {
-    /// The unfinished run whose chain the point goes on with, if it is not its parent's and not its own. The chain's key belongs to that run, so
-    /// it counts as taken over whether its packs are used or not.
+    /// The incomplete run whose chain the point continues, if it is not its parent's and not its own. The chain's key belongs to that run, so
+    /// it counts as reused whether its packs are used or not.
     pub fn adopted_chain(&self) -> Option<Id> {
         (self.parent.is_none() && self.chain != self.point).then_some(self.chain)
     }
@@ -64,8 +64,8 @@ impl PointReference {
 
 /// A point that was opened and not committed. Plain data: its coordinator may write it down, die, and commit after that.
 ///
-/// Nothing of it is in the bucket but, of a new chain, the chain's key. One that is never committed is an unfinished run like any other: later
-/// runs take its packs over, and prune removes the rest.
+/// Nothing of it is in the bucket but, of a new chain, the chain's key. One that is never committed is an incomplete run like any other: later
+/// runs reuse its packs, and prune removes the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPoint {
     /// What is handed to those who back the volumes up.

@@ -10,7 +10,7 @@ use crate::Repository;
 pub(super) struct Written {
     pub(super) objects: u64,
     pub(super) bytes: u64,
-    /// Stored bytes of packs taken over.
+    /// Stored bytes of packs reused.
     pub(super) resumed: u64,
 }
 

@@ -82,7 +82,7 @@ pub trait Progress: Send + Sync {
     fn volume(&self, volume: &str, total_bytes: u64);
     /// Of the current volumes together, `done_bytes` more are done, of which `moved_bytes` were stored or fetched.
     fn advance(&self, done_bytes: u64, moved_bytes: u64);
-    /// `stored_bytes` more of packs of unfinished runs were taken over.
+    /// `stored_bytes` more of packs of incomplete runs were reused.
     fn resumed(&self, _stored_bytes: u64) {}
 }
 
@@ -115,7 +115,7 @@ pub struct BackupReport {
     pub bytes_written: u64,
     /// Requests to the store.
     pub requests: RequestCounts,
-    /// Stored bytes taken over from unfinished runs.
+    /// Stored bytes reused from incomplete runs.
     pub resumed_bytes: u64,
     /// Set when an earlier run with the same idempotency key had made the point.
     pub repeated: bool,

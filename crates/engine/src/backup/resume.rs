@@ -42,20 +42,20 @@ const AHEAD: usize = 64;
 /// So many unusable packs in a row end the look at a run.
 const REFUSED_MAX: u32 = 16;
 
-/// What one volume may take over.
+/// What one volume may reuse.
 pub(crate) struct Resume {
     windows: Vec<Window>,
     bytes: AtomicU64,
 }
 
-/// A block that can be taken over, if its hash is the wanted one.
+/// A block that can be reused, if its hash is the wanted one.
 pub(crate) struct Found {
     frame: ReusableFrame,
     pack: Arc<ReusablePack>,
     lineage: u16,
 }
 
-/// Finished packs of one unfinished run for one volume.
+/// Finished packs of one incomplete run for one volume.
 struct Window {
     run: ReusableRun,
     /// Packs in which verify found damage.
@@ -124,17 +124,17 @@ impl Resume {
         self.windows.len()
     }
 
-    /// Whether there is nothing to take over.
+    /// Whether there is nothing to reuse.
     pub(crate) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
 
-    /// Stored bytes of the packs taken over so far.
+    /// Stored bytes of the packs reused so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The blocks from `first` to before `end` that leftover packs have, in block order; of one block the newest run's first.
+    /// The blocks from `first` to before `end` that reusable packs have, in block order; of one block the newest run's first.
     pub(crate) fn blocks(&self, trailers: &Trailers, first: u32, end: u32) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
         for window in self.windows.iter().rev() {
@@ -321,7 +321,7 @@ impl State {
     }
 }
 
-/// Packs of the run in which verify found damage, when another point had taken them over too.
+/// Packs of the run in which verify found damage, when another point had reused them too.
 fn damaged_numbers(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
     let VolumePath { plan, point, volume, .. } = &run.path;
     let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());

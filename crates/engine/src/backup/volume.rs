@@ -40,7 +40,7 @@ pub(crate) struct VolumeRun<'a> {
 pub(crate) struct VolumeDone {
     pub(crate) map: WrittenMap,
     pub(crate) base_lineage: Vec<RootLineage>,
-    /// What was taken over, run by run; the entries stand between the base's lineage and the own one.
+    /// What was reused, run by run; the entries stand between the base's lineage and the own one.
     pub(crate) taken: Vec<(Id, TakenPacks)>,
     pub(crate) size: u64,
     pub(crate) read: u64,

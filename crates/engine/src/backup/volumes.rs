@@ -44,7 +44,7 @@ pub struct VolumesRequest<'a> {
 /// Backs up some or all volumes of an open point and signs a record of each. All objects are stored for good when this returns.
 ///
 /// A volume whose source fails gets a failed record and hurts no other. The same point reference is never used twice for one volume: what a run that
-/// was cut off stored is taken over by the next point that is opened.
+/// was cut off stored is reused by the next point that is opened.
 ///
 /// # Errors
 /// [`EngineError::Fenced`] where the point reference's parent, chain or own point is being ended or gone: open a new point. [`EngineError::Refused`]
@@ -58,10 +58,10 @@ pub fn back_up_volumes(
     check_volumes(request.volumes, request.lists)?;
     check_list_base(request.lists.map(|lists| lists.base), request.reference.parent)?;
     let done = || {
-        let basis = read_chain_context(repository, request.reference)?;
+        let chain_context = read_chain_context(repository, request.reference)?;
         let mut volumes = request.volumes.iter();
         volumes.try_for_each(|volume| check_untouched(repository, request.reference, &volume.name))?;
-        back_up(repository, resources, request, &basis)
+        back_up(repository, resources, request, &chain_context)
     };
     let done = done().map_err(|error| explain_end(repository, request.reference, error));
     repository.environment().cancel.explain(done)
@@ -72,9 +72,9 @@ pub(super) fn back_up(
     repository: &Repository,
     resources: &Resources,
     request: &VolumesRequest<'_>,
-    basis: &ChainContext,
+    chain_context: &ChainContext,
 ) -> Result<VolumesDone, EngineError> {
-    Run { repository, resources, request, reference: request.reference, basis }.volumes()
+    Run { repository, resources, request, reference: request.reference, chain_context }.volumes()
 }
 
 /// What can be told of the volumes without looking at the bucket.
@@ -91,14 +91,14 @@ struct Run<'a> {
     resources: &'a Resources,
     request: &'a VolumesRequest<'a>,
     reference: &'a PointReference,
-    basis: &'a ChainContext,
+    chain_context: &'a ChainContext,
 }
 
 impl Run<'_> {
     fn volumes(&self) -> Result<VolumesDone, EngineError> {
         let environment = self.repository.environment();
         self.resources.begin(&environment.cancel);
-        let stages = self.basis.parent.is_some();
+        let stages = self.chain_context.parent.is_some();
         let sending = self.resources.sending(&self.repository.store().shape(), stages);
         let uploader = Uploader::new(
             self.repository.store(),
@@ -122,11 +122,11 @@ impl Run<'_> {
         };
         let signer = self.repository.signer(&self.reference.plan.team)?;
         let mut all = VolumesDone::default();
-        let newest = match &self.basis.parent {
+        let newest = match &self.chain_context.parent {
             Some(_) => None,
             None => shrunk::newest_complete(self.repository, &Filter::plan(&self.reference.plan)),
         };
-        let previous = self.basis.parent.as_ref().or(newest.as_ref());
+        let previous = self.chain_context.parent.as_ref().or(newest.as_ref());
         for volume in self.request.volumes {
             environment.cancel.check()?;
             let record = match self.volume(volume, &sinks) {
@@ -166,7 +166,7 @@ impl Run<'_> {
             }
         };
         refuse_empty_device(volume, source)?;
-        let parent = self.basis.parent.as_ref();
+        let parent = self.chain_context.parent.as_ref();
         let asked = self.request.block_size;
         let (base, reason) = find_base(self.repository, self.resources, parent, &volume.name, asked)?;
         let context = self.context(volume, source, base)?;
@@ -201,11 +201,11 @@ impl Run<'_> {
             source,
             size,
             base,
-            chain: &self.basis.chain,
+            chain: &self.chain_context.chain,
             block_size,
             compression: self.request.compression,
             reading,
-            incomplete_runs: &self.basis.incomplete_runs.runs,
+            incomplete_runs: &self.chain_context.incomplete_runs.runs,
             progress: self.request.progress,
         })
     }
@@ -232,7 +232,7 @@ impl Run<'_> {
         else {
             return Ok(Reading::all(use_holes));
         };
-        let hasher = &BlockHasher::new(&self.basis.chain.secrets, &self.repository.id());
+        let hasher = &BlockHasher::new(&self.chain_context.chain.secrets, &self.repository.id());
         let (repository, resources) = (self.repository, self.resources);
         ListedVolume { repository, resources, source, hasher, lists, list }.reading(base, use_holes)
     }

@@ -1,4 +1,4 @@
-//! Extents of a stretch of blocks as a map has them, for a new map that takes them over. Reads of trailers only what it needs to cut an
+//! Extents of a stretch of blocks as a map has them, for a new map that reuses them. Reads of trailers only what it needs to cut an
 //! extent in two; it must never hand out a place in a pack that is known to be damaged.
 
 use std::ops::Range;

@@ -56,7 +56,7 @@ impl VolumeMap {
             RootRef { offset: footer.root_offset, length: footer.root_len, digest: footer.root_digest };
         let (root, tail) = opening.root(&own, &root_ref)?;
         let of_lineage = |(index, entry): (usize, &RootLineage)| {
-            // Which packs were taken over is told by the table itself.
+            // Which packs were reused is told by the table itself.
             let taken = entry.is_reused(index).then(|| PackRanges::first(entry.packs));
             opening.objects(VolumePath { point: entry.point, ..path.clone() }, taken)
         };

@@ -162,7 +162,7 @@ impl VolumeMap {
         Ok(taken.unwrap_or_else(|| PackRanges::first(packs)))
     }
 
-    /// Whether a lineage entry is an unfinished run whose packs were taken over: it has no map object.
+    /// Whether a lineage entry is an incomplete run whose packs were reused: it has no map object.
     pub(crate) fn is_reused(&self, lineage: u16) -> Result<bool, EngineError> {
         Ok(self.objects(lineage)?.taken.is_some())
     }
