@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::request_words;
+
 /// When a caller that was refused should try again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -203,7 +205,7 @@ impl AgentError {
         Failure {
             code: self.code().into(),
             kind: self.kind().to_owned(),
-            message: in_fields(&one_line(self)),
+            message: line(self),
             advice: self.advice().as_str().to_owned(),
         }
     }
@@ -232,7 +234,7 @@ impl From<&AgentError> for Status {
         if matches!(error, AgentError::Full(_)) {
             details.set_retry_info(Some(RETRY_AFTER));
         }
-        Status::with_error_details(error.code(), in_fields(&one_line(error)), details)
+        Status::with_error_details(error.code(), line(error), details)
     }
 }
 
@@ -242,28 +244,21 @@ impl From<AgentError> for Status {
     }
 }
 
-/// What the engine says to who types a command, as callers of this agent know it: fields of requests. Longer texts come first.
-const FLAGS: [(&str, &str); 9] = [
-    ("give --key FILE or COFFER_KEY_FILE", "send `repository.key` or `repository.key_name`"),
-    ("give --key RECOVERY-KEY-FILE", "send a recovery key by `repository.key` or `repository.key_name`"),
-    ("Give --key RECOVERY-KEY-FILE", "Send a recovery key by `repository.key` or `repository.key_name`"),
-    ("--read-data", "`read_data_percent`"),
-    ("--changes", "`changes`"),
-    ("--block-size", "`block_bytes`"),
-    ("(--type full)", "(open a full point)"),
-    ("`--io pread`", "`read_engine` pread"),
-    ("--memory", "`memory` in the settings of the agent"),
-];
-
-/// A message in the words of this agent's callers.
-pub fn in_fields(text: &str) -> String {
-    FLAGS.iter().fold(text.to_owned(), |text, (flag, field)| text.replace(flag, field))
+/// An error in one line, with the fields of the request that set it right.
+fn line(error: &AgentError) -> String {
+    let text = one_line(error);
+    let AgentError::Engine(engine) = error else { return text };
+    match engine.request().and_then(request_words::next_step) {
+        Some(next) => format!("{text}; {next}"),
+        None => text,
+    }
 }
 
 fn engine_code(error: &EngineError) -> Code {
     match error.cause() {
         EngineError::Cancelled | EngineError::Store(StoreError::Cancelled { .. }) => Code::Cancelled,
         EngineError::DeadlinePassed => Code::DeadlineExceeded,
+        EngineError::Request(error) if !error.is_refusal() => Code::InvalidArgument,
         EngineError::Usage(_) | EngineError::Limit(_) | EngineError::Store(StoreError::Url(_)) => {
             Code::InvalidArgument
         }

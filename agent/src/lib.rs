@@ -5,23 +5,27 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admission;
-pub mod assembly;
 pub mod closed_file;
+pub mod composition;
 pub mod config;
 pub mod directories;
 pub mod edge;
 pub mod errors;
 pub mod health;
+mod limiters;
 pub mod logging;
+mod metered;
 pub mod metrics;
+mod node_side;
 pub mod node_volumes;
 pub mod operations;
 pub mod priority;
+mod request_words;
 pub mod requests;
 pub mod run;
+pub mod server;
 pub mod services;
 pub mod shares;
 pub mod signals;
 pub mod teams;
 mod threads;
-pub mod wiring;

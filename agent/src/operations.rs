@@ -5,9 +5,12 @@
 //! here asks who may: services do.
 
 mod backup;
+mod bell;
 pub mod budget;
 mod control;
 mod dispatcher;
+mod ending;
+mod entry;
 pub mod events;
 pub mod files;
 pub mod history;
@@ -28,6 +31,8 @@ pub mod stall;
 mod start;
 pub mod stores;
 pub mod system;
+mod table;
+mod take_up;
 mod verify;
 mod view;
 pub mod volumes;
@@ -42,7 +47,7 @@ use tokio::sync::watch;
 
 use self::events::{Events, Line};
 pub use self::ports::{Ports, Settings};
-use self::registry::Shared;
+use self::registry::Registry;
 use self::request::Request;
 pub use self::view::{Caller, Counts, PAGE_BYTES_MAX, Page, View, Viewer};
 use crate::errors::{AgentError, Stop};
@@ -71,7 +76,7 @@ pub struct Drained {
 pub struct Operations(Arc<Owner>);
 
 struct Owner {
-    shared: Arc<Shared>,
+    registry: Arc<Registry>,
     dispatcher: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -81,15 +86,15 @@ impl Operations {
     /// # Errors
     /// [`AgentError::Journal`] where the state directory cannot be used.
     pub fn open(settings: Settings, ports: Ports) -> Result<Operations, AgentError> {
-        let shared = Shared::open(settings, ports)?;
-        let bell = Arc::downgrade(&shared);
-        shared.ports.budget.tell_returned(Box::new(move || {
-            if let Some(shared) = bell.upgrade() {
-                shared.bell.ring();
+        let registry = Registry::open(settings, ports)?;
+        let bell = Arc::downgrade(&registry);
+        registry.ports.budget.tell_returned(Box::new(move || {
+            if let Some(registry) = bell.upgrade() {
+                registry.bell.ring();
             }
         }));
-        let dispatcher = dispatcher::spawn(shared.clone())?;
-        Ok(Operations(Arc::new(Owner { shared, dispatcher: Some(dispatcher) })))
+        let dispatcher = dispatcher::spawn(registry.clone())?;
+        Ok(Operations(Arc::new(Owner { registry, dispatcher: Some(dispatcher) })))
     }
 
     /// Starts work, or returns the operation that an earlier call with this key started. `gone` says that the caller waits no more: what was not
@@ -99,7 +104,7 @@ impl Operations {
     /// [`AgentError::Usage`] where the key stands for another request, [`AgentError::Refused`] for a point that was used,
     /// [`AgentError::Full`], [`AgentError::Draining`], [`AgentError::Journal`], and what the volumes' rules say.
     pub fn start(&self, caller: &Caller, request: Request, gone: &CancelToken) -> Result<View, AgentError> {
-        start::start(&self.0.shared, caller, request, gone)
+        start::start(&self.0.registry, caller, request, gone)
     }
 
     /// One operation, with its result.
@@ -107,23 +112,23 @@ impl Operations {
     /// # Errors
     /// [`AgentError::NotFound`], also where the viewer may not see it; [`AgentError::Journal`] where its result cannot be read.
     pub fn get(&self, viewer: &Viewer, id: Id) -> Result<View, AgentError> {
-        self.0.shared.view(viewer, id)
+        self.0.registry.view(viewer, id)
     }
 
     /// Operations, newest first, without results.
     pub fn list(&self, viewer: &Viewer, wanted: &ListOperations) -> Page {
-        self.0.shared.list(viewer, wanted)
+        self.0.registry.list(viewer, wanted)
     }
 
     /// About how much memory it takes to tell of an operation: its record, its result as the journal has it, and its log. Works also where
     /// the viewer will be told that it is not there.
     pub fn bytes_to_tell(&self, id: Id) -> u64 {
-        self.0.shared.bytes_to_tell(id)
+        self.0.registry.bytes_to_tell(id)
     }
 
     /// The memory that requests and answers count in.
     pub fn requests(&self) -> &RequestBudget {
-        &self.0.shared.ports.requests
+        &self.0.registry.ports.requests
     }
 
     /// Listens to an operation.
@@ -131,7 +136,7 @@ impl Operations {
     /// # Errors
     /// As of [`Operations::get`]; [`AgentError::Full`] where too many watch it.
     pub fn watch(&self, viewer: &Viewer, id: Id) -> Result<Watch, AgentError> {
-        let events = self.0.shared.events(viewer, id)?;
+        let events = self.0.registry.events(viewer, id)?;
         let most = if *viewer == Viewer::All { WATCHERS_MAX } else { TEAM_WATCHERS_MAX };
         if events.listeners() >= most {
             return Err(AgentError::Full(format!(
@@ -146,41 +151,44 @@ impl Operations {
     /// # Errors
     /// As of [`Operations::get`].
     pub fn cancel(&self, viewer: &Viewer, id: Id) -> Result<View, AgentError> {
-        self.0.shared.view(viewer, id)?;
-        self.0.shared.stop(id, Stop::Cancelled);
-        self.0.shared.view(viewer, id)
+        self.0.registry.view(viewer, id)?;
+        self.0.registry.stop(id, Stop::Cancelled);
+        self.0.registry.view(viewer, id)
     }
 
     /// Takes no more work; waits for what runs, then interrupts it. What waits is interrupted at once: start it elsewhere or later.
     pub fn drain(&self, grace: Duration) -> Drained {
-        let shared = &self.0.shared;
-        let waiting = shared.close();
-        let all: Vec<Id> = waiting.iter().copied().chain(shared.running()).collect();
-        waiting.iter().for_each(|id| shared.stop(*id, Stop::Shutdown));
-        shared.wait_idle(Instant::now() + grace);
-        shared.running().iter().for_each(|id| shared.stop(*id, Stop::Shutdown));
-        shared.wait_idle(Instant::now() + INTERRUPT_WAIT);
-        let interrupted = shared.interrupted_of(&all);
+        let registry = &self.0.registry;
+        let waiting = registry.close();
+        let all: Vec<Id> = waiting.iter().copied().chain(registry.running()).collect();
+        waiting.iter().for_each(|id| registry.stop(*id, Stop::Shutdown));
+        registry.wait_idle(Instant::now() + grace);
+        registry.running().iter().for_each(|id| registry.stop(*id, Stop::Shutdown));
+        registry.wait_idle(Instant::now() + INTERRUPT_WAIT);
+        let interrupted = registry.interrupted_of(&all);
         Drained { finished: all.len() - interrupted, interrupted }
     }
 
     /// Whether work is refused.
     pub fn is_draining(&self) -> bool {
-        self.0.shared.is_draining()
+        self.0.registry.is_draining()
     }
 
     /// Operations that wait and that run.
     pub fn counts(&self) -> Counts {
-        self.0.shared.counts()
+        self.0.registry.counts()
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let waiting = self.shared.close();
-        waiting.into_iter().chain(self.shared.running()).for_each(|id| self.shared.stop(id, Stop::Shutdown));
-        self.shared.wait_idle(Instant::now() + INTERRUPT_WAIT);
-        self.shared.bell.hang_up();
+        let waiting = self.registry.close();
+        waiting
+            .into_iter()
+            .chain(self.registry.running())
+            .for_each(|id| self.registry.stop(id, Stop::Shutdown));
+        self.registry.wait_idle(Instant::now() + INTERRUPT_WAIT);
+        self.registry.bell.hang_up();
         if let Some(dispatcher) = self.dispatcher.take() {
             // It panicked: that was said where it happened, and there is nothing to wait for.
             let _panicked = dispatcher.join();

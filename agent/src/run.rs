@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,16 +10,12 @@ use coffer_blockio::outlive_file_limit;
 use coffer_terminal::{clean_lines, print, remark};
 use tracing::info;
 
-use crate::assembly::{self, Inner};
+use crate::composition;
 use crate::config::{Config, Told};
 use crate::directories;
 use crate::edge::tls::{ALPN_GRPC, Certificates};
-use crate::health::Health;
 use crate::logging;
-use crate::metrics::Metrics;
 use crate::operations::secrets::Mounted;
-use crate::signals::{Reactions, Signals};
-use crate::wiring::{Agent, Parts};
 
 /// Threads that carry gRPC and HTTP; work on volumes has its own.
 const RUNTIME_THREADS: usize = 2;
@@ -101,7 +96,7 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
         Certificates::load(files, ALPN_GRPC)?;
     }
     Mounted::new(config.credentials_dir.clone()).check()?;
-    assembly::check(&config)?;
+    composition::check(&config)?;
     Ok(config)
 }
 
@@ -113,35 +108,8 @@ fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let served = runtime.block_on(serve_within(config, path));
+    let served = runtime.block_on(composition::serve(config, path));
     // Operations are drained by now; what still blocks is not waited for.
     runtime.shutdown_background();
     served
-}
-
-async fn serve_within(config: Config, path: PathBuf) -> anyhow::Result<()> {
-    let signals = Signals::listen().context("listen to signals")?;
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let inner = Inner::open(&config, &metrics)?;
-    let health = Health::serving().await;
-    let reactions = Reactions {
-        config: path,
-        told: Told { node: config.node.clone(), cluster: Some(config.cluster.to_string()) },
-        grace: config.grace_period(),
-        limits: Arc::clone(&inner.limits),
-        operations: Arc::clone(&inner.node),
-        health: health.clone(),
-    };
-    let parts = Parts {
-        facts: inner.facts.clone(),
-        limits: Arc::clone(&inner.limits),
-        operations: Arc::clone(&inner.node),
-        requests: inner.requests.clone(),
-        metrics,
-        health,
-    };
-    let agent = Agent::bind(&config, parts, |routes| inner.add_to(routes)).await?;
-    agent.serve(signals.until_drained(reactions)).await?;
-    info!("ended");
-    Ok(())
 }

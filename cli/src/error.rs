@@ -5,7 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use coffer_blockio::{OpenError, file_limit_bytes, is_past_file_limit};
+use coffer_blockio::{OpenError, ReadError, file_limit_bytes, is_past_file_limit};
 use coffer_coordinator::{AgentError, CoordinatorError};
 use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
@@ -13,9 +13,9 @@ use coffer_format::FormatError;
 use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
 
-use crate::agent_words;
 use crate::exit_status::{ExitStatus, status_of};
 use crate::kubernetes::KubernetesError;
+use crate::{agent_words, request_words};
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -258,6 +258,8 @@ fn engine_status(error: &EngineError) -> ExitStatus {
 
 fn engine_next_step(error: &EngineError) -> Option<&'static str> {
     match error.cause() {
+        EngineError::Request(error) => Some(request_words::next_step(error)),
+        EngineError::Source { source: ReadError::EngineGone, .. } => Some("give --io pread to do without it"),
         EngineError::Store(error) => store_next_step(error),
         EngineError::Object { .. } | EngineError::Damaged { .. } => {
             Some("run `coffer verify` to see which points are touched")

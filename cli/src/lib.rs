@@ -36,6 +36,7 @@ mod paths;
 mod plugins;
 mod probe;
 mod progress;
+mod request_words;
 mod room;
 mod selection;
 mod session;

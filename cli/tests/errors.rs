@@ -197,7 +197,7 @@ const CASES: &[Case] = &[
     (
         "backup --repo REPO --key writer.key --plan web --cluster host --changes list:near.json --list-base {absent} disk.img",
         6,
-        "--list-base 01aaaaaaaaaaaaaaaaaaaaaaaa",
+        "changes begin at point 01aaaaaaaaaaaaaaaaaaaaaaaa",
         "refused",
     ),
     (

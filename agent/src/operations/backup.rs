@@ -55,7 +55,7 @@ fn opener(run: &Run<'_>, engine: ReadEngine) -> Result<SourceOpener, AgentError>
     let opener = SourceOpener::new(wish, &run.resources.arena).map_err(AgentError::ReadEngine)?;
     if let Some(reason) = opener.fallback() {
         run.info(format!("reads with pread: {}", one_line(reason)));
-        run.shared.ports.meter.fell_back(Fallback::ReadEngine);
+        run.registry.ports.meter.fell_back(Fallback::ReadEngine);
     }
     Ok(opener)
 }
@@ -143,7 +143,7 @@ fn outcome(
 }
 
 fn tell(run: &Run<'_>, record: &VolumeRecord) {
-    let meter = &run.shared.ports.meter;
+    let meter = &run.registry.ports.meter;
     meter.bytes(Bytes::Read, record.read);
     meter.bytes(Bytes::Changed, record.changed);
     if record.sample_mismatches > 0 {

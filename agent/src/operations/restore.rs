@@ -104,7 +104,7 @@ fn open(
     for (volume, target) in volumes.iter().zip(prepared) {
         let (target, mode) = target.open()?;
         let is = identity(&sight.claims(&volume.target)?);
-        run.shared.remember_target(run.id, volume.name.as_ref(), is)?;
+        run.registry.remember_target(run.id, volume.name.as_ref(), is)?;
         run.info(format!("restores volume {} to {}", volume.name, volume.target));
         opened.push(coffer_engine::RestoreVolume {
             name: volume.name.clone(),
@@ -141,21 +141,4 @@ fn refuse_inside(url: &RepositoryUrl, volumes: &[RestoreVolume]) -> Result<(), A
         }
     }
     Ok(())
-}
-
-impl super::registry::Shared {
-    /// Notes in the journal that an operation made or took this target.
-    fn remember_target(&self, id: coffer_format::Id, volume: &str, is: String) -> Result<(), AgentError> {
-        let record = {
-            let mut inner = self.lock();
-            let Some(entry) = inner.entries.get_mut(&id) else { return Ok(()) };
-            if entry.record.targets_begun.get(volume) == Some(&is) {
-                return Ok(());
-            }
-            entry.record.targets_begun.insert(volume.to_owned(), is);
-            entry.record.revision += 1;
-            entry.present()
-        };
-        self.journal.save(&record).map(drop)
-    }
 }

@@ -11,14 +11,14 @@ use coffer_store::{ObjectStore, OpenOptions};
 use super::control::Control;
 use super::events::{Events, Level};
 use super::live::LiveProgress;
-use super::registry::Shared;
+use super::registry::Registry;
 use super::stores;
 use super::volumes::{Behalf, Sight};
-use crate::errors::{AgentError, in_fields};
+use crate::errors::AgentError;
 
 /// What the work of one attempt has at hand.
 pub(super) struct Run<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) registry: &'a Registry,
     pub(super) id: Id,
     pub(super) behalf: &'a Behalf,
     pub(super) control: &'a Control,
@@ -39,7 +39,7 @@ impl Run<'_> {
         team: &Label,
     ) -> Result<Repository, AgentError> {
         let url = stores::address(&access.url)?;
-        let ports = &self.shared.ports;
+        let ports = &self.registry.ports;
         let credentials = ports.mounted.credentials(team, &access.s3)?;
         let key = ports.mounted.key(team, &access.key)?;
         let cancelled = Some(self.control.token().shared_flag());
@@ -47,14 +47,14 @@ impl Run<'_> {
             ports.stores.open(&url, OpenOptions { cancelled, credentials, ..OpenOptions::default() })?;
         self.progress.watch_store(&store);
         let _opened_once = self.store.set(store.clone());
-        let repository = Repository::open(store, self.shared.environment(self.control), key)?;
+        let repository = Repository::open(store, self.registry.environment(self.control), key)?;
         self.info(format!("opened repository {} at {}", repository.id(), repository.store().describe()));
         Ok(repository)
     }
 
     /// This node as it is now, for these volumes.
     pub(super) fn look(&self, volumes: &[&VolumeRef]) -> Result<Box<dyn Sight + '_>, AgentError> {
-        self.shared.ports.volumes.look(self.behalf, volumes, self.control.token())
+        self.registry.ports.volumes.look(self.behalf, volumes, self.control.token())
     }
 
     pub(super) fn info(&self, text: String) {
@@ -67,8 +67,7 @@ impl Run<'_> {
     }
 
     pub(super) fn log(&self, level: Level, text: String) {
-        let text = in_fields(&text);
-        self.events.log(self.shared.ports.clock.now(), level, text);
+        self.events.log(self.registry.ports.clock.now(), level, text);
     }
 }
 

@@ -7,13 +7,15 @@ use coffer_engine::CancelToken;
 use coffer_format::{Id, Label};
 
 use super::control::Control;
+use super::entry::{Entry, Live};
 use super::events::{Events, Level};
 use super::job::Job;
 use super::live::LiveProgress;
 use super::queue::{Claim, Item};
 use super::record::{Kind, Progress, Record, State};
-use super::registry::{Entry, Inner, Live, Shared};
+use super::registry::Registry;
 use super::request::Request;
+use super::table::Table;
 use super::view::{Caller, View, Viewer};
 use super::volumes::Behalf;
 use crate::errors::AgentError;
@@ -33,35 +35,35 @@ enum Known {
 }
 
 pub(super) fn start(
-    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
     caller: &Caller,
     request: Request,
     gone: &CancelToken,
 ) -> Result<View, AgentError> {
     // The lock goes with each of these statements: what follows takes it again.
-    let found = known(&shared.lock(), &request)?;
+    let found = known(&registry.read(), &request)?;
     if let Known::Same(id) = found {
-        return shared.view(&Viewer::All, id);
+        return registry.view(&Viewer::All, id);
     }
     let behalf = Behalf { team: request.team().clone(), by_team: caller.is_team };
     // Looking at volumes may take a while: nobody waits for it who starts something else.
-    let claims = claims(shared, &behalf, &request, gone)?;
+    let claims = claims(registry, &behalf, &request, gone)?;
     let id = {
-        let _one_at_a_time = shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known(&shared.lock(), &request)?;
+        let _one_at_a_time = registry.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known(&registry.read(), &request)?;
         match found {
             Known::Same(id) => id,
-            Known::Nothing => accept(shared, caller, behalf, claims, request, None)?,
-            Known::Again(record) => accept(shared, caller, behalf, claims, request, Some(*record))?,
+            Known::Nothing => accept(registry, caller, behalf, claims, request, None)?,
+            Known::Again(record) => accept(registry, caller, behalf, claims, request, Some(*record))?,
         }
     };
-    shared.bell.ring();
-    shared.view(&Viewer::All, id)
+    registry.bell.ring();
+    registry.view(&Viewer::All, id)
 }
 
-fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {
+fn known(table: &Table, request: &Request) -> Result<Known, AgentError> {
     let name = (request.team().clone(), request.key().to_string());
-    let Some(entry) = inner.keys.get(&name).and_then(|id| inner.entries.get(id)) else {
+    let Some(entry) = table.by_key(&name) else {
         return Ok(Known::Nothing);
     };
     let record = &entry.record;
@@ -81,7 +83,7 @@ fn known(inner: &Inner, request: &Request) -> Result<Known, AgentError> {
 
 /// The node is looked at once, however many volumes there are; nothing goes on for a caller who has gone.
 fn claims(
-    shared: &Shared,
+    registry: &Registry,
     behalf: &Behalf,
     request: &Request,
     gone: &CancelToken,
@@ -90,7 +92,7 @@ fn claims(
     if volumes.is_empty() {
         return Ok(Vec::new());
     }
-    let sight = shared.ports.volumes.look(behalf, &volumes, gone)?;
+    let sight = registry.ports.volumes.look(behalf, &volumes, gone)?;
     let mut claims = Vec::new();
     for volume in volumes {
         gone.check()?;
@@ -101,7 +103,7 @@ fn claims(
 
 /// Writes the operation down and lets it wait.
 fn accept(
-    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
     caller: &Caller,
     behalf: Behalf,
     claims: Vec<Claim>,
@@ -109,21 +111,21 @@ fn accept(
     earlier: Option<Record>,
 ) -> Result<Id, AgentError> {
     let by = caller.holder(request.team());
-    check_room(&shared.lock(), &by, &request, earlier.as_ref().map(|record| record.id))?;
+    check_room(&registry.read(), &by, &request, earlier.as_ref().map(|record| record.id))?;
     let bytes = request.bytes() + OPERATION_BYTES;
-    let permit = shared.ports.requests.take_leaving_some(&by, bytes, "an operation")?;
+    let permit = registry.ports.requests.take_leaving_some(&by, bytes, "an operation")?;
     let mut record = match earlier {
-        None => fresh(shared, &request)?,
+        None => fresh(registry, &request)?,
         Some(earlier) => again(earlier, &request),
     };
     caller.name.clone_into(&mut record.caller);
-    let events = shared.lock().entries.get(&record.id).map(|entry| entry.events.clone());
+    let events = registry.read().entries.get(&record.id).map(|entry| entry.events.clone());
     let events = events.unwrap_or_else(|| Events::after(record.log_sequence));
     record.log_sequence = events.newest();
-    let stored = shared.journal.save(&record)?;
+    let stored = registry.journal.save(&record)?;
 
     let (id, kind, attempt) = (record.id, record.kind, record.attempt);
-    let progress = LiveProgress::new(kind, events.clone(), shared.ports.meter.clone());
+    let progress = LiveProgress::new(kind, events.clone(), registry.ports.meter.clone());
     let deadline = Instant::now() + request.timeout();
     let item = Item { id, team: record.team.clone(), by, is_restore: kind == Kind::Restore, claims };
     let live = Live {
@@ -134,27 +136,20 @@ fn accept(
         _permit: permit,
         ending: false,
     };
-    {
-        let mut inner = shared.lock();
-        inner.keys.insert((record.team.clone(), record.key.clone()), id);
-        inner
-            .entries
-            .insert(id, Entry { record, events: events.clone(), live: Some(live), unsaved: false, stored });
-        inner.queue.push(item);
-    }
+    registry.accept(Entry { record, events: events.clone(), live: Some(live), unsaved: false, stored }, item);
     let text = format!("accepted a {} from {}, attempt {attempt}", kind.as_str(), caller.name);
-    events.log(shared.ports.clock.now(), Level::Info, text);
+    events.log(registry.ports.clock.now(), Level::Info, text);
     Ok(id)
 }
 
-fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) -> Result<(), AgentError> {
-    if inner.draining {
+fn check_room(table: &Table, by: &Holder, request: &Request, own: Option<Id>) -> Result<(), AgentError> {
+    if table.draining {
         return Err(AgentError::Draining);
     }
     if let Some(point) = request.point() {
-        check_point(inner, request.team(), point, own)?;
+        check_point(table, request.team(), point, own)?;
     }
-    inner.queue.check_room(by).map_err(|full| {
+    table.queue.check_room(by).map_err(|full| {
         AgentError::Full(format!(
             "{} operations wait already, {} of them started by {by}, which is as many as may; start it later",
             full.waiting, full.own
@@ -163,13 +158,13 @@ fn check_room(inner: &Inner, by: &Holder, request: &Request, own: Option<Id>) ->
 }
 
 /// Objects are named by their team and point, and no name is used twice. What another team does is not told by this either.
-fn check_point(inner: &Inner, team: &Label, point: Id, own: Option<Id>) -> Result<(), AgentError> {
+fn check_point(table: &Table, team: &Label, point: Id, own: Option<Id>) -> Result<(), AgentError> {
     let uses = |entry: &&Entry| {
         let record = &entry.record;
         let names = record.reference.as_ref().is_some_and(|reference| reference.point == point);
         record.team == *team && (record.points_used.contains(&point) || (names && own != Some(record.id)))
     };
-    match inner.entries.values().find(uses) {
+    match table.entries.values().find(uses) {
         None => Ok(()),
         Some(entry) => Err(AgentError::Refused(format!(
             "point {point} was used by operation {} before, and no object is written twice: open a new point, and start this with its reference",
@@ -178,8 +173,8 @@ fn check_point(inner: &Inner, team: &Label, point: Id, own: Option<Id>) -> Resul
     }
 }
 
-fn fresh(shared: &Shared, request: &Request) -> Result<Record, AgentError> {
-    let environment = shared.environment(&Control::default());
+fn fresh(registry: &Registry, request: &Request) -> Result<Record, AgentError> {
+    let environment = registry.environment(&Control::default());
     let id = environment.new_id()?;
     Ok(Record {
         id,

@@ -10,8 +10,8 @@ use coffer_agent::config::{Config, Limits};
 use coffer_agent::health::Health;
 use coffer_agent::metrics::Metrics;
 use coffer_agent::requests::RequestBudget;
+use coffer_agent::server::{Parts, Server};
 use coffer_agent::services::node::{Counts, Drained, NodeFacts, NodeOperations};
-use coffer_agent::wiring::{Agent, Parts};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -80,12 +80,12 @@ impl Running {
             metrics: metrics.clone(),
             health: Health::serving().await,
         };
-        let agent = Agent::bind(config, parts, |_| {}).await.unwrap();
-        let (grpc, scrapes) = (agent.grpc_address(), agent.metrics_address());
+        let server = Server::bind(config, parts, |_| {}).await.unwrap();
+        let (grpc, scrapes) = (server.grpc_address(), server.metrics_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
-            agent.serve(stop).await.unwrap();
+            server.serve(stop).await.unwrap();
         });
         Running { grpc, scrapes, metrics, operations, stop, served }
     }

@@ -81,7 +81,7 @@ impl BackupDocument {
             plan: report.plan.plan,
             state: report.state,
             point_type: report.kind,
-            type_reason: report.type_reason,
+            type_reason: report.reason.text(),
             time: report.time,
             chain: report.chain,
             sequence: report.sequence,
@@ -107,7 +107,7 @@ impl From<VolumeReport> for VolumeDocument {
     fn from(report: VolumeReport) -> Self {
         VolumeDocument {
             name: report.name,
-            kind: report.kind,
+            kind: report.kind.to_string(),
             point_type: report.point_type,
             type_reason: report.type_reason,
             size: report.size,
@@ -115,7 +115,7 @@ impl From<VolumeReport> for VolumeDocument {
             changed: report.changed,
             stored: report.stored,
             blocks_changed: report.blocks_changed,
-            changes: report.changes,
+            changes: report.changes.to_string(),
             io: None,
             sampled_blocks: report.sampled_blocks,
             sample_mismatches: report.sample_mismatches,

@@ -36,7 +36,7 @@ pub(super) fn made(
     let mut status = running(backup, now);
     status.point = Some(report.point.to_string());
     status.kind = Some(type_word(report.kind).into());
-    status.type_reason = Some(report.type_reason.clone());
+    status.type_reason = Some(report.reason.text());
     status.chain = Some(report.chain.to_string());
     status.sequence = i64::try_from(report.sequence).ok();
     status.parent = report.parent.map(|parent| parent.to_string());

@@ -1,6 +1,26 @@
-//! The one byte-budgeted pool of aligned buffers; running out of it is the process's only back-pressure.
+//! The arena: the one pool of aligned buffers; running out of it is the process's only back-pressure.
 //!
-//! A buffer is never handed out without its range of the pool, and returns it by drop.
+//! # Problem
+//! Readers, encoders and uploads move at different speeds. With a queue between each two of them memory would be the sum of the queues. Here a
+//! stage that gets ahead waits for a buffer, and peak memory is the budget.
+//!
+//! # Parts
+//! [`Arena`] makes buffers; the pool (`pool.rs`) hands out ranges of one lazily touched mapping; a [`Buf`] is the permit for its range and
+//! returns it by drop, also in a panic. Small buffers come from the upper end, longer ones from the lower, so that small ones that live long
+//! do not split the room for large ones.
+//!
+//! # Order of arrival
+//! Requests are served in order of arrival: a large one does not starve behind small ones. The price is a rule for callers: who holds a buffer
+//! while it waits for another may wait for itself, which is a deadlock. All buffers of a step are taken before the step, or the second one with
+//! [`Arena::try_alloc`].
+//!
+//! # Cancel
+//! The caller sets its flag, then calls [`Arena::wake_all`], which takes the pool's lock: a request has either not yet looked at its flag or
+//! already sleeps, so none misses the call. `make interleavings` tries every order with loom.
+//!
+//! # Never
+//! More than the budget, the same byte twice, a range back before its buffer is gone. What the kernel still writes to is kept by the ring
+//! (`uring.rs`), not by its worker.
 
 use std::ptr::NonNull;
 use std::sync::Arc;

@@ -126,7 +126,7 @@ pub enum ReadError {
         read_bytes: u64,
     },
     /// The thread that reads for all volumes ended before this read did.
-    #[error("the io_uring engine stopped in the middle of a read; `--io pread` does without it")]
+    #[error("the io_uring engine stopped in the middle of a read; reads with pread do without it")]
     EngineGone,
     /// The holes of a range could not be asked for.
     #[error("look for holes in the {len_bytes} bytes at offset {offset} of {}", path.display())]

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_engine::backup::{
-    BackupReport, ChangeSource, OpenOutcome, OpenPoint, PointRequest, VolumeSource, VolumesDone,
-    VolumesRequest, back_up_volumes, commit_point, find_made, open_point,
+    BackupReport, ChangeSource, OpenOutcome, OpenPoint, VolumesDone, VolumesRequest, back_up_volumes,
+    commit_point, find_made, open_point,
 };
 use coffer_engine::catalog::Filter;
 use coffer_engine::find_point;
-use coffer_engine::{EngineError, Repository, Resources};
-use coffer_format::{Compression, VolumeName};
+use coffer_engine::{EngineError, Repository};
+use coffer_format::Compression;
 use coffer_proto::agent::v1;
-use coffer_proto::agent::v1::{Operation, OperationState, operation};
+use coffer_proto::agent::v1::{Operation, OperationState};
 use coffer_store::RequestCounts;
 
 use crate::agent::Agent;
-use crate::agent_error::{AgentError, AgentErrorKind, plain};
+use crate::agent_error::{AgentError, AgentErrorKind};
+use crate::answers::{Answer, how, is_fenced, is_stale, result};
 use crate::board::Board;
 use crate::connect::Agents;
 use crate::error::CoordinatorError;
 use crate::parts::{counts, total, volumes_done};
+use crate::point_order::{OwnVolumes, Part, PointMade, PointOrder};
 use crate::point_reference;
 use crate::progress::Progress;
 use crate::rounds::{self, Begin, Ended, Found, GENERATIONS, Next, ROUNDS_MAX, operation_key};
@@ -31,50 +33,6 @@ use crate::watch::{Follower, Start, Stop, has_ended};
 /// How often a point that stands is looked at until it is confirmed, and how long between: its three checks take seconds at most.
 const CONFIRM_LOOKS: u32 = 50;
 const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
-
-/// A backup through agents.
-pub struct PointOrder {
-    /// The point; its key is the caller's, if there is one.
-    pub point: PointRequest,
-    /// Key of the operations: the caller's, or one that was made.
-    pub key: String,
-    /// Volumes of each agent that has some.
-    pub parts: Vec<Part>,
-    /// What opens the repository at the agents.
-    pub repository: v1::Repository,
-    /// `lz4`, `zstd:N`, `none`.
-    pub compression: String,
-    /// `auto`, `uring`, `pread`.
-    pub read_engine: String,
-    /// Volumes that the coordinator has itself, such as an application's objects; read once its agents are done.
-    pub own: Option<OwnVolumes>,
-}
-
-/// Volumes that the coordinator backs up itself.
-pub struct OwnVolumes {
-    /// The volumes.
-    pub volumes: Vec<VolumeSource>,
-    /// Memory for them.
-    pub resources: Resources,
-}
-
-/// Volumes of one agent.
-pub struct Part {
-    /// Which agent.
-    pub agent: usize,
-    /// Their names in the point.
-    pub names: Vec<VolumeName>,
-    /// What the agent is asked for.
-    pub volumes: Vec<v1::BackupVolume>,
-}
-
-/// What came of it.
-pub struct PointMade {
-    /// The point.
-    pub report: BackupReport,
-    /// Requests of all agents.
-    pub requests: RequestCounts,
-}
 
 /// Makes the point. Blocks; not to be called on a thread of an async runtime.
 ///
@@ -106,9 +64,6 @@ impl Begin<Box<OpenPoint>> {
         }
     }
 }
-
-/// How an agent's part ended.
-type Answer = Result<Operation, AgentError>;
 
 impl Coordinator<'_> {
     fn run(&self) -> Result<PointMade, CoordinatorError> {
@@ -390,55 +345,4 @@ struct Unheard;
 impl coffer_engine::backup::Progress for Unheard {
     fn volume(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64, _: u64) {}
-}
-
-/// How a part ended, for the decision.
-fn how(answer: &Answer, point: &OpenPoint) -> Ended {
-    match answer {
-        Ok(operation) => {
-            let own = operation
-                .point
-                .as_ref()
-                .is_some_and(|reference| reference.point == point.reference.point.to_string());
-            match operation.state() {
-                OperationState::Succeeded if own => Ended::Done,
-                // Whoever cancelled it did not mean that it be started again.
-                OperationState::Cancelled => Ended::Failed,
-                OperationState::Failed if !is_fenced(operation) => Ended::Failed,
-                OperationState::Succeeded | OperationState::Queued | OperationState::Running => {
-                    Ended::Elsewhere
-                }
-                _ => Ended::Lost,
-            }
-        }
-        Err(error) if error.kind == AgentErrorKind::OperationLost => Ended::Lost,
-        Err(_) => Ended::Failed,
-    }
-}
-
-/// Whether it failed because its point, parent or chain is being ended: a new point may do.
-fn is_fenced(operation: &Operation) -> bool {
-    operation.error.as_ref().is_some_and(|error| error.advice == coffer_engine::Advice::Fenced.as_str())
-}
-
-/// Whether a new point may do where this one could not be committed.
-fn is_stale(error: &EngineError) -> bool {
-    matches!(error, EngineError::Fenced { .. } | EngineError::AllVolumesFailed(_) | EngineError::Refused(_))
-}
-
-/// The result of an operation that succeeded, or why there is none.
-fn result(node: &str, answer: Answer) -> Result<v1::BackupResult, AgentError> {
-    let operation = answer?;
-    match (operation.state(), operation.result) {
-        (OperationState::Succeeded, Some(operation::Result::Backup(result))) => Ok(result),
-        (OperationState::Succeeded, _) => {
-            let text = "it says that it succeeded and returned nothing";
-            Err(AgentError::new(node, AgentErrorKind::Bug, coffer_engine::Advice::Bug, text))
-        }
-        (OperationState::Interrupted, _) => {
-            let text = format!("its operation {} was interrupted again and again", plain(&operation.id));
-            Err(AgentError::new(node, AgentErrorKind::Interrupted, coffer_engine::Advice::Retry, text))
-        }
-        _ => Err(AgentError::from_operation(node, operation.error.as_ref())),
-    }
 }

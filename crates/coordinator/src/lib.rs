@@ -7,12 +7,13 @@
 //! - [`address`], `tls`, `probe`, `connector`, `connect`: from where agents listen to connections.
 //! - `agent`, `agent_error`: one agent and what goes wrong there.
 //! - `watch`, `board`, `backoff`: one operation followed to its end, through broken streams and restarts.
-//! - `rounds`, `parts`, `point_reference`: decisions about a point of several nodes. Pure.
+//! - `rounds`, `answers`, `parts`, `point_order`, `point_reference`: decisions about a point of several nodes. Pure.
 //! - `backup`, `jobs`: what callers call.
 
 pub mod address;
 mod agent;
 mod agent_error;
+mod answers;
 mod backoff;
 mod backup;
 mod board;
@@ -21,6 +22,7 @@ mod connector;
 mod error;
 mod jobs;
 mod parts;
+mod point_order;
 mod point_reference;
 mod probe;
 mod progress;
@@ -32,11 +34,12 @@ mod watch;
 pub use self::address::AgentAddress;
 pub use self::agent::Agent;
 pub use self::agent_error::{AgentError, AgentErrorKind, certificate_error, plain};
-pub use self::backup::{OwnVolumes, Part, PointMade, PointOrder, make_point};
+pub use self::backup::make_point;
 pub use self::connect::{Agents, ConnectOptions};
 pub use self::error::CoordinatorError;
 pub use self::jobs::{Job, run_jobs, watch};
 pub use self::parts::{counts, total};
+pub use self::point_order::{OwnVolumes, Part, PointMade, PointOrder};
 pub use self::point_reference::plan;
 pub use self::progress::{Progress, Standing};
 pub use self::stop::StopWish;

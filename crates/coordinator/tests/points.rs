@@ -189,7 +189,7 @@ fn the_coordinators_own_volume_is_in_the_point_beside_the_agents() {
     });
     let made = world.make(&agents, &order).unwrap();
     assert_eq!(made.report.state, PointState::Available);
-    let kinds: Vec<&str> = made.report.volumes.iter().map(|volume| volume.kind.as_str()).collect();
+    let kinds: Vec<String> = made.report.volumes.iter().map(|volume| volume.kind.to_string()).collect();
     assert_eq!(kinds, ["image", "resources"]);
     let point = find_point(&world.repository, &Filter::default(), made.report.point).unwrap();
     let resources = Resources::within(MEMORY_BYTES_MIN, 1).unwrap();

@@ -3,6 +3,7 @@
 //! [`run_backup`] does all of it. A point of volumes on several nodes is made in three steps: a coordinator calls [`open_point`], each node
 //! [`back_up_volumes`] with the point's point reference, and the coordinator [`commit_point`] with all records that came back.
 
+mod base;
 mod block_pass;
 mod chain_context;
 mod changed_ranges;
@@ -15,6 +16,7 @@ mod listed_segment;
 mod map_pass;
 mod open_chain;
 mod open_point;
+mod pass_context;
 mod point;
 mod point_reference;
 mod read_batches;
@@ -30,6 +32,8 @@ mod sample;
 mod segments;
 mod staged;
 mod volume;
+mod volume_context;
+mod volume_record;
 mod volumes;
 mod volumes_done;
 

@@ -1,6 +1,6 @@
 //! The sealed keys of a chain. Each `keys/<n>` stands for itself: one that is damaged or forged blocks no other.
 //!
-//! Readers take the first genuine one, by number, that is sealed to their key. Writers go on with a chain only by one that is sealed to the
+//! Readers take the first genuine one, by number, that is sealed to their key. Writers continue a chain only by one that is sealed to the
 //! newest key and that a key of the newest generation signed: what replaced keys could have signed decides nothing.
 
 use std::collections::BTreeSet;
@@ -124,7 +124,7 @@ pub(crate) fn open_chain_key(
         Some(private) => Ok(Some(private)),
         None => Err(EngineError::Usage(format!(
             "the recovery key is of generation {}, and no key of chain {chain} is sealed to it: use the recovery key of an \
-             earlier or later rotation, or finish the rotation with `coffer key rotate --finish`",
+             earlier or later rotation, or finish the rotation",
             recovery.generation
         ))),
     }
@@ -204,7 +204,7 @@ pub(crate) fn open(
     })
 }
 
-/// What a writer needs to go on with a chain; `None` where that is for the newest generation to be sure of, and it is not: a full in a new
+/// What a writer needs to continue a chain; `None` where that is for the newest generation to be sure of, and it is not: a full in a new
 /// chain is made instead.
 pub(crate) fn writable(
     repository: &Repository,

@@ -4,6 +4,8 @@ use coffer_blockio::{ReadError, WriteError};
 use coffer_format::{FormatError, Id};
 use coffer_store::StoreError;
 
+use crate::request_error::RequestError;
+
 /// What a caller should do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
@@ -126,6 +128,9 @@ pub enum EngineError {
     /// The call contradicts itself or the repository.
     #[error("{0}")]
     Usage(String),
+    /// The request cannot be served as it is.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// Another actor ended this run; nothing it wrote counts.
     #[error("run {run} was fenced: {reason}; nothing was lost, run the backup again")]
     Fenced {
@@ -189,6 +194,15 @@ impl EngineError {
         }
     }
 
+    /// What is wrong with the request, where that is the cause.
+    pub fn request(&self) -> Option<&RequestError> {
+        match self.cause() {
+            EngineError::Request(error) => Some(error),
+            EngineError::AllVolumesFailed(first) => first.request(),
+            _ => None,
+        }
+    }
+
     /// The same with another cause.
     #[must_use]
     pub fn map_cause(self, change: impl FnOnce(EngineError) -> EngineError) -> EngineError {
@@ -215,6 +229,13 @@ impl EngineError {
             }
             EngineError::NotFound(_) | EngineError::Forgotten(_) => Advice::NotFound,
             EngineError::Refused(_) => Advice::Refused,
+            EngineError::Request(error) => {
+                if error.is_refusal() {
+                    Advice::Refused
+                } else {
+                    Advice::Configure
+                }
+            }
             EngineError::Fenced { .. } => Advice::Fenced,
             EngineError::AllVolumesFailed(first) => first.advice(),
             EngineError::Entropy(_)
@@ -241,6 +262,13 @@ impl EngineError {
             EngineError::NotFound(_) => "not-found",
             EngineError::Refused(_) => "refused",
             EngineError::Usage(_) => "usage",
+            EngineError::Request(error) => {
+                if error.is_refusal() {
+                    "refused"
+                } else {
+                    "usage"
+                }
+            }
             EngineError::Fenced { .. } => "fenced",
             EngineError::Forgotten(_) => "forgotten",
             EngineError::AllVolumesFailed(first) => first.kind(),

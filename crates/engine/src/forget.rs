@@ -12,6 +12,7 @@ use crate::pins::read_pins;
 use crate::proof::proven_points;
 use crate::records::{self, Announced, announce, is_bad_object, is_ending};
 use crate::repository::store_key;
+use crate::request_error::SignedRequest;
 use crate::reserve::with_reserve;
 use crate::retention::{CLOCK_DIFFERENCE_MAX_MS, KeepRules, Verdict, decide, first_in_future};
 use crate::shrunk::keep_from_before;
@@ -48,11 +49,7 @@ fn forget_once(repository: &Repository, request: &ForgetRequest<'_>) -> Result<V
         None => checked_now(repository)?,
     };
     if !request.dry_run && !request.unverified {
-        repository.needs_key(
-            "forget",
-            &request.plan.team,
-            "; or --unverified, to decide by digests, which prove no author",
-        )?;
+        repository.needs_key(SignedRequest::ForgetByRules, &request.plan.team)?;
     }
     let points = proven_points(repository, &Filter::plan(request.plan))?;
     if points.is_empty() {
@@ -107,7 +104,7 @@ pub fn forget_points(
             ))
         })?;
         if !dry_run {
-            repository.needs_key("forget", &point.plan.team, "")?;
+            repository.needs_key(SignedRequest::ForgetPoints, &point.plan.team)?;
         }
         let newest = points.iter().rev().find(|other| other.plan == point.plan && other.is_complete());
         // Rule forget_keeps_newest.
@@ -119,7 +116,7 @@ pub fn forget_points(
         }
         if read_pins(repository, &point.plan.team)?.pinned.contains(id) {
             return Err(EngineError::Refused(format!(
-                "point {id} is held or being restored; `coffer hold --release {id}` releases a hold"
+                "point {id} is held or being restored: release the hold first, or wait for the restore"
             )));
         }
         verdict.forgotten.push(*id);
@@ -136,7 +133,7 @@ pub fn forget_points(
 /// Exempts a point from forget.
 pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(), EngineError> {
     let team = &point.plan.team;
-    repository.needs_key("hold", team, "")?;
+    repository.needs_key(SignedRequest::Hold, team)?;
     let run = repository.environment().new_id()?;
     let pin = Pin {
         format: 1,
@@ -160,7 +157,7 @@ pub fn hold(repository: &Repository, point: &PointEntry, note: &str) -> Result<(
 /// Ends all holds of a point. Returns how many there were.
 pub fn release(repository: &Repository, point: &PointEntry) -> Result<usize, EngineError> {
     let team = &point.plan.team;
-    repository.needs_key("hold", team, "")?;
+    repository.needs_key(SignedRequest::Hold, team)?;
     let mut found: Vec<Key> = Vec::new();
     let prefix = object_key::pins_prefix(team, &point.id);
     walk(repository, &prefix, object_key::parse_pin, |_, object| found.push(object.key.clone()))?;

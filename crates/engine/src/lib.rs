@@ -26,6 +26,7 @@ mod prune;
 mod read;
 mod records;
 mod repository;
+mod request_error;
 mod reserve;
 mod resources;
 mod restore;
@@ -53,6 +54,7 @@ pub use ports::{CancelReason, CancelToken, Clock, Entropy, Environment};
 pub use proof::{find_point, pick_proven};
 pub use prune::{PruneReport, PruneRequest, run_prune};
 pub use repository::{Access, Repository, SaveKey};
+pub use request_error::{IncrementalObstacle, RecoveryUse, RequestError, SignedRequest};
 pub use resources::{MEMORY_BYTES_MIN, Resources};
 pub use restore::{
     LostRange, MapVolume, RestoreMode, RestoreReport, RestoreRequest, RestoreVolume, RestoredVolume,

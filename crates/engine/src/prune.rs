@@ -1,25 +1,46 @@
-//! Gives back the space of what nobody needs. Rules and their names are those of the protocol's model (`coffer-sim`).
+//! Prune: deletes the objects that no standing manifest names.
 //!
-//! It deletes only what no standing manifest names and what it has announced; nothing is rewritten, no clock is asked, no lock is taken.
+//! # Problem
+//! Objects become free by forget and by runs that died, while other runs store objects that no manifest names *yet*. No clock tells the two
+//! apart, no lock can be relied on, and a LIST proves nothing by what it leaves out.
+//!
+//! # Order
+//! 1. Survey: objects, manifests, confirmations. A manifest that cannot be read leaves the whole plan alone.
+//! 2. Free is what no manifest names, of ids before the newest confirmed point, or that a person called abandoned (`end_only_after_later`).
+//! 3. `ending` is put for every such id (`ending_before_reread`). It stays for ever: a run of this id fails its commit from now on.
+//! 4. All manifests are read again until nothing moves (`reread_after_ending`). What one of them names is taken back.
+//! 5. `ended` lists exactly what goes (`ended_before_delete`): a manifest that names one of these, and comes late, is void.
+//! 6. The listed objects are deleted.
+//!
+//! # Why it is safe
+//! A run that commits puts its manifest and then looks for `ending`; prune puts `ending` and then reads manifests. In every order one of both sees
+//! the other. The remaining case, a manifest that the network delivers a second time after both, is what `ended` is for.
+//!
+//! # Interruption
+//! Every step may be the last. Announced ids stay announced, listed objects stay listed, and the next prune goes on from what it finds. Nothing is
+//! rewritten. The rules and their names are those of the protocol's model (`coffer-sim`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod free;
+mod leftovers;
 
-use coffer_format::{
-    Ended, EndedObjects, EndedVolume, Id, Label, Manifest, Names, PlanId, Signed, VolumeName, object_key,
-};
+use std::collections::BTreeSet;
+
+use coffer_format::{Ended, Id, Label, Manifest, PlanId, Signed, object_key};
 use coffer_store::{Key, RequestCounts};
 
+use self::free::{Free, FreeByOwner, take_back};
+use self::leftovers::drop_leftovers;
 use crate::artefacts::keep_in_sight;
 use crate::catalog::{Filter, list_points};
 use crate::forget::{delete_all, place_taken};
-use crate::inventory::{PlanObjects, VolumeObjects, list_objects, unnamed};
+use crate::inventory::{PlanObjects, list_objects, unnamed};
 use crate::pins::{Pins, read_pins};
 use crate::records::{self, Announced, announce};
 use crate::repository::{MANIFEST_BYTES_MAX, find_object, list_teams, store_key};
+use crate::request_error::SignedRequest;
 use crate::reserve::with_reserve;
 use crate::survey::Survey;
 use crate::voids::all_objects_stand;
-use crate::walk::walk;
 use crate::{EngineError, Repository};
 
 /// What to prune.
@@ -50,15 +71,6 @@ pub struct PruneReport {
     pub requests: RequestCounts,
 }
 
-/// Free objects of one id in one chain.
-#[derive(Default, Clone)]
-struct Free {
-    keys: BTreeMap<u32, u64>,
-    volumes: BTreeMap<VolumeName, VolumeObjects>,
-}
-
-type FreeByOwner = BTreeMap<(Id, Id), Free>;
-
 /// Prunes every plan of the chosen teams.
 ///
 /// Stopped in the middle it leaves what any other death of a prune leaves: the next one goes on.
@@ -77,7 +89,7 @@ fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneR
     for team in &teams {
         repository.environment().cancel.check()?;
         if !request.dry_run {
-            repository.needs_key("prune", team, "; --dry-run needs none")?;
+            repository.needs_key(SignedRequest::Prune, team)?;
         }
         let mut plans = list_objects(repository, team)?;
         for point in list_points(repository, &Filter { team: Some(team.clone()), ..Filter::default() })? {
@@ -90,11 +102,18 @@ fn prune_teams(repository: &Repository, request: &PruneRequest) -> Result<PruneR
             run.prune(&mut report)?;
         }
         if !request.dry_run {
-            drop_leftovers(repository, team, pins, &mut report)?;
+            report.objects_deleted += drop_leftovers(repository, team, pins)?;
         }
     }
     report.requests = repository.store().requests();
     Ok(report)
+}
+
+impl PruneReport {
+    fn count(&mut self, free: &Free) {
+        self.objects_deleted += free.objects();
+        self.bytes_deleted += free.bytes();
+    }
 }
 
 struct PlanPrune<'a> {
@@ -121,7 +140,7 @@ impl PlanPrune<'_> {
         let free = self.free(&survey, newest, report);
         report.bytes_kept_for_chains += self.kept_for_chains(&survey);
         if self.request.dry_run {
-            free.values().for_each(|free| count(free, report));
+            free.values().for_each(|free| report.count(free));
             return Ok(());
         }
         if !free.is_empty() {
@@ -180,15 +199,15 @@ impl PlanPrune<'_> {
         if leave_alone(survey, report) {
             return Ok(());
         }
-        self.take_back(&mut free, survey.names());
+        take_back(&mut free, self.plan, survey.names());
         // Rule ended_before_delete: whoever names one of these from now on is void.
         for ((chain, owner), free) in &free {
             self.repository.environment().cancel.check()?;
             self.put_ended(*chain, *owner, run, free)?;
         }
         for ((chain, owner), free) in &free {
-            delete_all(self.repository, &self.keys_of(*chain, *owner, free)?)?;
-            count(free, report);
+            delete_all(self.repository, &free.keys_of(self.plan, *chain, *owner)?)?;
+            report.count(free);
         }
         Ok(())
     }
@@ -212,11 +231,6 @@ impl PlanPrune<'_> {
     }
 
     fn put_ended(&self, chain: Id, owner: Id, run: Id, free: &Free) -> Result<(), EngineError> {
-        let volumes = free.volumes.iter().map(|(name, objects)| EndedVolume {
-            name: name.clone(),
-            map: objects.map.is_some(),
-            packs: ranges(objects.packs.keys().copied()),
-        });
         let PlanId { team, cluster, namespace, plan } = self.plan.clone();
         let ended = Ended {
             format: 1,
@@ -229,44 +243,9 @@ impl PlanPrune<'_> {
             point: owner,
             run,
             time: self.repository.environment().clock.now(),
-            objects: EndedObjects { keys: free.keys.keys().copied().collect(), volumes: volumes.collect() },
+            objects: free.ended_objects(),
         };
         records::put(self.repository, &ended.key(), &ended)
-    }
-
-    fn keys_of(&self, chain: Id, owner: Id, free: &Free) -> Result<Vec<Key>, EngineError> {
-        let mut keys = Vec::new();
-        for (volume, objects) in &free.volumes {
-            let path = coffer_format::VolumePath {
-                plan: self.plan.clone(),
-                chain,
-                point: owner,
-                volume: volume.clone(),
-            };
-            if objects.map.is_some() {
-                keys.push(store_key(&object_key::map(&path))?);
-            }
-            for number in objects.packs.keys() {
-                keys.push(store_key(&object_key::pack(&path, *number))?);
-            }
-        }
-        for number in free.keys.keys() {
-            keys.push(store_key(&object_key::chain_key(self.plan, &chain, *number))?);
-        }
-        Ok(keys)
-    }
-
-    fn take_back(&self, free: &mut FreeByOwner, names: &Names) {
-        for ((chain, owner), free) in free.iter_mut() {
-            if names.has_chain(self.plan, chain) {
-                free.keys.clear();
-            }
-            for (volume, objects) in &mut free.volumes {
-                *objects = unnamed(names, self.plan, chain, &(*owner, volume.clone()), objects);
-            }
-            free.volumes.retain(|_, objects| objects.count() > 0);
-        }
-        free.retain(|_, free| !free.keys.is_empty() || !free.volumes.is_empty());
     }
 
     /// Uploads that were never completed, of runs that are over: those of a standing point, whose objects are all there, and those of runs
@@ -336,7 +315,7 @@ impl PlanPrune<'_> {
         let mut bytes = 0;
         for (chain, objects) in &self.objects.chains {
             for (owner, have) in &objects.volumes {
-                // What was taken over from an unfinished run belongs to the point that uses it.
+                // What was reused from an incomplete run belongs to the point that uses it.
                 let was_point =
                     named.volume(self.plan, chain, owner.0, &owner.1).is_some_and(|names| names.map);
                 if was_point && !survey.standing.contains_key(&owner.0) {
@@ -354,55 +333,4 @@ fn leave_alone(survey: &Survey<'_>, report: &mut PruneReport) -> bool {
         report.notices.push(format!("point {id} cannot be read, its plan is left alone: {error}"));
     }
     !survey.unreadable.is_empty()
-}
-
-fn count(free: &Free, report: &mut PruneReport) {
-    report.objects_deleted +=
-        free.keys.len() as u64 + free.volumes.values().map(VolumeObjects::count).sum::<u64>();
-    report.bytes_deleted +=
-        free.keys.values().sum::<u64>() + free.volumes.values().map(VolumeObjects::bytes).sum::<u64>();
-}
-
-/// Joins ascending numbers to inclusive ranges.
-fn ranges(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
-            _ => ranges.push((number, number)),
-        }
-    }
-    ranges
-}
-
-/// Removes pins of killed restores and records of points whose manifest is gone.
-fn drop_leftovers(
-    repository: &Repository,
-    team: &Label,
-    pins: Pins,
-    report: &mut PruneReport,
-) -> Result<(), EngineError> {
-    let mut keys = pins.stale;
-    let mut confirmed = Vec::new();
-    let prefix = object_key::confirmed_prefix(team, None, None, None);
-    walk(repository, &prefix, object_key::parse_confirmed, |(plan, id, _), object| {
-        confirmed.push((plan, id, object.key.clone()));
-    })?;
-    let mut standing = BTreeSet::new();
-    let prefix = object_key::points_prefix(team, None, None, None);
-    walk(repository, &prefix, object_key::parse_manifest, |point, _| {
-        standing.insert(point);
-    })?;
-    for (plan, id, key) in confirmed {
-        repository.environment().cancel.check()?;
-        // A manifest that is gone without a word was lost: the record is what tells.
-        let is_over = !standing.contains(&(plan.clone(), id))
-            && records::may_be_ending(repository, team, &id)?
-            && !repository.store().exists(&store_key(&object_key::manifest(&plan, &id))?)?;
-        if is_over {
-            keys.push(key);
-        }
-    }
-    report.objects_deleted += keys.len() as u64;
-    delete_all(repository, &keys)
 }

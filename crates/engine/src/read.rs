@@ -3,6 +3,8 @@
 pub(crate) mod block_states;
 pub(crate) mod extents;
 pub(crate) mod fetch;
+pub(crate) mod frame_run;
+mod map_opener;
 pub(crate) mod map_page;
 pub(crate) mod musts;
 pub(crate) mod reread;

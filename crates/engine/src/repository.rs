@@ -18,6 +18,7 @@ use crate::generations::NewestKey;
 pub(crate) use crate::objects::{DOCUMENT_BYTES_MAX, find_object, store_key};
 use crate::pages::first_object;
 use crate::read::reread::Rereads;
+use crate::request_error::{RecoveryUse, RequestError, SignedRequest};
 use crate::set_aside::SetAside;
 use crate::{EngineError, Environment};
 
@@ -195,10 +196,7 @@ impl Repository {
                 "the key is of team {}, the point is of team {team}: give that team's recovery key",
                 key.team
             ))),
-            _ => Err(EngineError::Usage(
-                "reading data needs the recovery key; a writer key can write and compare, never read. Give --key RECOVERY-KEY-FILE"
-                    .into(),
-            )),
+            _ => Err(RequestError::NoRecoveryKey(RecoveryUse::Read).into()),
         }
     }
 
@@ -219,13 +217,10 @@ impl Repository {
         self.reading_key(team).map(drop)
     }
 
-    /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted. `or` is another way out.
-    pub(crate) fn needs_key(&self, verb: &str, team: &Label, or: &str) -> Result<(), EngineError> {
+    /// An error unless the caller's key may sign for the team; nothing is signed where nothing is encrypted.
+    pub(crate) fn needs_key(&self, request: SignedRequest, team: &Label) -> Result<(), EngineError> {
         match &self.access {
-            Access::Locked => Err(EngineError::Usage(format!(
-                "{verb} in an encrypted repository needs a key, as what it says is signed: give --key FILE or COFFER_KEY_FILE (a writer key \
-                 is enough){or}"
-            ))),
+            Access::Locked => Err(RequestError::NoKeyToSign(request).into()),
             Access::Unencrypted | Access::Key(_) => self.key_of(team).map(drop),
         }
     }

@@ -9,6 +9,7 @@ use coffer_blockio::{Arena, Buf};
 use coffer_format::PACK_BYTES_MAX;
 use coffer_store::RequestShape;
 
+use crate::request_error::RequestError;
 use crate::{CancelToken, EngineError, IoThrottle, RateLimiter};
 
 const MIB: u64 = 1 << 20;
@@ -57,7 +58,7 @@ pub(crate) struct Sending {
 
 /// How ranges are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reading {
+pub(crate) struct FetchShape {
     /// Threads that fetch, open and write.
     pub(crate) threads: usize,
     /// Longest range, bytes.
@@ -98,9 +99,9 @@ impl Resources {
     /// Shares out `memory_bytes` among buffers and caches for a machine with `cpus` processors.
     pub fn within(memory_bytes: u64, cpus: usize) -> Result<Resources, EngineError> {
         if memory_bytes < MEMORY_BYTES_MIN {
-            return Err(EngineError::Usage(format!(
-                "--memory {memory_bytes} is too little: at least {MEMORY_BYTES_MIN} bytes (64MiB) are needed"
-            )));
+            return Err(
+                RequestError::MemoryTooSmall { memory_bytes, memory_bytes_min: MEMORY_BYTES_MIN }.into()
+            );
         }
         Self::carve(memory_bytes - PROCESS_BYTES, OPERATION_BYTES, cpus, None)
     }
@@ -167,7 +168,7 @@ impl Resources {
     }
 
     /// How a run reads from a store of this shape: each thread holds a range, a write buffer and one to compare with.
-    pub(crate) fn reading(&self, shape: &RequestShape) -> Reading {
+    pub(crate) fn reading(&self, shape: &RequestShape) -> FetchShape {
         let threads = |range_bytes: u64| {
             let each = range_bytes + 2 * READ_BYTES_MAX as u64;
             usize::try_from(self.arena.budget_bytes() as u64 / each).unwrap_or(usize::MAX)
@@ -175,7 +176,7 @@ impl Resources {
         let wanted = shape.at_once.max(self.workers);
         let fits = threads(shape.range_bytes) >= wanted.div_ceil(2);
         let range_bytes = if fits { shape.range_bytes } else { shape.range_bytes.min(RANGE_BYTES) };
-        Reading { threads: threads(range_bytes).clamp(1, wanted), range_bytes }
+        FetchShape { threads: threads(range_bytes).clamp(1, wanted), range_bytes }
     }
 }
 
@@ -244,7 +245,7 @@ pub(crate) mod tests {
     pub(crate) fn assert_fits(resources: &Resources, context: &str) {
         let (arena, workers) = (resources.arena.budget_bytes() as u64, resources.workers as u64);
         for shape in [S3, RequestShape::default()] {
-            let Reading { threads, range_bytes } = resources.reading(&shape);
+            let FetchShape { threads, range_bytes } = resources.reading(&shape);
             assert!(threads as u64 * (range_bytes + (2 << 20)) <= arena, "restore {context} {shape:?}");
             for stages in [false, true] {
                 let Sending { threads, part_len, map_part_len } = resources.sending(&shape, stages);
@@ -291,7 +292,7 @@ pub(crate) mod tests {
     #[test]
     fn a_distant_store_gets_more_at_once_where_memory_allows() {
         let large = Resources::within(256 << 20, 2).unwrap();
-        assert_eq!(large.reading(&S3), Reading { threads: 11, range_bytes: 16 << 20 });
+        assert_eq!(large.reading(&S3), FetchShape { threads: 11, range_bytes: 16 << 20 });
         assert_eq!(large.sending(&S3, false), sending(6, 17));
         assert_eq!(large.sending(&S3, true), sending(5, 17));
         let small = Resources::within(96 << 20, 2).unwrap();

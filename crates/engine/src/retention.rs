@@ -10,6 +10,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::EngineError;
 use crate::catalog::PointEntry;
+use crate::request_error::RequestError;
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// Clocks of two machines, and of the store, may differ by this much.
@@ -36,10 +37,7 @@ impl KeepRules {
     /// Refuses an empty set of rules, which would give up all but one point.
     pub fn check(&self) -> Result<(), EngineError> {
         if *self == KeepRules::default() {
-            return Err(EngineError::Usage(
-                "say what to keep: --keep-days, --keep-last, --keep-hourly, --keep-daily, --keep-weekly or --keep-monthly"
-                    .into(),
-            ));
+            return Err(RequestError::NoKeepRule.into());
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use coffer_store::StoreError;
 
 use crate::generations::{Listed, is_strange};
 use crate::repository::{SaveKey, store_key};
+use crate::request_error::{RecoveryUse, RequestError};
 use crate::{Access, EngineError, Repository};
 
 /// What a rotation did.
@@ -158,6 +159,6 @@ fn recovery_key(repository: &Repository) -> Result<&KeyFile, EngineError> {
         Access::Unencrypted => {
             Err(EngineError::Usage("this repository is not encrypted, there is no key to rotate".into()))
         }
-        _ => Err(EngineError::Usage("rotation needs the recovery key: give --key RECOVERY-KEY-FILE".into())),
+        _ => Err(RequestError::NoRecoveryKey(RecoveryUse::Rotate).into()),
     }
 }

@@ -50,9 +50,9 @@ pub use key_file::{
     GenerationSecrets, KeyFile, KeyKind, OpenedChain, PinnedKey, RecoverySecrets, SecretsWish,
 };
 pub use map::{
-    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN, MapFooter, MapHeader,
-    NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage, PackTableRef, PageRef,
-    Place, Root, RootLineage, TakenPacksPage, push_extent,
+    Child, EXTENT_BYTES_MAX, Extent, LEAF_BLOCKS, LINEAGE_MAX, Leaf, MAP_FOOTER_LEN, MAP_HEADER_LEN,
+    MapFooter, MapHeader, NODE_LEAVES, Node, PACK_TABLE_PAGE_PACKS, PackInfo, PackTableIndex, PackTablePage,
+    PackTableRef, PageRef, Place, Root, RootLineage, TakenPacksPage, push_extent,
 };
 pub use name::{Label, PlanId, VolumeName};
 pub use object_key::{DataObject, VolumePath};
@@ -63,5 +63,5 @@ pub use pack::{
 };
 pub use reason::Reason;
 pub use resource::{ResourceId, ResourceRef, ResourceType};
-pub use summary::{PointState, PointType, Summary};
+pub use summary::{PointState, PointType, Summary, VOLUMES_MAX};
 pub use time::Timestamp;

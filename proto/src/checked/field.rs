@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use coffer_format::FormatError;
+/// Most volumes of one operation.
+pub use coffer_format::VOLUMES_MAX;
 
 /// Most characters of an idempotency key.
 pub const KEY_LEN_MAX: usize = 128;
-/// Most volumes of one operation.
-pub const VOLUMES_MAX: usize = 256;
 /// Longest time-out, and what holds without one: 7 days.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 

@@ -1,53 +1,25 @@
 //! The hot loop: one block goes from the source to a pack on one core while it is in cache.
 //!
-//! read -> zero scan -> hash -> compare with the base -> look among the incomplete runs of unfinished runs -> compress -> encrypt into the part
+//! read -> zero scan -> hash -> compare with the base -> look among the incomplete runs of incomplete runs -> compress -> encrypt into the part
 //! buffer. No queue stands between these steps. Where the source reads ahead, the next batch is on its way meanwhile.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use coffer_blockio::{BlockSource, Buf, ReadBatch};
-use coffer_format::{BlockHasher, BlockSize, Extent, Place, is_zero, push_extent};
+use coffer_blockio::{Buf, ReadBatch};
+use coffer_format::{Extent, Place, is_zero, push_extent};
 
-use super::resume::{Found, Resume};
+use super::pass_context::PassContext;
+use super::read_runs::RunReader;
+use super::resume::Found;
 use super::segments::{Rest, Segment};
-use super::staged::{StagedBlock, Staging};
-use crate::io_throttle::DiskThrottle;
-use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
+use super::staged::StagedBlock;
+use crate::EngineError;
+use crate::read::block_states::{BlockPlace, BlockState};
 use crate::read::extents::extent_of;
+use crate::read::frame_run::FramePlace;
 use crate::read::volume_map::VolumeMap;
 use crate::write::pack_writer::PackWriter;
-use crate::{CancelToken, EngineError, Resources};
-
-/// What all threads of one volume share.
-pub(crate) struct PassContext<'a> {
-    pub(crate) source: &'a dyn BlockSource,
-    pub(crate) volume: &'a str,
-    pub(crate) volume_size: u64,
-    pub(crate) block_size: BlockSize,
-    pub(crate) base: Option<&'a VolumeMap>,
-    pub(crate) trailers: &'a Trailers,
-    pub(crate) resume: &'a Resume,
-    pub(crate) hasher: &'a BlockHasher,
-    pub(crate) own_index: u16,
-    pub(crate) staging: &'a Staging,
-    pub(crate) throttle: &'a DiskThrottle,
-    pub(crate) counts: &'a PassCounts,
-    pub(crate) cancel: &'a CancelToken,
-    pub(crate) resources: &'a Resources,
-}
-
-/// Figures that grow while a volume is read.
-#[derive(Default)]
-pub(crate) struct PassCounts {
-    pub(crate) read: AtomicU64,
-    pub(crate) changed: AtomicU64,
-    pub(crate) blocks_changed: AtomicU64,
-    /// Bytes of the volume that are done, read or not; for progress.
-    pub(crate) done: AtomicU64,
-    /// Segments whose base could not be read.
-    pub(crate) base_damage: AtomicU64,
-}
 
 /// One thread's pass.
 pub(crate) struct BlockPass<'a> {
@@ -77,13 +49,6 @@ pub(crate) struct SegmentDone {
     pub(crate) changed: bool,
 }
 
-impl PassCounts {
-    pub(crate) fn add_changed(&self, bytes: u64) {
-        self.changed.fetch_add(bytes, Ordering::Relaxed);
-        self.blocks_changed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl<'a> BlockPass<'a> {
     /// Each of `buffers`, of which there is one at least, holds at least one block. With two, one is read into while the
     /// other is worked on.
@@ -96,21 +61,23 @@ impl<'a> BlockPass<'a> {
     pub(crate) fn segment(&mut self, segment: &Segment) -> Result<SegmentDone, EngineError> {
         let end = segment.first + segment.count;
         self.incomplete_runs = SegmentReuse { first: segment.first, end, found: None };
-        if let (Rest::Base, Some(map)) = (segment.rest, self.context.base) {
+        if let (Rest::Base, Some(map)) = (segment.rest, self.context.volume.base.as_deref()) {
             return self.listed_segment(map, segment);
         }
-        let base = match self.context.base {
+        let base = match self.context.volume.base.as_deref() {
             Some(map) => self.base_blocks(map, segment)?,
             None => Vec::new(),
         };
         let mut done = SegmentDone::default();
         let mut next = segment.first;
-        self.read_runs(&segment.data, |pass, run, bytes| {
-            pass.zeroes(next..run.start, segment, &base, &mut done);
+        let mut reads = RunReader::new(self.context, &segment.data, std::mem::take(&mut self.spare))?;
+        while let Some((run, bytes)) = reads.next_run()? {
+            self.zeroes(next..run.start, segment, &base, &mut done);
             next = run.end;
             let base = base.get((run.start - segment.first) as usize..).unwrap_or(&[]);
-            pass.blocks(run, bytes, base, &mut done)
-        })?;
+            self.blocks(run, bytes, base, &mut done)?;
+        }
+        self.spare = reads.into_spare();
         self.zeroes(next..end, segment, &base, &mut done);
         self.context.counts.done.fetch_add(self.bytes_of(segment.first, end), Ordering::Relaxed);
         Ok(done)
@@ -130,7 +97,7 @@ impl<'a> BlockPass<'a> {
         match map.blocks(self.context.trailers, segment.first, segment.count) {
             Ok(states) => Ok(states),
             Err(error @ (EngineError::Damaged { .. } | EngineError::Object { .. })) => {
-                tracing::warn!(volume = self.context.volume, %error, "base is damaged here; storing these blocks again");
+                tracing::warn!(volume = self.context.volume.name, %error, "base is damaged here; storing these blocks again");
                 self.context.counts.base_damage.fetch_add(1, Ordering::Relaxed);
                 let unknown = BlockState { place: BlockPlace::Unknown, hash: [0; 32] };
                 Ok(vec![unknown; segment.count as usize])
@@ -147,7 +114,7 @@ impl<'a> BlockPass<'a> {
         base: &[BlockState],
         done: &mut SegmentDone,
     ) -> Result<(), EngineError> {
-        let block_bytes = self.context.block_size.bytes() as usize;
+        let block_bytes = self.context.volume.block_size.bytes() as usize;
         for ((block, plain), index) in run.zip(bytes.chunks(block_bytes)).zip(0..) {
             self.block(block, plain, base.get::<usize>(index), done)?;
         }
@@ -206,14 +173,12 @@ impl<'a> BlockPass<'a> {
     }
 
     pub(super) fn bytes_of(&self, first: u32, end: u32) -> u64 {
-        let block = u64::from(self.context.block_size.bytes());
-        (u64::from(end) * block).min(self.context.volume_size)
-            - (u64::from(first) * block).min(self.context.volume_size)
+        self.context.volume.bytes_of(first, end)
     }
 }
 
 impl SegmentReuse {
-    /// Where an unfinished run has stored this very block, if one has.
+    /// Where an incomplete run has stored this very block, if one has.
     fn take(
         &mut self,
         context: &PassContext<'_>,

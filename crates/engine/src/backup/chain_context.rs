@@ -1,4 +1,4 @@
-//! What a run builds on: its parent and the parent's chain, a chain that only unfinished runs have, or a chain of its own.
+//! What a run builds on: its parent and the parent's chain, a chain that only incomplete runs have, or a chain of its own.
 
 use coffer_format::{Id, Manifest, PlanId, Reason};
 
@@ -7,6 +7,7 @@ use super::incomplete_runs::{self, IncompleteRuns};
 use super::open_chain::{OpenChain, continue_chain, new_chain};
 use crate::catalog::load_manifest;
 use crate::records::is_ending;
+use crate::request_error::{IncrementalObstacle, RequestError};
 use crate::{EngineError, Repository};
 
 /// What a run builds on.
@@ -16,7 +17,7 @@ pub(super) struct ChainContext {
     pub(super) incomplete_runs: IncompleteRuns,
 }
 
-/// Reads the parent and its chain's key; or goes on with a chain that only unfinished runs have, or opens a new one. `newest` is the newest
+/// Reads the parent and its chain's key; or continues a chain that only incomplete runs have, or opens a new one. `newest` is the newest
 /// complete point.
 pub(super) fn open_chain(
     repository: &Repository,
@@ -30,10 +31,7 @@ pub(super) fn open_chain(
         if !is_ending(repository, &plan.team, &parent.id)? {
             choice.parent = Some(parent);
         } else if matches!(choice.reason, Reason::AskedIncremental(_)) {
-            return Err(EngineError::Refused(format!(
-                "--type incremental: the newest point {} is being ended by forget or prune; use --type auto or full",
-                parent.id
-            )));
+            return Err(RequestError::NoIncremental(IncrementalObstacle::ParentEnding(parent.id)).into());
         } else {
             tracing::warn!(parent = %parent.id, "parent is being ended; making a full backup");
             choice.reason = Reason::ParentUnusable;
@@ -44,11 +42,8 @@ pub(super) fn open_chain(
             .and_then(|manifest| Ok((continue_chain(repository, plan, manifest.payload.chain)?, manifest)));
         match opened {
             Ok((None, manifest)) if matches!(choice.reason, Reason::AskedIncremental(_)) => {
-                return Err(EngineError::Refused(format!(
-                    "--type incremental: the key of chain {} is not sealed to the newest recovery key, or its secrets were replaced; use --type \
-                     auto or full",
-                    manifest.payload.chain
-                )));
+                let obstacle = IncrementalObstacle::OtherKey(manifest.payload.chain);
+                return Err(RequestError::NoIncremental(obstacle).into());
             }
             Ok((None, _)) => {
                 tracing::info!(parent = %parent.id, "the team's key was rotated since the chain was opened; making a full backup");

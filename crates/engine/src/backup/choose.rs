@@ -4,6 +4,7 @@ use coffer_format::Reason;
 
 use crate::EngineError;
 use crate::catalog::PointEntry;
+use crate::request_error::{IncrementalObstacle, RequestError};
 
 /// What the caller wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,14 +36,11 @@ pub fn choose_type(
     full_every: u32,
 ) -> Result<TypeChoice, EngineError> {
     if !(1..=256).contains(&full_every) {
-        return Err(EngineError::Usage(format!("--full-every {full_every} is not within 1 to 256")));
+        return Err(RequestError::ChainLength(full_every).into());
     }
     let Some(newest) = points.iter().rev().find(|point| point.is_complete()) else {
         return match wish {
-            TypeWish::Incremental => Err(EngineError::Refused(
-                "--type incremental: the plan has no complete point to build on; use --type auto or full"
-                    .into(),
-            )),
+            TypeWish::Incremental => Err(RequestError::NoIncremental(IncrementalObstacle::NoParent).into()),
             TypeWish::Full => Ok(TypeChoice { parent: None, reason: Reason::AskedFull }),
             TypeWish::Auto => Ok(TypeChoice { parent: None, reason: Reason::NoParent }),
         };

@@ -1,7 +1,26 @@
-//! The commit of a point.
+//! The commit of a point: one object, the manifest, makes a backup exist.
 //!
-//! Order is everything here: packs and maps are stored before the manifest (`manifest_last`), and success is reported only after
-//! the manifest was read back and the three checks passed.
+//! # Problem
+//! The store has no transactions, and a LIST may hide what is there. Backups, forget, prune and a rotation of the key run at the same time, on
+//! machines that do not know each other and whose clocks differ. A point that was reported must restore for as long as nobody forgets it.
+//!
+//! # Order
+//! 1. Packs and maps are stored; each upload is complete before the next step (`manifest_last`).
+//! 2. The manifest is put under a name that is used once, and read back. A store that returns other bytes is not trusted.
+//! 3. Three checks by exact key: no `ending` record of the run itself, its parent, or a run whose packs it reuses; the parent's manifest stands;
+//!    no newer generation of the team's key.
+//! 4. The `confirmed` record is put (`confirm_after_checks`). From here on the point counts.
+//! 5. The run's own `ending` record is looked for once more (`check_own_ending_again`). Only now is success reported (`report_last`).
+//!
+//! # Races
+//! - Prune puts `ending` before it reads the manifests for the last time. Either prune reads this manifest and keeps what it names, or step 3
+//!   finds the record: whoever writes first is seen by whoever reads later.
+//! - Forget of an unconfirmed point puts `ending` and then looks for `confirmed`; step 5 is the other half of that pair.
+//! - A rotation lists the points that stand after its statement does; what it missed finds the statement in step 3.
+//!
+//! # Failures
+//! After an error the point may stand or not. It counts only if it is confirmed. A run that was fenced is repeated as a whole; the next run
+//! reuses its packs. The rules carry their names in the model (`coffer-sim`), which drops each of them and shows the loss.
 
 use bytes::Bytes;
 use coffer_format::{

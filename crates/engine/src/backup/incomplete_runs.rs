@@ -1,10 +1,10 @@
-//! Which unfinished runs a backup may take packs over from, and which chain of such runs a full may go on with.
+//! Which incomplete runs a backup may reuse packs of, and which chain of such runs a full may continue.
 //!
-//! An unfinished run is an id that owns packs and has no manifest. What a LIST shows is a candidate only: each id is asked for by exact
+//! An incomplete run is an id that owns packs and has no manifest. What a LIST shows is a candidate only: each id is asked for by exact
 //! key, first its manifest, then its `ending` record (rule `takeover_skips_ending`), and only then its packs are listed. Prune puts `ending`
 //! before it deletes, so a run that is ended after this look is found by the check before success (rule `check_taken_ending`).
 //!
-//! Nothing here may make a backup fail: whoever cannot look takes nothing over. Nothing here writes or deletes; uploads that a dead run did
+//! Nothing here may make a backup fail: whoever cannot look reuses nothing. Nothing here writes or deletes; uploads that a dead run did
 //! not complete cannot be used, and prune aborts them.
 
 use coffer_format::{DataObject, Id, PlanId, object_key};
@@ -16,21 +16,21 @@ use crate::repository::store_key;
 use crate::walk::walk;
 use crate::{EngineError, Repository};
 
-/// Most unfinished runs that one backup takes packs over from: the newest.
+/// Most incomplete runs that one backup reuses packs of: the newest.
 const RUNS_MAX: usize = 4;
 /// Most ids that are looked at, from the point that is built on onwards: of a longer row of failures the later ones are not seen.
 const IDS_MAX: usize = 1_000;
-/// Most chains of unfinished runs that are looked at: the newest.
+/// Most chains of incomplete runs that are looked at: the newest.
 const CHAINS_MAX: usize = 4;
 
-/// What a backup found to go on with.
+/// What a backup found to continue.
 #[derive(Debug, Default)]
 pub(crate) struct IncompleteRuns {
     /// Unfinished runs of the chain, oldest first.
     pub(crate) runs: Vec<Id>,
 }
 
-/// Looks for unfinished runs of `chain` that began after its newest point: what older ones left, that point had the choice of. `own`, whose
+/// Looks for incomplete runs of `chain` that began after its newest point: what older ones left, that point had the choice of. `own`, whose
 /// other volumes another node may be at, is none of them.
 pub(crate) fn of_chain(
     repository: &Repository,
@@ -46,7 +46,7 @@ pub(crate) fn of_chain(
     IncompleteRuns { runs: or_nothing(runs) }
 }
 
-/// Looks for a chain that only unfinished runs have and that began after the newest complete point, for a full to go on with.
+/// Looks for a chain that only incomplete runs have and that began after the newest complete point, for a full to continue.
 pub(crate) fn chain_to_adopt(
     repository: &Repository,
     plan: &PlanId,
@@ -58,7 +58,7 @@ pub(crate) fn chain_to_adopt(
     chains.iter().rev().take(CHAINS_MAX).find_map(|chain| or_nothing(look.adopt(*chain)))
 }
 
-/// The chain, which the opener of point `own` chose to go on with, if that can still be done.
+/// The chain, which the opener of point `own` chose to continue, if that can still be done.
 ///
 /// # Errors
 /// Other than above: whoever chose the chain counts on it.
@@ -106,7 +106,7 @@ impl Look<'_> {
         Ok(ids)
     }
 
-    /// The newest of `ids` that packs may be taken over from, oldest first.
+    /// The newest of `ids` that packs may be reused of, oldest first.
     fn usable(&self, chain: &Id, ids: &[Id]) -> Result<Vec<Id>, EngineError> {
         let mut usable = Vec::new();
         for id in ids.iter().rev().filter(|id| **id != self.own) {

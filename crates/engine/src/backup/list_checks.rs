@@ -5,13 +5,12 @@ use coffer_format::Id;
 use super::request::{ChangeLists, VolumeSource};
 use super::sample::SAMPLE_BLOCKS_MAX;
 use crate::EngineError;
+use crate::request_error::RequestError;
 
 /// Lists are of volumes of the request and within them.
 pub(crate) fn check_lists(volumes: &[VolumeSource], lists: &ChangeLists) -> Result<(), EngineError> {
     if let Some(sample) = lists.sample.filter(|sample| *sample > SAMPLE_BLOCKS_MAX) {
-        return Err(EngineError::Usage(format!(
-            "--sample {sample} is more than {SAMPLE_BLOCKS_MAX}; to read everything use --changes hash"
-        )));
+        return Err(RequestError::SampleTooLarge { sample, sample_max: SAMPLE_BLOCKS_MAX }.into());
     }
     for (name, list) in &lists.volumes {
         let volume = volumes.iter().find(|volume| volume.name == *name);
@@ -37,8 +36,5 @@ pub(crate) fn check_list_base(base: Option<Id>, parent: Option<Id>) -> Result<()
     if base == parent {
         return Ok(());
     }
-    Err(EngineError::Refused(format!(
-        "--list-base {base}: this run builds on point {parent}, and what changed between the two would be missing; give the changes since {parent}, \
-         or leave the list out"
-    )))
+    Err(RequestError::OtherListBase { base, parent }.into())
 }

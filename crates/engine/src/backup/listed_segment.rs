@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use coffer_format::{Extent, push_extent};
 
 use super::block_pass::{BlockPass, SegmentDone};
+use super::read_runs::RunReader;
 use super::segments::{Rest, Segment};
 use crate::EngineError;
 use crate::read::volume_map::VolumeMap;
@@ -29,15 +30,17 @@ impl BlockPass<'_> {
         let parts = self.parts(map, segment)?;
         let mut done = SegmentDone::default();
         let mut kept = parts.kept.into_iter().peekable();
-        self.read_runs(&parts.read, |pass, run, bytes| {
+        let mut reads = RunReader::new(self.context, &parts.read, std::mem::take(&mut self.spare))?;
+        while let Some((run, bytes)) = reads.next_run()? {
             while let Some(extent) = kept.next_if(|extent| extent.first < run.start) {
                 push_extent(&mut done.extents, extent);
             }
             let (first, count) = (run.start, run.end - run.start);
             let base =
-                pass.base_blocks(map, &Segment { first, count, data: Vec::new(), rest: Rest::Base })?;
-            pass.blocks(run, bytes, &base, &mut done)
-        })?;
+                self.base_blocks(map, &Segment { first, count, data: Vec::new(), rest: Rest::Base })?;
+            self.blocks(run, bytes, &base, &mut done)?;
+        }
+        self.spare = reads.into_spare();
         kept.for_each(|extent| push_extent(&mut done.extents, extent));
         let bytes = self.bytes_of(segment.first, segment.first + segment.count);
         self.context.counts.done.fetch_add(bytes, Ordering::Relaxed);
@@ -53,7 +56,7 @@ impl BlockPass<'_> {
             match map.extents(self.context.trailers, gap) {
                 Ok(extents) => kept.extend(extents),
                 Err(error) if error.is_damage() => {
-                    tracing::warn!(volume = self.context.volume, %error, "base is damaged here; reading these blocks again");
+                    tracing::warn!(volume = self.context.volume.name, %error, "base is damaged here; reading these blocks again");
                     return Ok(Parts {
                         read: std::iter::once(segment.first..end).collect(),
                         kept: Vec::new(),

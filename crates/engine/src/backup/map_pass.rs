@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use coffer_format::{Child, Extent, LEAF_BLOCKS, Place, push_extent};
 
-use super::block_pass::PassContext;
+use super::pass_context::PassContext;
 use super::reorder_queue::{PieceDone, ReorderQueue};
 use super::resume::Resume;
 use super::staged::StagedPacks;
@@ -49,18 +49,18 @@ impl VolumeRun<'_> {
             }
             map.packs(take_closed())?;
             // The last block may be a short one.
-            let done = u64::from(leaf.next_block) * u64::from(self.block_size.bytes());
+            let done = u64::from(leaf.next_block) * u64::from(self.volume.block_size.bytes());
             reported.tell(
-                self.progress,
+                self.volume.progress,
                 Reported {
-                    done: done.min(self.source.size_bytes()),
+                    done: done.min(self.volume.size),
                     stored: packs.group.bytes(),
                     resumed: context.resume.bytes(),
                 },
             );
         }
         staged.finish()?;
-        queue.wait_for_workers(self.resources.workers)?;
+        queue.wait_for_workers(self.volume.resources.workers)?;
         map.packs(take_closed())?;
         enter_taken(&mut map, context.resume, None)?;
         map.finish(packs.next_number.load(Ordering::Relaxed))
@@ -75,7 +75,7 @@ impl VolumeRun<'_> {
         let extents = std::mem::take(&mut leaf.extents);
         let changed = std::mem::take(&mut leaf.changed);
         let index = (leaf.next_block - 1) / LEAF_BLOCKS;
-        if let Some(base) = &self.base {
+        if let Some(base) = &self.volume.base {
             let covered = |blocks: u32| blocks.saturating_sub(index * LEAF_BLOCKS).min(LEAF_BLOCKS);
             if !changed && covered(base.block_count) == covered(block_count) {
                 return map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page));
@@ -86,9 +86,9 @@ impl VolumeRun<'_> {
 
     /// Leaves in which nothing changed are referred to and not looked at.
     fn base_leaves(&self, map: &mut MapWriter, first: u32, count: u32) -> Result<(), EngineError> {
-        let base = self.base.as_ref().ok_or_else(|| EngineError::Bug("leaves of no base".into()))?;
+        let base = self.volume.base.as_ref().ok_or_else(|| EngineError::Bug("leaves of no base".into()))?;
         for index in first..first + count {
-            self.repository.environment().cancel.check()?;
+            self.volume.cancel().check()?;
             map.child(base.leaf_ref(index)?.map_or(Child::Zero(1), Child::Page))?;
         }
         Ok(())
@@ -103,14 +103,14 @@ impl VolumeRun<'_> {
         count: u32,
     ) -> Result<(), EngineError> {
         for index in first..first + count {
-            context.cancel.check()?;
-            if let Some(base) = &self.base
+            self.volume.cancel().check()?;
+            if let Some(base) = &self.volume.base
                 // A damaged leaf of the base has no say in the new point, which is all zero here.
                 && let Ok(Some(old)) = base.leaf(index)
             {
                 for extent in old.extents.iter().filter(|extent| !matches!(extent.place, Place::Zero)) {
                     for block in extent.first..extent.first + extent.count {
-                        let len = self.block_size.block_len(context.volume_size, block);
+                        let len = self.volume.block_size.block_len(self.volume.size, block);
                         context.counts.add_changed(u64::from(len));
                     }
                 }
@@ -121,7 +121,7 @@ impl VolumeRun<'_> {
     }
 }
 
-/// Enters what is settled of the tables of packs taken over: all blocks before `low` are done, with `None` all blocks.
+/// Enters what is settled of the tables of packs reused: all blocks before `low` are done, with `None` all blocks.
 fn enter_taken(map: &mut MapWriter, resume: &Resume, low: Option<u32>) -> Result<(), EngineError> {
     for slot in 0..resume.len() {
         resume.pages(slot, low).into_iter().try_for_each(|page| map.taken_page(slot, page))?;

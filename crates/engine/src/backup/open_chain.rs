@@ -55,7 +55,7 @@ pub(crate) fn new_chain(repository: &Repository, plan: &PlanId, run: Id) -> Resu
     Ok(OpenChain { id: run, public: Some(public), secrets })
 }
 
-/// What a signed manifest's chain needs to be gone on with; `None` where the newest generation cannot be sure to open it, or would not read
+/// What a signed manifest's chain needs to be continued; `None` where the newest generation cannot be sure to open it, or would not read
 /// its metadata with the newest secrets.
 pub(crate) fn continue_chain(
     repository: &Repository,

@@ -14,6 +14,7 @@ use super::request::BackupReport;
 use crate::catalog::{Filter, PointEntry, list_points, load_manifest};
 use crate::proof::{prove, prove_newest};
 use crate::records::is_bad_object;
+use crate::request_error::RequestError;
 use crate::{EngineError, Repository};
 
 /// As [`OpenOutcome`], with what was read of the bucket on the way.
@@ -65,15 +66,16 @@ pub(super) fn open(repository: &Repository, request: &PointRequest) -> Result<Op
     let time = point_time(request, started)?;
     let run = environment.new_id_above(last_id(&points))?;
     cancel.check()?;
-    let (reason, basis) = open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
+    let (reason, chain_context) =
+        open_chain(repository, &request.plan, choice, run, newest.map(|newest| newest.id))?;
     let reference = PointReference {
         plan: request.plan.clone(),
         point: run,
-        chain: basis.chain.id,
-        parent: basis.parent.as_ref().map(|parent| parent.point),
+        chain: chain_context.chain.id,
+        parent: chain_context.parent.as_ref().map(|parent| parent.point),
     };
     let sequence = points.iter().map(|point| point.summary.sequence).max().unwrap_or(0).saturating_add(1);
-    Ok(OpenedRun::New(OpenPoint { reference, reason, sequence, time, started }, Box::new(basis)))
+    Ok(OpenedRun::New(OpenPoint { reference, reason, sequence, time, started }, Box::new(chain_context)))
 }
 
 /// The last id among points that are what they say: of those that only a name confirms, the newest was proven, and all with a later id.
@@ -84,9 +86,7 @@ fn last_id(points: &[PointEntry]) -> Option<Id> {
 /// The time that is true, as far as this machine knows: the order of points is their sequence, so that no time has to be bent for it.
 fn point_time(request: &PointRequest, now: Timestamp) -> Result<Timestamp, EngineError> {
     match request.snapshot_time {
-        Some(time) if time > now => Err(EngineError::Usage(format!(
-            "--snapshot-time {time} is in the future, it is {now}; check the clocks"
-        ))),
+        Some(time) if time > now => Err(RequestError::SnapshotInFuture { time, now }.into()),
         Some(time) => Ok(time),
         None => Ok(now),
     }

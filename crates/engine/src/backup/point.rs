@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_format::{Id, PlanId, Reason, ResourceRecord, Timestamp, VolumeName};
+use coffer_format::{Id, PlanId, Reason, ResourceRecord, Timestamp, VOLUMES_MAX, VolumeName};
 
 use super::choose::TypeWish;
 use super::request::BackupReport;
 use crate::EngineError;
-
-/// Most volumes of one point.
-const VOLUMES_MAX: usize = 256;
+use crate::request_error::RequestError;
 
 /// A point to make, as its coordinator knows it. The same request opens and commits it.
 #[derive(Debug, Clone)]
@@ -50,15 +48,15 @@ pub struct PointReference {
     pub plan: PlanId,
     /// The point that is being made.
     pub point: Id,
-    /// Its chain: the parent's; without a parent the point's own id, or the id of an unfinished run that opened it.
+    /// Its chain: the parent's; without a parent the point's own id, or the id of an incomplete run that opened it.
     pub chain: Id,
     /// The complete point that is built on; `None` makes a full.
     pub parent: Option<Id>,
 }
 
 impl PointReference {
-    /// The unfinished run whose chain the point goes on with, if it is not its parent's and not its own. The chain's key belongs to that run, so
-    /// it counts as taken over whether its packs are used or not.
+    /// The incomplete run whose chain the point continues, if it is not its parent's and not its own. The chain's key belongs to that run, so
+    /// it counts as reused whether its packs are used or not.
     pub fn adopted_chain(&self) -> Option<Id> {
         (self.parent.is_none() && self.chain != self.point).then_some(self.chain)
     }
@@ -66,8 +64,8 @@ impl PointReference {
 
 /// A point that was opened and not committed. Plain data: its coordinator may write it down, die, and commit after that.
 ///
-/// Nothing of it is in the bucket but, of a new chain, the chain's key. One that is never committed is an unfinished run like any other: later
-/// runs take its packs over, and prune removes the rest.
+/// Nothing of it is in the bucket but, of a new chain, the chain's key. One that is never committed is an incomplete run like any other: later
+/// runs reuse its packs, and prune removes the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPoint {
     /// What is handed to those who back the volumes up.
@@ -97,13 +95,13 @@ pub(super) fn check_names<'a>(
 ) -> Result<(), EngineError> {
     let count = names.len();
     if count == 0 {
-        return Err(EngineError::Usage("name at least one volume: NAME=PATH or PATH".into()));
+        return Err(RequestError::NoVolumes.into());
     }
     if count > VOLUMES_MAX {
         return Err(EngineError::Usage(format!("{count} volumes are too many, a point holds {VOLUMES_MAX}")));
     }
     if names.map(ToString::to_string).collect::<BTreeSet<_>>().len() != count {
-        return Err(EngineError::Usage("two volumes have the same name; give them names: NAME=PATH".into()));
+        return Err(RequestError::SameName.into());
     }
     Ok(())
 }

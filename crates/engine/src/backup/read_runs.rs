@@ -5,10 +5,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::vec;
 
 use coffer_blockio::{ReadBatch, StartedRead};
 
-use super::block_pass::BlockPass;
+use super::pass_context::PassContext;
 use super::read_batches::ReadBatches;
 use crate::EngineError;
 use crate::io_throttle::ReadPermit;
@@ -16,80 +17,115 @@ use crate::io_throttle::ReadPermit;
 /// What is on its way: the runs of each batch, in order.
 type Started<'a> = VecDeque<(Vec<Range<u32>>, StartedRead, ReadPermit<'a>)>;
 
-impl<'a> BlockPass<'a> {
-    /// Reads `runs`, which ascend, and calls `work` with each run, or a part of it, and its bytes, in order.
-    pub(super) fn read_runs(
-        &mut self,
-        runs: &[Range<u32>],
-        mut work: impl FnMut(&mut Self, Range<u32>, &[u8]) -> Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        let mut batches = ReadBatches::new(runs, self.blocks_per_read()?);
-        let mut started = Started::new();
-        loop {
-            self.context.cancel.check()?;
-            self.start_reads(&mut batches, &mut started)?;
-            let Some((ranges, read, permit)) = started.pop_front() else { return Ok(()) };
-            let batch = self.finish_read(read)?;
-            permit.done(ranges.iter().map(|run| self.bytes_of(run.start, run.end)));
-            let mut rest = batch.bytes();
-            for run in ranges {
-                let bytes;
-                (bytes, rest) = rest
-                    .split_at_checked(self.len_of(&run))
-                    .ok_or_else(|| EngineError::Bug("less was read than asked for".into()))?;
-                work(self, run, bytes)?;
-            }
-            self.spare.push(batch);
-        }
+/// A run of blocks, or a part of one, and its bytes.
+pub(super) type ReadRun<'b> = (Range<u32>, &'b [u8]);
+
+/// Reads runs of blocks, which ascend, and hands out each, or a part of it, with its bytes, in order.
+pub(super) struct RunReader<'a, 'r> {
+    context: &'a PassContext<'a>,
+    batches: ReadBatches<'r>,
+    started: Started<'a>,
+    current: Option<CurrentBatch>,
+    /// Batches that nothing is read into now.
+    spare: Vec<ReadBatch>,
+}
+
+/// A batch that was read.
+struct CurrentBatch {
+    batch: ReadBatch,
+    /// Runs that were not handed out.
+    runs: vec::IntoIter<Range<u32>>,
+    /// Bytes that were.
+    at: usize,
+}
+
+impl<'a, 'r> RunReader<'a, 'r> {
+    /// `spare` are the buffers to read into, of which there is one at least.
+    pub(super) fn new(
+        context: &'a PassContext<'a>,
+        runs: &'r [Range<u32>],
+        spare: Vec<ReadBatch>,
+    ) -> Result<Self, EngineError> {
+        let bytes = spare.iter().map(ReadBatch::capacity_bytes).min().unwrap_or(0);
+        let blocks_per_read = match u32::try_from(bytes / context.volume.block_size.bytes() as usize) {
+            Ok(blocks) if blocks > 0 => blocks,
+            _ => return Err(EngineError::Bug("read buffer too small".into())),
+        };
+        let batches = ReadBatches::new(runs, blocks_per_read);
+        Ok(RunReader { context, batches, started: Started::new(), current: None, spare })
     }
 
-    fn blocks_per_read(&self) -> Result<u32, EngineError> {
-        let bytes = self.spare.iter().map(ReadBatch::capacity_bytes).min().unwrap_or(0);
-        match u32::try_from(bytes / self.context.block_size.bytes() as usize) {
-            Ok(blocks) if blocks > 0 => Ok(blocks),
-            _ => Err(EngineError::Bug("read buffer too small".into())),
-        }
+    /// The next run and its bytes; `None` at the end.
+    pub(super) fn next_run(&mut self) -> Result<Option<ReadRun<'_>>, EngineError> {
+        let run = loop {
+            match self.current.as_mut().and_then(|current| current.runs.next()) {
+                Some(run) => break run,
+                None if !self.next_batch()? => return Ok(None),
+                None => {}
+            }
+        };
+        let len = self.len_of(&run);
+        let too_short = || EngineError::Bug("less was read than asked for".into());
+        let current = self.current.as_mut().ok_or_else(too_short)?;
+        let start = current.at;
+        current.at += len;
+        let bytes = current.batch.bytes().get(start..start + len).ok_or_else(too_short)?;
+        Ok(Some((run, bytes)))
+    }
+
+    /// The buffers, after the last run.
+    pub(super) fn into_spare(self) -> Vec<ReadBatch> {
+        self.spare
+    }
+
+    /// Waits for the next batch; whether there is one.
+    fn next_batch(&mut self) -> Result<bool, EngineError> {
+        self.spare.extend(self.current.take().map(|current| current.batch));
+        self.context.volume.cancel().check()?;
+        self.start_reads()?;
+        let Some((runs, read, permit)) = self.started.pop_front() else { return Ok(false) };
+        let batch = self.finish_read(read)?;
+        permit.done(runs.iter().map(|run| self.context.volume.bytes_of(run.start, run.end)));
+        self.current = Some(CurrentBatch { batch, runs: runs.into_iter(), at: 0 });
+        Ok(true)
     }
 
     /// Starts reads until all buffers are in use or nothing is left to read.
-    fn start_reads(
-        &mut self,
-        batches: &mut ReadBatches<'_>,
-        started: &mut Started<'a>,
-    ) -> Result<(), EngineError> {
+    fn start_reads(&mut self) -> Result<(), EngineError> {
+        let volume = self.context.volume;
         while let Some(mut batch) = self.spare.pop() {
-            if !started.is_empty() && self.context.throttle.is_shared() {
+            if !self.started.is_empty() && self.context.throttle.is_shared() {
                 self.spare.push(batch);
                 return Ok(());
             }
-            let Some(ranges) = batches.next() else {
+            let Some(ranges) = self.batches.next() else {
                 self.spare.push(batch);
                 return Ok(());
             };
             batch.clear();
             for run in &ranges {
-                let offset = u64::from(run.start) * u64::from(self.context.block_size.bytes());
+                let offset = u64::from(run.start) * u64::from(volume.block_size.bytes());
                 batch
                     .push(offset, self.len_of(run))
                     .ok_or_else(|| EngineError::Bug("read buffer too small".into()))?;
             }
             let bytes: usize = ranges.iter().map(|run| self.len_of(run)).sum();
-            self.context.resources.may_read(ranges.len() as u64, bytes as u64, self.context.cancel)?;
-            let permit = self.context.throttle.begin(!started.is_empty(), self.context.cancel)?;
-            started.push_back((ranges, self.context.source.start_read(batch), permit));
+            volume.resources.may_read(ranges.len() as u64, bytes as u64, volume.cancel())?;
+            let permit = self.context.throttle.begin(!self.started.is_empty(), volume.cancel())?;
+            self.started.push_back((ranges, volume.source.start_read(batch), permit));
         }
         Ok(())
     }
 
     fn finish_read(&self, read: StartedRead) -> Result<ReadBatch, EngineError> {
-        let batch = self.context.source.finish_read(read);
-        let batch =
-            batch.map_err(|source| EngineError::Source { volume: self.context.volume.to_owned(), source })?;
+        let volume = self.context.volume;
+        let batch = volume.source.finish_read(read);
+        let batch = batch.map_err(|source| EngineError::Source { volume: volume.name.clone(), source })?;
         self.context.counts.read.fetch_add(batch.bytes().len() as u64, Ordering::Relaxed);
         Ok(batch)
     }
 
     fn len_of(&self, run: &Range<u32>) -> usize {
-        usize::try_from(self.bytes_of(run.start, run.end)).unwrap_or(usize::MAX)
+        usize::try_from(self.context.volume.bytes_of(run.start, run.end)).unwrap_or(usize::MAX)
     }
 }

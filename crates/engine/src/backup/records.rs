@@ -1,7 +1,7 @@
 //! Volume records that came back from those who backed volumes up: held against the point, and put in its order.
 //!
 //! Records come over a wire from nodes that may be mistaken, late or taken over by somebody. A record counts if a writer of the team signed it
-//! for this very point, and if all that it builds on is what the commit will check: the parent, and runs that the manifest names as taken over.
+//! for this very point, and if all that it builds on is what the commit will check: the parent, and runs that the manifest names as reused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +96,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// The unfinished runs that a record of this point names packs of, beyond what its parent names.
+    /// The incomplete runs that a record of this point names packs of, beyond what its parent names.
     fn check(&self, signed: &Signed<VolumeRecord>) -> Result<Vec<Id>, EngineError> {
         let record = &signed.payload;
         let wrong = |source| EngineError::Record { volume: record.name.to_string(), source };
@@ -109,7 +109,7 @@ impl Wanted<'_> {
         self.new_lineage(record).map_err(wrong).map(taken_packs)
     }
 
-    /// What a record's lineage holds beside the parent's: unfinished runs, and the point itself.
+    /// What a record's lineage holds beside the parent's: incomplete runs, and the point itself.
     fn new_lineage<'r>(&self, record: &'r VolumeRecord) -> Result<&'r [LineageEntry], FormatError> {
         let mut parents = self.parent.into_iter().flat_map(Manifest::volume_records);
         let parent = parents.find(|parent| parent.name == record.name);

@@ -10,7 +10,7 @@ use crate::Repository;
 pub(super) struct Written {
     pub(super) objects: u64,
     pub(super) bytes: u64,
-    /// Stored bytes of packs taken over.
+    /// Stored bytes of packs reused.
     pub(super) resumed: u64,
 }
 
@@ -21,7 +21,7 @@ pub(super) fn report(repository: &Repository, manifest: &Manifest, written: &Wri
         plan: manifest.plan_id(),
         state: manifest.state,
         kind: manifest.point_type,
-        type_reason: manifest.reason.0.text(),
+        reason: manifest.reason.0,
         time: manifest.time,
         chain: manifest.chain,
         sequence: manifest.sequence,
@@ -38,7 +38,7 @@ pub(super) fn report(repository: &Repository, manifest: &Manifest, written: &Wri
 fn volume_report(record: &VolumeRecord) -> VolumeReport {
     VolumeReport {
         name: record.name.clone(),
-        kind: record.kind.to_string(),
+        kind: record.kind,
         point_type: record.point_type,
         type_reason: record.type_reason.clone(),
         size: record.size,
@@ -46,7 +46,7 @@ fn volume_report(record: &VolumeRecord) -> VolumeReport {
         changed: record.changed,
         stored: record.stored,
         blocks_changed: record.blocks_changed,
-        changes: record.changes.to_string(),
+        changes: record.changes.clone(),
         sampled_blocks: record.sampled_blocks,
         sample_mismatches: record.sample_mismatches,
         error: record.error.clone(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_blockio::BlockSource;
-use coffer_format::{BlockSize, Compression, Id, PlanId, PointState, PointType, Timestamp, VolumeName};
+use coffer_format::{
+    BlockSize, Compression, Id, PlanId, PointState, PointType, Reason, Timestamp, VolumeKind, VolumeName,
+};
 use coffer_store::RequestCounts;
 
 use super::changed_ranges::ChangedRanges;
@@ -80,7 +82,7 @@ pub trait Progress: Send + Sync {
     fn volume(&self, volume: &str, total_bytes: u64);
     /// Of the current volumes together, `done_bytes` more are done, of which `moved_bytes` were stored or fetched.
     fn advance(&self, done_bytes: u64, moved_bytes: u64);
-    /// `stored_bytes` more of packs of unfinished runs were taken over.
+    /// `stored_bytes` more of packs of incomplete runs were reused.
     fn resumed(&self, _stored_bytes: u64) {}
 }
 
@@ -96,7 +98,7 @@ pub struct BackupReport {
     /// Full or incremental.
     pub kind: PointType,
     /// Why.
-    pub type_reason: String,
+    pub reason: Reason,
     /// The point in time that it shows.
     pub time: Timestamp,
     /// Its chain.
@@ -113,7 +115,7 @@ pub struct BackupReport {
     pub bytes_written: u64,
     /// Requests to the store.
     pub requests: RequestCounts,
-    /// Stored bytes taken over from unfinished runs.
+    /// Stored bytes reused from incomplete runs.
     pub resumed_bytes: u64,
     /// Set when an earlier run with the same idempotency key had made the point.
     pub repeated: bool,
@@ -124,11 +126,11 @@ pub struct BackupReport {
 pub struct VolumeReport {
     /// Its name.
     pub name: VolumeName,
-    /// `device`, `image`, ….
-    pub kind: String,
+    /// What it is.
+    pub kind: VolumeKind,
     /// Full or incremental.
     pub point_type: PointType,
-    /// Why.
+    /// Why, as its record says it.
     pub type_reason: String,
     /// Size of the volume, bytes.
     pub size: u64,
@@ -141,7 +143,7 @@ pub struct VolumeReport {
     /// Blocks that differ.
     pub blocks_changed: u64,
     /// Where changes came from.
-    pub changes: String,
+    pub changes: coffer_format::ChangeSource,
     /// Blocks called unchanged that were read again.
     pub sampled_blocks: u64,
     /// Of these, blocks that had changed.

@@ -1,19 +1,37 @@
-//! Finished packs of unfinished runs, looked through in volume order beside the volume itself.
+//! Resume: packs that an incomplete run finished are used again, block by block.
 //!
-//! A run opens packs nearly in the order of their first blocks, so their numbers ascend with the volume: what is kept open is a
-//! window of packs around the place that the backup is at, under 1 MiB for each run, and memory does not grow with what a dead run left. A block is taken over if a pack
-//! has it under its number with its keyed hash, whatever base, compression or run it came from. Reading a leftover never makes a backup fail.
+//! # Problem
+//! A run that died leaves finished packs without a manifest. To read and store their blocks again costs hours. To believe them costs data: nobody
+//! vouches for them, their run may be ended by prune at any moment, and their blocks may be of an older content of the volume.
+//!
+//! # What is believed
+//! A pack's header and trailer are checked first. A block is reused only if a pack has it under its own number with the keyed hash of the content
+//! that was read just now; the base, the compression and the run that stored it do not matter. So a resumed point is as if stored anew.
+//! Packs that verify noted as damaged are left out.
+//!
+//! # Protocol
+//! The runs were chosen after a look for their `ending` record (`takeover_skips_ending`), the commit looks again (`check_taken_ending`), and the
+//! manifest names every run whose packs it uses. Between the two looks prune may delete; then the commit is fenced and nothing was reported.
+//!
+//! # Memory
+//! A run opens packs nearly in the order of their first blocks, so numbers ascend with the volume. What is kept open is a window of packs around
+//! the place that the backup is at, under 1 MiB for each run, whatever the dead run left.
+//!
+//! # Failures
+//! Reading a reusable pack never makes a backup fail: one warning for each run and volume, and the blocks are stored anew.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coffer_format::{
-    BlockSize, DataObject, Id, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath, object_key,
+    BlockSize, DataObject, Id, LINEAGE_MAX, PACK_TABLE_PAGE_PACKS, RootLineage, TeamSecrets, VolumePath,
+    object_key,
 };
 
 use super::damage_notes::read_damaged;
-use crate::read::block_states::{FramePlace, Trailers};
+use crate::read::block_states::Trailers;
+use crate::read::frame_run::FramePlace;
 use crate::read::reusable_pack::{ReusableFrame, ReusablePack, ReusableRun};
 use crate::write::taken_table::TakenPage;
 use crate::{CancelToken, EngineError, Repository};
@@ -23,23 +41,21 @@ use crate::{CancelToken, EngineError, Repository};
 const AHEAD: usize = 64;
 /// So many unusable packs in a row end the look at a run.
 const REFUSED_MAX: u32 = 16;
-/// Entries of a lineage, the own one among them.
-const LINEAGE_MAX: usize = 256;
 
-/// What one volume may take over.
+/// What one volume may reuse.
 pub(crate) struct Resume {
     windows: Vec<Window>,
     bytes: AtomicU64,
 }
 
-/// A block that can be taken over, if its hash is the wanted one.
+/// A block that can be reused, if its hash is the wanted one.
 pub(crate) struct Found {
     frame: ReusableFrame,
     pack: Arc<ReusablePack>,
     lineage: u16,
 }
 
-/// Finished packs of one unfinished run for one volume.
+/// Finished packs of one incomplete run for one volume.
 struct Window {
     run: ReusableRun,
     /// Packs in which verify found damage.
@@ -108,17 +124,17 @@ impl Resume {
         self.windows.len()
     }
 
-    /// Whether there is nothing to take over.
+    /// Whether there is nothing to reuse.
     pub(crate) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
 
-    /// Stored bytes of the packs taken over so far.
+    /// Stored bytes of the packs reused so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The blocks from `first` to before `end` that leftover packs have, in block order; of one block the newest run's first.
+    /// The blocks from `first` to before `end` that reusable packs have, in block order; of one block the newest run's first.
     pub(crate) fn blocks(&self, trailers: &Trailers, first: u32, end: u32) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
         for window in self.windows.iter().rev() {
@@ -169,7 +185,7 @@ impl Window {
         if state.listed.is_empty() {
             return Ok(None);
         }
-        let damaged = damaged_packs(repository, &run)?;
+        let damaged = damaged_numbers(repository, &run)?;
         Ok(Some(Window {
             run,
             damaged,
@@ -305,8 +321,8 @@ impl State {
     }
 }
 
-/// Packs of the run in which verify found damage, when another point had taken them over too.
-fn damaged_packs(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
+/// Packs of the run in which verify found damage, when another point had reused them too.
+fn damaged_numbers(repository: &Repository, run: &ReusableRun) -> Result<BTreeSet<u32>, EngineError> {
     let VolumePath { plan, point, volume, .. } = &run.path;
     let prefix = format!("{}{point}/{}/", object_key::damaged_prefix(&plan.team), volume.encoded());
     let damaged = read_damaged(repository, &prefix, |_, _| true)?;

@@ -34,9 +34,9 @@ fn back_up_and_commit(
 ) -> Result<BackupReport, EngineError> {
     check_volumes(&request.volumes, request.lists.as_ref())?;
     let wanted = point_request(request);
-    let (point, basis) = match open(repository, &wanted)? {
+    let (point, chain_context) = match open(repository, &wanted)? {
         OpenedRun::Repeated(report) => return Ok(*report),
-        OpenedRun::New(point, basis) => (point, basis),
+        OpenedRun::New(point, chain_context) => (point, chain_context),
     };
     let volumes = VolumesRequest {
         reference: &point.reference,
@@ -48,9 +48,10 @@ fn back_up_and_commit(
         progress: request.progress.as_ref(),
     };
     // What was read of the bucket a moment ago is not read again; the checks of the commit are made in any case.
-    let done = back_up(repository, resources, &volumes, &basis);
-    let committed =
-        done.and_then(|done| commit_gathered(repository, &wanted, &point, vec![done], basis.parent.as_ref()));
+    let done = back_up(repository, resources, &volumes, &chain_context);
+    let committed = done.and_then(|done| {
+        commit_collected(repository, &wanted, &point, vec![done], chain_context.parent.as_ref())
+    });
     committed.map_err(|error| explain_end(repository, &point.reference, error))
 }
 
@@ -62,7 +63,7 @@ fn back_up_and_commit(
 ///
 /// # Errors
 /// [`EngineError::Record`] where a record is forged or of another point, [`EngineError::Refused`] where one is doubled or of no volume of the
-/// request: nothing was committed. [`EngineError::Fenced`] where the point, its parent or a run that was taken over is being ended.
+/// request: nothing was committed. [`EngineError::Fenced`] where the point, its parent or a run that was reused is being ended.
 /// [`EngineError::AllVolumesFailed`] where no volume is there.
 pub fn commit_point(
     repository: &Repository,
@@ -96,10 +97,10 @@ fn commit_checked(
         )));
     }
     let parent = reference.parent.map(|parent| read_parent(repository, reference, parent)).transpose()?;
-    commit_gathered(repository, request, point, done, parent.as_ref())
+    commit_collected(repository, request, point, done, parent.as_ref())
 }
 
-fn commit_gathered(
+fn commit_collected(
     repository: &Repository,
     request: &PointRequest,
     point: &OpenPoint,

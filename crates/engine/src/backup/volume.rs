@@ -3,28 +3,26 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use coffer_blockio::{BlockSource, Buf};
-use coffer_format::{
-    BlockHasher, BlockSize, Compression, Id, PACK_BYTES_MAX, PointType, RootLineage, VolumePath, object_key,
-};
+use coffer_blockio::Buf;
+use coffer_format::{BlockHasher, Id, PACK_BYTES_MAX, PointType, RootLineage, object_key};
 
-use super::block_pass::{BlockPass, PassContext, PassCounts};
-use super::open_chain::OpenChain;
-use super::reading::Reading;
+use super::block_pass::BlockPass;
+use super::pass_context::{PassContext, PassCounts};
 use super::reorder_queue::{PieceDone, QueueGuard, ReorderQueue};
 use super::request::Progress;
 use super::resume::Resume;
 use super::segments::{Known, Piece, Segments, segment_blocks};
 use super::staged::Staging;
+use super::volume_context::VolumeContext;
+use crate::EngineError;
 use crate::read::block_states::Trailers;
-use crate::read::volume_map::VolumeMap;
+use crate::request_error::RequestError;
 use crate::resources::{READ_BUFFERS_MAX, READ_BYTES_MAX};
 use crate::write::map_writer::{MapTarget, MapWriter, WrittenMap, fits_in_parts};
 use crate::write::object_writer::ObjectSink;
 use crate::write::pack_writer::{PackContext, PackWriter};
 use crate::write::taken_table::TakenPacks;
 use crate::write::uploader::UploadGroup;
-use crate::{EngineError, Repository, Resources};
 
 /// Where a volume's objects are made.
 pub(crate) struct Sinks {
@@ -34,26 +32,15 @@ pub(crate) struct Sinks {
 
 /// One volume to be worked on.
 pub(crate) struct VolumeRun<'a> {
-    pub(crate) repository: &'a Repository,
-    pub(crate) resources: &'a Resources,
+    pub(crate) volume: &'a VolumeContext<'a>,
     pub(crate) sinks: &'a Sinks,
-    pub(crate) path: VolumePath,
-    pub(crate) source: &'a dyn BlockSource,
-    pub(crate) base: Option<Arc<VolumeMap>>,
-    pub(crate) chain: &'a OpenChain,
-    pub(crate) block_size: BlockSize,
-    pub(crate) compression: Compression,
-    pub(crate) reading: &'a Reading,
-    /// Unfinished runs of the chain, oldest first.
-    pub(crate) incomplete_runs: &'a [Id],
-    pub(crate) progress: &'a dyn Progress,
 }
 
 /// What was written for a volume.
 pub(crate) struct VolumeDone {
     pub(crate) map: WrittenMap,
     pub(crate) base_lineage: Vec<RootLineage>,
-    /// What was taken over, run by run; the entries stand between the base's lineage and the own one.
+    /// What was reused, run by run; the entries stand between the base's lineage and the own one.
     pub(crate) taken: Vec<(Id, TakenPacks)>,
     pub(crate) size: u64,
     pub(crate) read: u64,
@@ -68,65 +55,61 @@ pub(crate) struct VolumeDone {
 impl VolumeRun<'_> {
     /// Backs the volume up. All objects are stored for good when this returns.
     pub(crate) fn run(&self) -> Result<VolumeDone, EngineError> {
-        let size = self.source.size_bytes();
-        let block_count = self.block_size.block_count(size).map_err(EngineError::Limit)?;
+        let size = self.volume.size;
+        let block_count = self.volume.block_size.block_count(size).map_err(EngineError::Limit)?;
         self.check_map_fits(block_count)?;
         let group = Arc::new(UploadGroup::default());
-        let secrets = &self.chain.secrets;
-        let base_lineage = self.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
+        let secrets = &self.volume.chain.secrets;
+        let base_lineage = self.volume.base.as_ref().map_or_else(Vec::new, |base| base.lineage().to_vec());
         let pack_context = PackContext {
             sink: self.sinks.packs.clone(),
             group: group.clone(),
-            environment: self.repository.environment().clone(),
-            repository: self.repository.id(),
-            suite: self.repository.suite(),
+            environment: self.volume.repository.environment().clone(),
+            repository: self.volume.repository.id(),
+            suite: self.volume.repository.suite(),
             secrets: secrets.clone(),
-            chain: self.chain.public,
-            path: self.path.clone(),
-            block_size: self.block_size,
-            compression: self.compression,
-            pack_bytes_max: self.resources.pack_bytes.min(PACK_BYTES_MAX),
+            chain: self.volume.chain.public,
+            path: self.volume.path.clone(),
+            block_size: self.volume.block_size,
+            compression: self.volume.compression,
+            pack_bytes_max: self.volume.resources.pack_bytes.min(PACK_BYTES_MAX),
             next_number: AtomicU32::new(0),
             closed: Mutex::default(),
             trailer_bytes: AtomicU64::new(0),
         };
         let resume = Resume::new(
-            self.repository,
-            &self.path,
+            self.volume.repository,
+            &self.volume.path,
             secrets,
-            self.block_size,
+            self.volume.block_size,
             &base_lineage,
-            self.incomplete_runs,
+            self.volume.incomplete_runs,
         )?;
         let target = MapTarget {
-            key: object_key::map(&self.path),
-            repository: self.repository.id(),
-            suite: self.repository.suite(),
-            block_size: self.block_size,
+            key: object_key::map(&self.volume.path),
+            repository: self.volume.repository.id(),
+            suite: self.volume.repository.suite(),
+            block_size: self.volume.block_size,
             volume_size: size,
             base: base_lineage.clone(),
             taken: resume.runs(),
-            point: self.path.point,
+            point: self.volume.path.point,
         };
-        let map = MapWriter::create(&self.sinks.map, &group, secrets, target, self.base.clone())?;
+        let map = MapWriter::create(&self.sinks.map, &group, secrets, target, self.volume.base.clone())?;
         let counts = PassCounts::default();
         // Without a base everything is new, and each worker fills packs of its own.
-        let staging = match &self.base {
-            Some(_) => Staging::new(self.resources, self.block_size, &self.repository.environment().cancel)?,
+        let staging = match &self.volume.base {
+            Some(_) => Staging::new(self.volume.resources, self.volume.block_size, self.volume.cancel())?,
             None => Staging::none(),
         };
-        let io_throttle = self.resources.io_throttle.as_ref();
-        let throttle =
-            io_throttle.map(|io_throttle| io_throttle.throttle(self.source.disks())).unwrap_or_default();
-        let hasher = BlockHasher::new(secrets, &self.repository.id());
-        let trailers = Trailers::new(self.resources.cache_bytes / 2);
-        let volume = self.path.volume.to_string();
+        let io_throttle = self.volume.resources.io_throttle.as_ref();
+        let throttle = io_throttle
+            .map(|io_throttle| io_throttle.throttle(self.volume.source.disks()))
+            .unwrap_or_default();
+        let hasher = BlockHasher::new(secrets, &self.volume.repository.id());
+        let trailers = Trailers::new(self.volume.resources.cache_bytes / 2);
         let context = PassContext {
-            source: self.source,
-            volume: &volume,
-            volume_size: size,
-            block_size: self.block_size,
-            base: self.base.as_deref(),
+            volume: self.volume,
             trailers: &trailers,
             resume: &resume,
             hasher: &hasher,
@@ -134,14 +117,15 @@ impl VolumeRun<'_> {
             staging: &staging,
             throttle: &throttle,
             counts: &counts,
-            cancel: &self.repository.environment().cancel,
-            resources: self.resources,
         };
         let mut reported = Reported::default();
         let written = self.pass(&context, &pack_context, map, block_count, &mut reported);
         // Much may still be on its way when the last block was looked at.
         let tell = |stored| {
-            reported.tell(self.progress, Reported { done: reported.done, stored, resumed: resume.bytes() });
+            reported.tell(
+                self.volume.progress,
+                Reported { done: reported.done, stored, resumed: resume.bytes() },
+            );
         };
         let written = written
             .and_then(|map| group.wait_telling(tell).map(|()| map))
@@ -157,7 +141,7 @@ impl VolumeRun<'_> {
             stored: group.bytes(),
             metadata: written.object_len + pack_context.trailer_bytes.load(Ordering::Relaxed),
             objects: group.objects(),
-            point_type: if self.base.is_some() { PointType::Incremental } else { PointType::Full },
+            point_type: if self.volume.base.is_some() { PointType::Incremental } else { PointType::Full },
             map: written,
         })
     }
@@ -167,12 +151,13 @@ impl VolumeRun<'_> {
         if fits_in_parts(block_count, part_len as u64) {
             return Ok(());
         }
-        Err(EngineError::Usage(format!(
-            "volume {} has {block_count} blocks of {} bytes: the map of so many can be longer than an upload in parts of {part_len} bytes may \
-             be; give a larger --block-size, with --type full",
-            self.path.volume,
-            self.block_size.bytes()
-        )))
+        Err(RequestError::MapTooLong {
+            volume: self.volume.path.volume.clone(),
+            blocks: block_count,
+            block_bytes: self.volume.block_size.bytes(),
+            part_bytes: part_len,
+        }
+        .into())
     }
 
     fn pass(
@@ -183,12 +168,12 @@ impl VolumeRun<'_> {
         block_count: u32,
         reported: &mut Reported,
     ) -> Result<WrittenMap, EngineError> {
-        let workers = self.resources.workers;
+        let workers = self.volume.resources.workers;
         let segment = segment_blocks(block_count, workers);
         let segments = Segments::new(
-            self.source,
-            self.block_size,
-            context.volume_size,
+            self.volume.source,
+            self.volume.block_size,
+            self.volume.size,
             block_count,
             segment,
             self.known(),
@@ -219,9 +204,9 @@ impl VolumeRun<'_> {
     }
 
     fn known(&self) -> Known<'_> {
-        match (&self.reading.listed, &self.base) {
+        match (&self.volume.reading.listed, &self.volume.base) {
             (Some(runs), Some(base)) => Known::Changes { runs, base_blocks: base.block_count },
-            _ if self.reading.use_holes => Known::Holes,
+            _ if self.volume.reading.use_holes => Known::Holes,
             _ => Known::Nothing,
         }
     }
@@ -233,8 +218,8 @@ impl VolumeRun<'_> {
         packs: &PackContext,
     ) -> Result<(), EngineError> {
         let mut pass: Option<BlockPass<'_>> = None;
-        while let Some((number, piece)) = queue.next_piece(context.volume)? {
-            context.cancel.check()?;
+        while let Some((number, piece)) = queue.next_piece(&self.volume.name)? {
+            self.volume.cancel().check()?;
             let done = match piece {
                 Piece::ZeroLeaves { first, count } => PieceDone::ZeroLeaves { first, count },
                 Piece::BaseLeaves { first, count } => PieceDone::BaseLeaves { first, count },
@@ -260,15 +245,15 @@ impl VolumeRun<'_> {
 
     /// The buffers of one worker: a second one only where the source reads ahead.
     fn read_buffers(&self) -> Result<Vec<Buf>, EngineError> {
-        let len = READ_BYTES_MAX.max(self.block_size.bytes() as usize);
-        let count = if self.source.reads_ahead() { READ_BUFFERS_MAX } else { 1 };
-        let cancel = &self.repository.environment().cancel;
-        (0..count).map(|_| self.resources.alloc(len, cancel)).collect()
+        let len = READ_BYTES_MAX.max(self.volume.block_size.bytes() as usize);
+        let count = if self.volume.source.reads_ahead() { READ_BUFFERS_MAX } else { 1 };
+        let cancel = self.volume.cancel();
+        (0..count).map(|_| self.volume.resources.alloc(len, cancel)).collect()
     }
 
     fn check_source_unchanged(&self, size: u64) -> Result<(), EngineError> {
-        let volume = self.path.volume.to_string();
-        let now = self.source.current_size_bytes();
+        let volume = self.volume.name.clone();
+        let now = self.volume.source.current_size_bytes();
         let now = now.map_err(|source| EngineError::Source { volume: volume.clone(), source })?;
         if now == size {
             return Ok(());

@@ -24,7 +24,7 @@ pub struct VolumesDone {
     pub objects: u64,
     /// Bytes of these.
     pub bytes: u64,
-    /// Stored bytes of packs taken over.
+    /// Stored bytes of packs reused.
     pub resumed_bytes: u64,
     /// Why the first failed volume failed. It does not travel: the records tell it in words.
     pub error: Option<EngineError>,

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use coffer_format::{
-    Digest, LEAF_BLOCKS, PackInfo, Place, TrailerEntry, decode_trailer_page, trailer_page_range,
-};
+use coffer_format::{Digest, LEAF_BLOCKS, PackInfo, TrailerEntry, decode_trailer_page, trailer_page_range};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::frame_run::{FramePlace, FrameRun, frame_run};
 use super::map_page::get_range;
 use super::volume_map::VolumeMap;
 use crate::EngineError;
@@ -31,16 +30,6 @@ pub(crate) enum BlockPlace {
     Data(FramePlace),
     /// Nothing usable is known: beyond the volume's end, or known to be damaged.
     Unknown,
-}
-
-/// One frame of a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FramePlace {
-    pub(crate) lineage: u16,
-    pub(crate) pack: u32,
-    pub(crate) ordinal: u32,
-    pub(crate) offset: u64,
-    pub(crate) len: u32,
 }
 
 /// Most trailer pages that one request brings: with the page that is wanted come those behind it, which are wanted next.
@@ -111,16 +100,7 @@ impl VolumeMap {
         let Some(leaf) = self.leaf(first / LEAF_BLOCKS)? else { return Ok(states) };
         let from = leaf.extents.partition_point(|extent| extent.first + extent.count <= first);
         for extent in leaf.extents.iter().skip(from).take_while(|extent| extent.first < first + known) {
-            if let Place::Data { lineage, pack, ordinal, offset, len } = extent.place {
-                let run = FrameRun {
-                    first: extent.first,
-                    count: extent.count,
-                    lineage,
-                    pack,
-                    ordinal,
-                    offset,
-                    len,
-                };
+            if let Some(run) = frame_run(extent) {
                 self.fill_run(trailers, &run, first, &mut states)?;
             }
         }
@@ -134,13 +114,13 @@ impl VolumeMap {
         first: u32,
         states: &mut [BlockState],
     ) -> Result<(), EngineError> {
-        let point = self.objects(run.lineage)?.path.point;
-        let usable = !self.damaged.contains(&(point, run.pack));
-        let info = self.pack(run.lineage, run.pack)?;
-        let mut offset = run.offset;
+        let point = self.objects(run.place.lineage)?.path.point;
+        let usable = !self.damaged.contains(&(point, run.place.pack));
+        let info = self.pack(run.place.lineage, run.place.pack)?;
+        let mut offset = run.place.offset;
         let mut page: Option<(u32, Entries)> = None;
         for step in 0..run.count {
-            let (block, ordinal) = (run.first + step, run.ordinal + step);
+            let (block, ordinal) = (run.first + step, run.place.ordinal + step);
             if block as usize >= first as usize + states.len() {
                 break;
             }
@@ -149,7 +129,10 @@ impl VolumeMap {
                 Some((have, entries)) if *have == number => entries,
                 _ => {
                     &page
-                        .insert((number, self.trailer_page(trailers, run.lineage, run.pack, &info, number)?))
+                        .insert((
+                            number,
+                            self.trailer_page(trailers, run.place.lineage, run.place.pack, &info, number)?,
+                        ))
                         .1
                 }
             };
@@ -157,7 +140,7 @@ impl VolumeMap {
             let entry = entry.ok_or_else(|| self.bad_trailer(run, &info, block))?;
             let len = entry.frame_len();
             if let Some(state) = block.checked_sub(first).and_then(|at| states.get_mut(at as usize)) {
-                let place = FramePlace { lineage: run.lineage, pack: run.pack, ordinal, offset, len };
+                let place = FramePlace { ordinal, offset, len, ..run.place };
                 state.place = if usable { BlockPlace::Data(place) } else { BlockPlace::Unknown };
                 state.hash = entry.hash;
             }
@@ -251,20 +234,9 @@ impl VolumeMap {
     fn bad_trailer(&self, run: &FrameRun, info: &PackInfo, block: u32) -> EngineError {
         EngineError::Damaged {
             volume: self.volume.clone(),
-            key: self.pack_key(run.lineage, run.pack).unwrap_or_default(),
+            key: self.pack_key(run.place.lineage, run.place.pack).unwrap_or_default(),
             offset: info.trailer_offset,
             detail: format!("the trailer does not have block {block} where the map says"),
         }
     }
-}
-
-struct FrameRun {
-    first: u32,
-    count: u32,
-    lineage: u16,
-    pack: u32,
-    ordinal: u32,
-    offset: u64,
-    #[expect(dead_code, reason = "part of the extent; the frames' own lengths are used")]
-    len: u32,
 }

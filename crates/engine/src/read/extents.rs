@@ -1,11 +1,12 @@
-//! Extents of a stretch of blocks as a map has them, for a new map that takes them over. Reads of trailers only what it needs to cut an
+//! Extents of a stretch of blocks as a map has them, for a new map that reuses them. Reads of trailers only what it needs to cut an
 //! extent in two; it must never hand out a place in a pack that is known to be damaged.
 
 use std::ops::Range;
 
 use coffer_format::{Extent, LEAF_BLOCKS, Place, push_extent};
 
-use super::block_states::{BlockPlace, FramePlace, Trailers};
+use super::block_states::{BlockPlace, Trailers};
+use super::frame_run::FramePlace;
 use super::volume_map::VolumeMap;
 use crate::EngineError;
 

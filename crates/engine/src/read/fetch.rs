@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use coffer_format::{
-    ChainPrivateKey, Codec, Extent, FormatError, FrameOpener, Id, ObjectContext, PackKey, Place, PlanId,
-    Suite, decompress, open_pack_key,
+    ChainPrivateKey, Codec, FormatError, FrameOpener, Id, ObjectContext, PackKey, PlanId, Suite, decompress,
+    open_pack_key,
 };
 use coffer_store::ObjectStore;
 use quick_cache::sync::Cache;
 
-use super::block_states::FramePlace;
+use super::frame_run::{FramePlace, FrameRun};
 use super::map_page::get_range;
 use super::volume_map::VolumeMap;
 use crate::chain_keys::open_chain_key;
@@ -23,14 +23,6 @@ const GAP_BYTES_MAX: u64 = 1 << 20;
 /// Openers kept; each costs one HPKE opening to make.
 const OPENERS_MAX: usize = 512;
 
-/// Neighbouring frames of one pack that hold neighbouring blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FrameRun {
-    pub(crate) first: u32,
-    pub(crate) count: u32,
-    pub(crate) place: FramePlace,
-}
-
 /// One request: a range of a pack and the runs that are wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FetchRange {
@@ -39,13 +31,6 @@ pub(crate) struct FetchRange {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) runs: Vec<FrameRun>,
-}
-
-/// Turns an extent into the run of frames that holds it; `None` for zeroes.
-pub(crate) fn frame_run(extent: &Extent) -> Option<FrameRun> {
-    let Place::Data { lineage, pack, ordinal, offset, len } = extent.place else { return None };
-    let place = FramePlace { lineage, pack, ordinal, offset, len };
-    Some(FrameRun { first: extent.first, count: extent.count, place })
 }
 
 /// Sorts runs by pack and offset and joins them to ranges of at most `range_bytes`, of which a single run is never more.

@@ -18,7 +18,7 @@ pub(crate) struct LineageObjects {
     pub(crate) path: VolumePath,
     pub(crate) map_key: String,
     pub(crate) map_cipher: MetadataCipher,
-    /// Of an unfinished run the packs that were taken over; it has no map object.
+    /// Of an incomplete run the packs that were reused; it has no map object.
     pub(crate) taken: Option<PackRanges>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Want {
     Table {
         packs: u32,
     },
-    /// A page of the table of packs taken over from an unfinished run.
+    /// A page of the table of packs reused from an incomplete run.
     Taken {
         packs: u32,
     },

@@ -1,8 +1,8 @@
-//! One finished pack of an unfinished run, believed only after its header and its whole trailer were checked with the metadata key.
+//! One finished pack of an incomplete run, believed only after its header and its whole trailer were checked with the metadata key.
 //!
 //! No manifest vouches for such a pack. The footer's tag binds header, number of frames and length together, each trailer page has a tag of
 //! its own, and all are bound to the pack's name: so the pack is complete and its writer held a key of the team. No block is opened here,
-//! and no reading of a leftover may ever fail a backup: whoever calls this does without the pack.
+//! and no reading of a reusable pack may ever fail a backup: whoever calls this does without the pack.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::block_states::Trailers;
 use super::map_page::get_range;
 use crate::EngineError;
 
-/// Where the packs of one unfinished run lie, and what they must be.
+/// Where the packs of one incomplete run lie, and what they must be.
 pub(crate) struct ReusableRun {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) repository: RepositoryId,
@@ -44,7 +44,7 @@ struct PageStart {
     offset: u64,
 }
 
-/// One block of a leftover pack.
+/// One block of a reusable pack.
 pub(crate) struct ReusableFrame {
     pub(crate) block: u32,
     pub(crate) ordinal: u32,

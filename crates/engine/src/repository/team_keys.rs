@@ -1,11 +1,12 @@
 //! What the key's generation means: which one is the newest, who may still write, and which secrets open which chain.
 
-use coffer_format::{Id, KeyFile, KeyKind, Label, PlanId, TeamSecrets, object_key};
+use coffer_format::{Id, KeyFile, Label, PlanId, TeamSecrets, object_key};
 
 use super::{Access, Repository};
 use crate::EngineError;
 use crate::chain_keys;
 use crate::generations::{Listed, NewestKey, OwnStatement, Statements};
+use crate::request_error::RequestError;
 
 impl Repository {
     /// What new chains are sealed to.
@@ -33,7 +34,8 @@ impl Repository {
         if key.generation == newest {
             return Ok(());
         }
-        Err(EngineError::Refused(replaced(key, newest)))
+        let (kind, team, generation) = (key.kind, key.team.clone(), key.generation);
+        Err(RequestError::KeyReplaced { kind, team, generation, newest }.into())
     }
 
     /// The secrets that open the maps and hash the blocks of a chain; needs any key of its team that is not older than the secrets.
@@ -130,12 +132,12 @@ fn warn_of_lost(statement: &str, error: Option<&EngineError>) {
     tracing::warn!(
         statement,
         error,
-        "the statement of the key's own generation is gone: who has only older keys goes on with those; bring it back with `coffer key rotate --finish`"
+        "the statement of the key's own generation is gone: who has only older keys goes on with those; bring it back by finishing the rotation"
     );
 }
 
 fn warn_of_list(generation: u32, listed: &Listed) {
-    let next = "finish it with `coffer key rotate --finish`; until then points of replaced keys cannot be told from forged ones";
+    let next = "finish it; until then points of replaced keys cannot be told from forged ones";
     match listed {
         Listed::Strange(error) => {
             tracing::warn!(generation, %error, "the list of what the rotation found is none of ours; remove it, and {next}")
@@ -146,25 +148,6 @@ fn warn_of_list(generation: u32, listed: &Listed) {
     }
 }
 
-/// Said of a key that a rotation replaced.
-fn replaced(key: &KeyFile, newest: u32) -> String {
-    let (kind, next) = match key.kind {
-        KeyKind::Writer => (
-            "writer",
-            "make a new one with `coffer key writer --key RECOVERY-KEY --writer-key-out FILE`, from the recovery key",
-        ),
-        KeyKind::Chain => ("chain", "make a new one from the recovery key"),
-        KeyKind::Recovery => ("recovery", "use a writer key made from the recovery key, or that key itself,"),
-    };
-    format!(
-        "the {kind} key of team {} is of generation {}, which generation {newest} replaced: what it signs from then on does not count; {next} of generation \
-         {newest}",
-        key.team, key.generation
-    )
-}
-
 fn no_key() -> EngineError {
-    EngineError::Usage(
-        "this needs a key: give --key FILE or COFFER_KEY_FILE (a writer key is enough to write, a recovery key to read)".into(),
-    )
+    RequestError::NoKey.into()
 }

@@ -6,8 +6,9 @@ use coffer_blockio::BlockTarget;
 use coffer_format::{BlockHasher, is_zero};
 
 use crate::EngineError;
-use crate::read::block_states::{BlockPlace, BlockState, FramePlace, Trailers};
-use crate::read::fetch::FrameRun;
+use crate::read::block_states::{BlockPlace, BlockState, Trailers};
+use crate::read::frame_run::FramePlace;
+use crate::read::frame_run::FrameRun;
 use crate::read::volume_map::VolumeMap;
 
 /// What differs between a segment of the target and the point.

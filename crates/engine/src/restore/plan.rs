@@ -8,7 +8,8 @@ use super::request::RestoreMode;
 use super::volume::VolumeRestore;
 use super::window::Window;
 use crate::EngineError;
-use crate::read::fetch::{FetchRange, frame_run, plan_ranges};
+use crate::read::fetch::{FetchRange, plan_ranges};
+use crate::read::frame_run::frame_run;
 
 /// Leaves that are planned together, so that small extents of one pack come in one request.
 const WINDOW_LEAVES: u32 = 16;

@@ -12,7 +12,8 @@ use coffer_format::{ChainPrivateKey, LEAF_BLOCKS, Manifest, NODE_LEAVES, VolumeN
 use super::request::{Goal, find_volume};
 use crate::catalog::{PointEntry, load_manifest};
 use crate::chain_keys::open_chain_key;
-use crate::read::fetch::{FrameRun, PackReader, frame_run};
+use crate::read::fetch::PackReader;
+use crate::read::frame_run::{FrameRun, frame_run};
 use crate::read::volume_map::VolumeMap;
 use crate::{EngineError, Repository, Resources};
 

@@ -12,8 +12,10 @@ use super::volume::VolumeRestore;
 use super::window::Window;
 use super::writer::TargetWriter;
 use crate::EngineError;
-use crate::read::block_states::{BlockPlace, BlockState, FramePlace};
-use crate::read::fetch::{FetchRange, FrameRun};
+use crate::read::block_states::{BlockPlace, BlockState};
+use crate::read::fetch::FetchRange;
+use crate::read::frame_run::FramePlace;
+use crate::read::frame_run::FrameRun;
 use crate::read::map_page::MISSING;
 
 /// Where what was salvaged goes.

@@ -14,7 +14,7 @@ use crate::backup::Progress;
 use crate::read::block_states::Trailers;
 use crate::read::fetch::PackReader;
 use crate::read::volume_map::VolumeMap;
-use crate::resources::Reading;
+use crate::resources::FetchShape;
 use crate::{EngineError, Repository, Resources};
 
 /// One volume being restored.
@@ -35,7 +35,7 @@ pub(super) struct VolumeRestore<'a> {
 }
 
 impl VolumeRestore<'_> {
-    pub(super) fn reading(&self) -> Reading {
+    pub(super) fn reading(&self) -> FetchShape {
         self.resources.reading(&self.repository.store().shape())
     }
 

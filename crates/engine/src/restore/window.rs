@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::read::fetch::FrameRun;
+use crate::read::frame_run::FrameRun;
 
 /// What was planned of some leaves.
 #[derive(Default)]

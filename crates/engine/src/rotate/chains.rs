@@ -66,7 +66,7 @@ fn chains(repository: &Repository, team: &Label) -> Result<BTreeSet<(PlanId, Id)
 
 /// What lies among the keys of a chain.
 struct Look {
-    /// Whether one is sealed to the new key and signed by its generation, so that writers go on with the chain.
+    /// Whether one is sealed to the new key and signed by its generation, so that writers continue the chain.
     is_sealed: bool,
     /// The first that the old key opens.
     opened: Option<(ChainKeyDocument, ChainPrivateKey)>,

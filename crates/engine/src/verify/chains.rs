@@ -81,8 +81,7 @@ impl ChainCheck<'_> {
             return;
         }
         let detail = format!(
-            "the chain is not sealed to the newest recovery key, of generation {}: that key cannot read it; keep the key before, and run \
-             `coffer key rotate --finish`",
+            "the chain is not sealed to the newest recovery key, of generation {}: that key cannot read it; keep the key before, and finish the rotation",
             newest.generation
         );
         report.problem("chain-key", self.key(1), detail, self.points.iter().copied());

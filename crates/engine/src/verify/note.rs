@@ -56,7 +56,10 @@ pub(crate) fn keep_damage(
     points: &[Id],
 ) -> Result<(), EngineError> {
     match error {
-        EngineError::Object { .. } | EngineError::Damaged { .. } | EngineError::Usage(_) => {
+        EngineError::Object { .. }
+        | EngineError::Damaged { .. }
+        | EngineError::Usage(_)
+        | EngineError::Request(_) => {
             if !report.problems.iter().any(|problem| problem.key == key && problem.kind == kind) {
                 report.problem(kind, key, error, points.iter().copied());
             }

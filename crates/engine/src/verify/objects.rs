@@ -117,7 +117,8 @@ fn check_lists(
         match statements.learn_points(generation, &mut verifier.clone())? {
             Listed::Known => {}
             Listed::Missing if newest == Some(generation) => {
-                let detail = "the list of the points that stood is missing: the rotation was not finished, run `coffer key rotate --finish`";
+                let detail =
+                    "the list of the points that stood is missing: the rotation was not finished; finish it";
                 report.problem("team", key, detail, []);
             }
             Listed::Missing => report

@@ -10,6 +10,7 @@ use super::report::{VerifyReport, VerifyRequest};
 use super::volume_check::VolumeCheck;
 use crate::inventory::PlanObjects;
 use crate::read::musts::refuse_unreadable;
+use crate::request_error::{RecoveryUse, RequestError};
 use crate::{Access, EngineError, Repository, Resources};
 
 /// Whether maps and data of the team can be checked with the caller's key; what cannot is said.
@@ -21,9 +22,7 @@ pub(crate) fn can_check(
 ) -> Result<bool, EngineError> {
     if matches!(repository.access(), Access::Locked) {
         return match request.read_data_percent {
-            Some(_) => Err(EngineError::Usage(
-                "--read-data needs the recovery key: give --key RECOVERY-KEY-FILE".into(),
-            )),
+            Some(_) => Err(RequestError::NoRecoveryKey(RecoveryUse::VerifyData).into()),
             None => Ok(false),
         };
     }

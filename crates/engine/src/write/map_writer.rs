@@ -25,7 +25,7 @@ pub(crate) struct WrittenMap {
     pub(crate) root_len: u32,
     pub(crate) root_digest: Digest,
     pub(crate) packs: u32,
-    /// What was used of each unfinished run, in the order of the target's `taken`.
+    /// What was used of each incomplete run, in the order of the target's `taken`.
     pub(crate) taken: Vec<TakenPacks>,
     pub(crate) object_len: u64,
 }
@@ -150,7 +150,7 @@ impl MapWriter {
         Ok(())
     }
 
-    /// Enters the next 256 pack numbers of the `slot`th unfinished run.
+    /// Enters the next 256 pack numbers of the `slot`th incomplete run.
     pub(crate) fn taken_page(&mut self, slot: usize, page: TakenPage) -> Result<(), EngineError> {
         let table = self.taken.get_mut(slot).ok_or_else(|| EngineError::Bug("no such run".into()))?;
         let due = table.push(page);

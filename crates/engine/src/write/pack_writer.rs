@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::compression_policy::CompressionPolicy;
 use super::object_writer::{ObjectSink, ObjectWriter};
 use super::uploader::UploadGroup;
-use crate::read::block_states::FramePlace;
+use crate::read::frame_run::FramePlace;
 use crate::repository::store_key;
 use crate::{EngineError, Environment};
 

@@ -1,6 +1,6 @@
-//! The table of packs taken over from one unfinished run, as its pages become known: what is kept is one page, whatever the run left.
+//! The table of packs reused from one incomplete run, as its pages become known: what is kept is one page, whatever the run left.
 //!
-//! Pack numbers of an unfinished run have gaps, and of its packs only those are described that the map uses.
+//! Pack numbers of an incomplete run have gaps, and of its packs only those are described that the map uses.
 
 use coffer_format::{Id, PACK_TABLE_PAGE_PACKS, PackInfo, PackRanges, PageRef, TakenPacksPage};
 
@@ -9,7 +9,7 @@ use crate::EngineError;
 /// What 256 pack numbers stand for; `None` for packs that are not used.
 pub(crate) type TakenPage = Vec<Option<PackInfo>>;
 
-/// One unfinished run of whose packs a volume uses some.
+/// One incomplete run of whose packs a volume uses some.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TakenPacks {
     /// The packs that the map uses.

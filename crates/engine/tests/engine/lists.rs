@@ -11,7 +11,7 @@ use coffer_engine::backup::{
     TypeWish, run_backup,
 };
 use coffer_engine::{Advice, EngineError};
-use coffer_format::{BlockSize, Id, PointType};
+use coffer_format::{BlockSize, ChangeSource as ChangesFrom, Id, PointType};
 use coffer_store::fault::Moment;
 use coffer_store::{FaultPlan, FaultStore, MemoryStore, Operation};
 use rand::rngs::SmallRng;
@@ -155,7 +155,10 @@ fn only_listed_blocks_and_samples_are_read_and_the_image_comes_back() {
             list.last_mut().unwrap().end = image.bytes.len();
             let done = listed(&world, &image, base, &list, 50);
             let volume = done.volume();
-            assert_eq!((volume.changes.as_str(), volume.point_type), ("list", PointType::Incremental));
+            assert_eq!(
+                (volume.changes.to_string().as_str(), volume.point_type),
+                ("list", PointType::Incremental)
+            );
             assert_eq!((volume.sampled_blocks, volume.sample_mismatches), (50, 0));
             assert_eq!(volume.blocks_changed as usize, changed.len());
             assert_eq!(volume.read, (changed.len() as u64 - 1) * BLOCK as u64 + 77);
@@ -266,7 +269,11 @@ fn a_volume_that_grows_or_shrinks_is_read_where_it_did() {
         // The list does not tell of the new size: whoever tracks writes to the old range does not know it.
         let done = listed(&world, &image, made.last().unwrap().id, &blocks(&changed), 64);
         let volume = done.volume();
-        assert_eq!((volume.changes.as_str(), volume.sample_mismatches), ("list", 0), "size {size}");
+        assert_eq!(
+            (volume.changes.to_string().as_str(), volume.sample_mismatches),
+            ("list", 0),
+            "size {size}"
+        );
         let at_the_edge = if before == size { 0 } else { size.div_ceil(BLOCK) - common };
         assert_eq!(
             volume.read.div_ceil(BLOCK as u64) as usize,
@@ -304,7 +311,7 @@ fn a_full_and_a_new_volume_are_read_whole_and_say_so() {
     let id = Id::from_parts(1, [7; 10]);
     let check = |done: &Listed| {
         let volume = done.volume();
-        assert_eq!((volume.point_type, volume.changes.as_str()), (PointType::Full, "hash"));
+        assert_eq!((volume.point_type, volume.changes.to_string().as_str()), (PointType::Full, "hash"));
         assert!(volume.type_reason.contains("list of changes was not used"), "{}", volume.type_reason);
         assert_eq!((volume.sampled_blocks, done.read.len()), (0, 60));
         assert!(restored(&world, done.report.point) == image.bytes);
@@ -321,8 +328,8 @@ fn a_full_and_a_new_volume_are_read_whole_and_say_so() {
     let volumes = ["vol", "a"].map(|name| (name.parse().unwrap(), ranges(&[])));
     request.lists = Some(ChangeLists { base: report.point, sample: None, volumes: volumes.into() });
     let report = run_backup(&world.repository(), &world.resources, &request).unwrap();
-    assert_eq!(report.volumes[0].changes, "list");
-    assert_eq!(report.volumes[1].changes, "hash");
+    assert_eq!(report.volumes[0].changes, ChangesFrom::list());
+    assert_eq!(report.volumes[1].changes, ChangesFrom::hash());
     assert!(report.volumes[1].type_reason.contains("not used"), "{}", report.volumes[1].type_reason);
     let made = Made::new(report.point, &[("vol", &image), ("a", &image)]);
     world.assert_all_restore([&made], "with a new volume");
@@ -340,8 +347,11 @@ fn volumes_without_a_list_are_read_as_ever() {
     let lists = [("a".parse().unwrap(), ranges(&blocks(&[5])))].into();
     request.lists = Some(ChangeLists { base, sample: None, volumes: lists });
     let report = run_backup(&world.repository(), &world.resources, &request).unwrap();
-    assert_eq!(report.volumes[0].changes, "list");
-    assert_eq!((report.volumes[1].changes.as_str(), report.volumes[1].blocks_changed), ("fiemap", 2));
+    assert_eq!(report.volumes[0].changes, ChangesFrom::list());
+    assert_eq!(
+        (report.volumes[1].changes.to_string().as_str(), report.volumes[1].blocks_changed),
+        ("fiemap", 2)
+    );
     world.assert_all_restore([&Made::new(report.point, &[("a", &a), ("b", &b)])], "both");
 }
 
@@ -362,7 +372,7 @@ fn a_list_that_is_found_to_lie_is_refused_and_nothing_is_lost() {
         let done = listed(&world, &image, base, &blocks(&[7]), SAMPLE_BLOCKS_MAX);
         let volume = done.volume();
         assert_eq!((volume.sampled_blocks, volume.sample_mismatches), (299, 1));
-        assert_eq!((volume.changes.as_str(), volume.blocks_changed), ("hash", 2));
+        assert_eq!((volume.changes.to_string().as_str(), volume.blocks_changed), ("hash", 2));
         assert_eq!(volume.point_type, PointType::Incremental);
         assert_eq!(volume.read, image.bytes.len() as u64, "all of it, holes too, and no samples");
         let said =
@@ -409,9 +419,12 @@ fn whole_runs_find_lies_as_often_as_documented_and_never_lose_a_block_they_found
     for _ in 0..RUNS {
         let done = listed(&world, &image, base, &[], 64);
         let volume = done.volume();
-        assert_eq!(volume.changes, if volume.sample_mismatches > 0 { "hash" } else { "list" });
+        assert_eq!(
+            volume.changes,
+            if volume.sample_mismatches > 0 { ChangesFrom::hash() } else { ChangesFrom::list() }
+        );
         base = done.report.point;
-        if volume.changes == "hash" {
+        if volume.changes == ChangesFrom::hash() {
             found += 1;
             assert_eq!(volume.blocks_changed, 10);
             assert!(restored(&world, base) == image.bytes);
@@ -441,7 +454,7 @@ fn what_the_base_has_lost_is_read_again_whatever_the_list_says() {
     assert_eq!(world.verify(true).problems.len(), 1);
     let done = listed(&world, &image, base, &[], 4096);
     let volume = done.volume();
-    assert_eq!((volume.changes.as_str(), volume.blocks_changed), ("list", 12));
+    assert_eq!((volume.changes.to_string().as_str(), volume.blocks_changed), ("list", 12));
     assert!(volume.type_reason.contains("damaged"), "{}", volume.type_reason);
     let all: Vec<usize> = (0..12).collect();
     assert!(all.iter().all(|block| done.read.contains(block)));
@@ -492,10 +505,7 @@ fn lists_that_cannot_be_of_these_volumes_are_refused() {
     };
     let past_the_end = std::iter::once(0..10 * BLOCK + 1).collect::<Vec<_>>();
     check(&request(&world, &image, base, ranges(&past_the_end), None), &["vol", "163841", "163840"]);
-    check(
-        &request(&world, &image, base, ranges(&[]), Some(SAMPLE_BLOCKS_MAX + 1)),
-        &["--sample 262145", "hash"],
-    );
+    check(&request(&world, &image, base, ranges(&[]), Some(SAMPLE_BLOCKS_MAX + 1)), &["262145", "262144"]);
     let mut other = request(&world, &image, base, ranges(&[]), None);
     other.lists.as_mut().unwrap().volumes.insert("other".parse().unwrap(), ranges(&[]));
     check(&other, &["volume other"]);
@@ -517,6 +527,9 @@ fn too_many_ranges_cost_reads_and_no_block() {
     world.clock.advance_ms(3_600_000);
     let request = request(&world, &image, base, list, None);
     let report = run_backup(&world.repository(), &world.resources, &request).unwrap();
-    assert_eq!((report.volumes[0].changes.as_str(), report.volumes[0].blocks_changed), ("list", 86));
+    assert_eq!(
+        (report.volumes[0].changes.to_string().as_str(), report.volumes[0].blocks_changed),
+        ("list", 86)
+    );
     assert!(restored(&world, report.point) == image.bytes);
 }

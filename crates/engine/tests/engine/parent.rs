@@ -25,11 +25,11 @@ fn a_point_that_is_being_ended_is_no_parent() {
     let mut request = world.request(vec![("vol", Box::new(image.clone()))]);
     request.type_wish = TypeWish::Incremental;
     let refused = run_backup(&world.repository(), &world.resources, &request).unwrap_err();
-    assert!(matches!(refused, EngineError::Refused(_)), "{refused:?}");
+    assert_eq!(refused.kind(), "refused", "{refused:?}");
     assert!(refused.to_string().contains(&first.point.to_string()), "{refused}");
 
     let second = world.backup(&image);
-    assert_eq!((second.kind, second.parent), (PointType::Full, None), "{}", second.type_reason);
+    assert_eq!((second.kind, second.parent), (PointType::Full, None), "{}", second.reason.text());
     assert!(second.chain != first.chain);
     assert_eq!(world.restore(world.points().last().unwrap()), image.bytes);
 }

@@ -338,14 +338,14 @@ fn an_incremental_goes_on_only_in_a_chain_that_is_sealed_to_the_newest_key() {
         assert_eq!(problems.len(), 2, "{:#?}", details(&problems));
         assert!(problems.iter().all(|problem| problem.kind == "chain-key"
             && problem.detail.contains("newest recovery key")
-            && problem.detail.contains("--finish")));
+            && problem.detail.contains("finish the rotation")));
     }
     let refused = new_writer.try_backup_of(TypeWish::Incremental, &[("vol", &scene.image)]).unwrap_err();
     assert_eq!(refused.kind(), "refused", "{refused}");
     assert!(refused.to_string().contains("newest recovery key"), "{refused}");
     let report = scene.back_up(&new_writer);
     assert_eq!(
-        (report.kind, report.type_reason.as_str(), report.chain),
+        (report.kind, report.reason.text().as_str(), report.chain),
         (PointType::Full, "the team's key was rotated since the chain was opened", report.point)
     );
     finish_rotation(&scene.world.repository(), &key_file).unwrap();
@@ -361,7 +361,8 @@ fn a_replaced_key_is_refused_at_the_start_with_what_to_do() {
     let requests = scene.store.keys().len();
     let refused = scene.try_back_up(&scene.writer).unwrap_err();
     assert_eq!(refused.kind(), "refused");
-    for words in ["generation 1, which generation 2 replaced", "coffer key writer --key RECOVERY-KEY"] {
+    for words in ["generation 1, which generation 2 replaced", "make a new writer key from the recovery key"]
+    {
         assert!(refused.to_string().contains(words), "{refused}");
     }
     let refused = scene.try_back_up(&scene.world).unwrap_err();
@@ -568,7 +569,7 @@ fn a_leaked_writer_key_reads_no_metadata_of_new_chains_once_the_secrets_are_repl
         } else {
             (PointType::Incremental, "continues a chain of 2 complete points")
         };
-        assert_eq!((report.kind, report.type_reason.as_str()), expected, "{wish:?}");
+        assert_eq!((report.kind, report.reason.text().as_str()), expected, "{wish:?}");
         scene.back_up(&new_writer);
         assert!(opens_metadata(&new, before, &leaked), "what it could read it can still read");
         assert_eq!(opens_metadata(&new, report.point, &leaked), !replaced, "{wish:?}");

@@ -116,7 +116,7 @@ fn holes_are_not_read() {
     image.bytes[333 << 20] = 1;
     let report = world.backup(&image);
     assert_eq!(report.volumes[0].read, 64 * KIB as u64);
-    assert_eq!(report.volumes[0].changes, "fiemap");
+    assert_eq!(report.volumes[0].changes.to_string(), "fiemap");
     assert!(world.restore(&world.points()[0]) == image.bytes);
     image.bytes[333 << 20] = 0;
     let report = world.backup(&image);

@@ -1,4 +1,4 @@
-//! Sets of pack numbers as ascending ranges: what an unfinished run's finished packs leave, gaps among them.
+//! Sets of pack numbers as ascending ranges: what an incomplete run's finished packs leave, gaps among them.
 
 use serde::{Deserialize, Serialize};
 

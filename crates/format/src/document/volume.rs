@@ -106,17 +106,17 @@ impl fmt::Display for ChangeSource {
     }
 }
 
-/// A point whose objects a volume uses, or an unfinished run of whose packs it uses some.
+/// A point whose objects a volume uses, or an incomplete run of whose packs it uses some.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LineageEntry {
-    /// The point, or the unfinished run.
+    /// The point, or the incomplete run.
     pub point: Id,
-    /// Number of packs it wrote for the volume; of an unfinished run one more than the largest number in `taken`.
+    /// Number of packs it wrote for the volume; of an incomplete run one more than the largest number in `taken`.
     pub packs: u32,
     /// Bytes of the packs that are named and, of a point, of its map object.
     pub bytes: u64,
-    /// The packs taken over from an unfinished run, which alone are named; `None` for a point. Empty where none was needed.
+    /// The packs reused from an incomplete run, which alone are named; `None` for a point. Empty where none was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<PackRanges>,
 }
@@ -128,7 +128,7 @@ impl LineageEntry {
         self.taken.clone().unwrap_or_else(|| PackRanges::first(self.packs))
     }
 
-    /// Whether it names a map object: a point's is, an unfinished run's never.
+    /// Whether it names a map object: a point's is, an incomplete run's never.
     #[must_use]
     pub const fn names_map(&self) -> bool {
         self.taken.is_none()
@@ -190,7 +190,7 @@ pub struct VolumeRecord {
     pub size: u64,
     /// Its block size.
     pub block_size: BlockSize,
-    /// The points whose objects it uses, each after the unfinished runs that it took packs over from, oldest first, own last; empty if it failed.
+    /// The points whose objects it uses, each after the incomplete runs that it reused packs of, oldest first, own last; empty if it failed.
     pub lineage: Vec<LineageEntry>,
     /// The map's root page; `None` if it failed.
     pub root: Option<RootRef>,

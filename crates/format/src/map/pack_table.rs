@@ -11,7 +11,7 @@ const PAGE: &str = "pack table page";
 const INDEX: &str = "pack table index";
 /// Packs that a page of a pack table describes.
 pub const PACK_TABLE_PAGE_PACKS: u32 = 256;
-/// The length of a pack that was not taken over.
+/// The length of a pack that was not reused.
 const ABSENT: u64 = 0;
 
 /// What the pack table says of one pack.
@@ -75,8 +75,8 @@ impl PackInfo {
     }
 }
 
-/// A page of the table of packs taken over from an unfinished run: packs 256 n to 256 n + 255, or to the last; `None` for those that
-/// were not taken over.
+/// A page of the table of packs reused from an incomplete run: packs 256 n to 256 n + 255, or to the last; `None` for those that
+/// were not reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenPacksPage(pub Vec<Option<PackInfo>>);
 

@@ -21,18 +21,18 @@ pub struct Root {
     pub volume_size: u64,
     /// Its block size.
     pub block_size: BlockSize,
-    /// The points and unfinished runs whose packs the map uses, in the order of the volume record, the own point last; 1 to 256.
+    /// The points and incomplete runs whose packs the map uses, in the order of the volume record, the own point last; 1 to 256.
     pub lineage: Vec<RootLineage>,
     /// The nodes in order.
     pub nodes: Vec<Child>,
 }
 
-/// A point of a volume's lineage, or an unfinished run whose packs a point took over.
+/// A point of a volume's lineage, or an incomplete run whose packs a point reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootLineage {
     /// The point.
     pub point: Id,
-    /// Number of packs that it wrote for the volume; of an unfinished run one more than the largest number taken over.
+    /// Number of packs that it wrote for the volume; of an incomplete run one more than the largest number reused.
     pub packs: u32,
     /// Where they are described; present if there are any.
     pub table: Option<PackTableRef>,
@@ -43,13 +43,13 @@ pub struct RootLineage {
 pub struct PackTableRef {
     /// 0: `page` is the only page of the table, of at most 256 packs. 1: `page` is the table's index.
     pub depth: u8,
-    /// The page, in the map object of the point that wrote the packs, or of the later point that took them over.
+    /// The page, in the map object of the point that wrote the packs, or of the later point that reused them.
     pub page: PageRef,
 }
 
 impl RootLineage {
-    /// Whether, as entry `index`, it is an unfinished run whose packs were taken over: a point's table lies in its own map,
-    /// that of an unfinished run in the map of the point that took its packs over.
+    /// Whether, as entry `index`, it is an incomplete run whose packs were reused: a point's table lies in its own map,
+    /// that of an incomplete run in the map of the point that reused its packs.
     #[must_use]
     pub fn is_reused(&self, index: usize) -> bool {
         self.table.is_some_and(|table| usize::from(table.page.lineage) > index)

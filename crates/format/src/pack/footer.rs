@@ -2,7 +2,7 @@
 //! it is used.
 //!
 //! So whoever holds the metadata key can tell that header, trailer and length belong together and are what the writer made, without
-//! opening a block: that is what a run that takes packs over goes by.
+//! opening a block: that is what a run that reuses packs goes by.
 
 use super::{FOOTER_LEN, PACK_HEADER_LEN, TAG_LEN, check_layout, trailer_len, trailer_pages};
 use crate::cursor::Cursor;

@@ -5,14 +5,17 @@
 use super::listing::Listing;
 use super::names::{Objects, PointId, Points};
 use super::property_name::Property;
-use super::pruner::{self, Pruner};
-use super::rotator::{self, Rotator};
+use super::pruner::Pruner;
+use super::pruner_steps;
+use super::rotator::Rotator;
+use super::rotator_steps;
 use super::rule::Rule;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Actor, Step, Turn};
 use super::store::Store;
-use super::writer::{self, Phase, Writer};
+use super::writer::{Phase, Writer};
+use super::writer_steps;
 
 /// More steps than any lone run takes.
 const STEPS_MAX: usize = 200;
@@ -51,22 +54,22 @@ fn has_void(after: &Scenario, store: &Store) -> bool {
 
 fn prune(after: &Scenario, state: &State) -> State {
     let mut state = State { pruners: [Pruner::START, Pruner::OVER], ..*state };
-    run(after, &mut state, Actor::Pruner(0), pruner::steps);
+    run(after, &mut state, Actor::Pruner(0), pruner_steps::steps);
     state
 }
 
 /// The rotation done to its end, alone and with nothing going wrong.
 pub fn finish_rotation(scenario: &Scenario, rest: &State) -> State {
     let calm = Scenario { crashes: false, lost_answers: false, listing: Listing::Exact, ..scenario.clone() };
-    let mut state = State { rotator: Rotator::start(&calm, &rest.store.rotation), ..*rest };
-    run(&calm, &mut state, Actor::Rotator, |turn, _| rotator::steps(turn));
+    let mut state = State { rotator: Rotator::start(calm.rules, &rest.store.rotation), ..*rest };
+    run(&calm, &mut state, Actor::Rotator, |turn, _| rotator_steps::steps(turn));
     state
 }
 
 fn back_up(after: &Scenario, state: &State) -> Option<State> {
     let mut state = *state;
     state.writers = [Writer::START, Writer::ABSENT, Writer::ABSENT, Writer::ABSENT];
-    run(after, &mut state, Actor::Writer(PointId::SPARE), writer::steps);
+    run(after, &mut state, Actor::Writer(PointId::SPARE), writer_steps::steps);
     (state.writers[0].phase == Phase::Done && state.store.readable(after.rules, PointId::SPARE))
         .then_some(state)
 }

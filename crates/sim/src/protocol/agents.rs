@@ -3,43 +3,16 @@
 //! An agent puts packs and returns a volume record; it never reads or writes a manifest, and it goes on when its
 //! coordinator is gone.
 
+use super::agent::Agent;
 use super::look;
-use super::names::{ObjectId, Objects, PointId, Points, Volume, Volumes};
+use super::names::{ObjectId, Objects, PointId, Volume, Volumes};
 use super::rule::Rule;
 use super::scenario::{Scenario, WriterSpec, complete_plan};
 use super::state::State;
 use super::step::{Actor, Key, Request, Turn};
 use super::store::Manifest;
-use super::writer::{Phase, Writer, advance};
-
-/// Where an agent stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Agent {
-    /// Not asked to do anything.
-    Idle,
-    /// About to list packs that it may take over.
-    List,
-    /// About to put its packs.
-    Put,
-    /// Returned its volume record.
-    Recorded,
-    /// Died, or gave up and said so.
-    Dead,
-}
-
-impl Agent {
-    /// Whether it may still put something.
-    pub const fn is_working(&self) -> bool {
-        matches!(self, Self::List | Self::Put)
-    }
-}
-
-/// Asks both agents of writer `i` to start.
-pub(super) fn start(next: &mut State, i: usize) {
-    let first = if next.writers[i].may_take { Agent::List } else { Agent::Put };
-    next.writers[i] =
-        Writer { phase: Phase::Agents, candidates: Points::NONE, agents: [first; 2], ..next.writers[i] };
-}
+use super::writer::Phase;
+use super::writer_order::advance;
 
 /// Adds the steps that the agents of writer `i` may take.
 pub(super) fn steps(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {

@@ -2,17 +2,17 @@
 //!
 //! The search itself is `stateright`'s; here are only the model that it asks and the answer put in words.
 
-use super::forger;
-use super::forgetter;
-use super::holder;
+use super::forger_steps;
+use super::forgetter_steps;
+use super::holder_steps;
 use super::property::{self, Property};
-use super::pruner;
-use super::reader;
-use super::rotator;
+use super::pruner_steps;
+use super::reader_steps;
+use super::rotator_steps;
 use super::scenario::Scenario;
 use super::state::State;
 use super::step::{Actor, Request, Step, Turn};
-use super::writer;
+use super::writer_steps;
 use stateright::{Checker, HasDiscoveries, Model};
 use std::fmt;
 
@@ -104,26 +104,26 @@ impl World {
         let mut turn = Turn { scenario, state, actor: Actor::Network, steps };
         deliver_late(&mut turn);
         for i in 0..scenario.writers.len() {
-            writer::steps(&mut turn, i);
+            writer_steps::steps(&mut turn, i);
         }
         for i in 0..scenario.pruners.len() {
             turn.actor = Actor::Pruner(i as u8);
-            pruner::steps(&mut turn, i);
+            pruner_steps::steps(&mut turn, i);
         }
         for i in 0..scenario.forgetters {
             turn.actor = Actor::Forgetter(i as u8);
-            forgetter::steps(&mut turn, i);
+            forgetter_steps::steps(&mut turn, i);
         }
         for i in 0..scenario.readers.len() {
             turn.actor = Actor::Reader(i as u8);
-            reader::steps(&mut turn, i);
+            reader_steps::steps(&mut turn, i);
         }
         turn.actor = Actor::Holder;
-        holder::steps(&mut turn);
+        holder_steps::steps(&mut turn);
         turn.actor = Actor::Rotator;
-        rotator::steps(&mut turn);
+        rotator_steps::steps(&mut turn);
         turn.actor = Actor::Forger;
-        forger::steps(&mut turn);
+        forger_steps::steps(&mut turn);
     }
 }
 

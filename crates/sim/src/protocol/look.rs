@@ -8,7 +8,8 @@ use super::scenario::{Scenario, WriterSpec, complete_plan};
 use super::state::State;
 use super::step::{Key, Request, Turn};
 use super::store::{Manifest, Store, counts};
-use super::writer::{Phase, advance};
+use super::writer::Phase;
+use super::writer_order::{advance, start_agents};
 
 /// Adds the steps of writer `i` while it looks.
 pub fn steps(turn: &mut Turn<'_>, i: usize, spec: &WriterSpec) {
@@ -185,7 +186,7 @@ fn go_and_take(scenario: &Scenario, next: &mut State, i: usize) {
     advance(scenario, next, i, None);
     next.writers[i].may_take = true;
     if next.writers[i].phase == Phase::Agents {
-        super::agents::start(next, i);
+        start_agents(next, i);
     }
 }
 

@@ -1,13 +1,6 @@
-//! A run of `prune`: finds what no manifest names, ends its ids, reads again, says what will go, and deletes it.
-//!
-//! How it reads is in `survey`. Must never delete an object that it has not put on an `ended` list.
+//! A run of `prune`: where it stands, and what it knows.
 
-use super::names::{Objects, PointId, Points};
-use super::rule::Rule;
-use super::scenario::Scenario;
-use super::state::State;
-use super::step::{Key, Request, Turn};
-use super::survey;
+use super::names::{Objects, Points};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +27,7 @@ pub enum Phase {
     Delete,
     /// Deleting void manifests.
     DeleteVoid,
-    /// Without [`Rule::EndingStays`] or [`Rule::EndedStays`]: deleting its records.
+    /// Without the rules `EndingStays` or `EndedStays`: deleting its records.
     TidyUp,
     /// Ended, or died.
     Over,
@@ -102,166 +95,5 @@ impl Pruner {
     /// Whether the run has ended.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
-    }
-}
-
-const ORDER: [Phase; 7] = [
-    Phase::PutEnding,
-    Phase::ListPointsAgain,
-    Phase::ListDataAgain,
-    Phase::PutEnded,
-    Phase::Delete,
-    Phase::DeleteVoid,
-    Phase::TidyUp,
-];
-
-/// Without [`Rule::EndingBeforeReread`].
-const ENDING_LATE: [Phase; 7] = [
-    Phase::ListPointsAgain,
-    Phase::ListDataAgain,
-    Phase::PutEnding,
-    Phase::PutEnded,
-    Phase::Delete,
-    Phase::DeleteVoid,
-    Phase::TidyUp,
-];
-
-/// Without [`Rule::EndedBeforeDelete`].
-const ENDED_LATE: [Phase; 7] = [
-    Phase::PutEnding,
-    Phase::ListPointsAgain,
-    Phase::ListDataAgain,
-    Phase::Delete,
-    Phase::PutEnded,
-    Phase::DeleteVoid,
-    Phase::TidyUp,
-];
-
-fn order(scenario: &Scenario) -> &'static [Phase; 7] {
-    if !scenario.rules.obeys(Rule::EndingBeforeReread) {
-        &ENDING_LATE
-    } else if !scenario.rules.obeys(Rule::EndedBeforeDelete) {
-        &ENDED_LATE
-    } else {
-        &ORDER
-    }
-}
-
-/// Adds the steps that pruner `i` may take.
-pub fn steps(turn: &mut Turn<'_>, i: usize) {
-    let pruner = turn.state.pruners[i];
-    if pruner.is_over() {
-        return;
-    }
-    turn.crash(|next| next.pruners[i] = Pruner::OVER);
-    match pruner.phase {
-        Phase::PutEnding => put_ending(turn, i),
-        Phase::PutEnded => put_ended(turn, i),
-        Phase::Delete => delete(turn, i),
-        Phase::DeleteVoid => delete_void(turn, i),
-        Phase::TidyUp => tidy_up(turn, i),
-        _ => survey::steps(turn, i),
-    }
-}
-
-/// Moves pruner `i` to the first phase after `from` that has something to do; past the last it is over.
-pub(super) fn advance(scenario: &Scenario, next: &mut State, i: usize, from: Option<Phase>) {
-    let order = order(scenario);
-    let start = from.and_then(|from| order.iter().position(|&phase| phase == from)).map_or(0, |at| at + 1);
-    let pruner = &mut next.pruners[i];
-    for &phase in &order[start..] {
-        pruner.todo = todo(scenario, pruner, phase);
-        let applies = match phase {
-            Phase::ListPointsAgain => {
-                !pruner.free.is_empty() && scenario.rules.obeys(Rule::RereadAfterEnding)
-            }
-            Phase::ListDataAgain => false,
-            Phase::Delete => !pruner.free.is_empty(),
-            _ => !pruner.todo.is_empty(),
-        };
-        if applies {
-            pruner.phase = phase;
-            pruner.objects = if phase == Phase::Delete { pruner.free } else { Objects::NONE };
-            return;
-        }
-    }
-    *pruner = Pruner::OVER;
-}
-
-fn todo(scenario: &Scenario, pruner: &Pruner, phase: Phase) -> Points {
-    let obeys = |rule| scenario.rules.obeys(rule);
-    match phase {
-        Phase::PutEnding | Phase::PutEnded => pruner.free.owners(),
-        Phase::DeleteVoid if obeys(Rule::PruneDeletesOnlyVoid) => pruner.voided,
-        Phase::DeleteVoid => pruner.voided.with(pruner.standing),
-        Phase::TidyUp if !obeys(Rule::EndingStays) || !obeys(Rule::EndedStays) => pruner.free.owners(),
-        _ => Points::NONE,
-    }
-}
-
-fn first(turn: &Turn<'_>, i: usize) -> PointId {
-    turn.state.pruners[i].todo.first().expect("a phase ends when nothing is left to do")
-}
-
-/// Takes `id` off what is to do, and goes on when that was the last.
-fn did(scenario: &Scenario, next: &mut State, i: usize, id: PointId) {
-    next.pruners[i].todo.remove(id);
-    if next.pruners[i].todo.is_empty() {
-        let phase = next.pruners[i].phase;
-        advance(scenario, next, i, Some(phase));
-    }
-}
-
-fn put_ending(turn: &mut Turn<'_>, i: usize) {
-    let (scenario, id) = (turn.scenario, first(turn, i));
-    turn.put(Key::Ending(id), |store| store.ending.insert(id), |next| did(scenario, next, i, id));
-}
-
-fn put_ended(turn: &mut Turn<'_>, i: usize) {
-    let (scenario, id) = (turn.scenario, first(turn, i));
-    let list = turn.state.pruners[i].free.only(Objects::of(id));
-    turn.put(Key::Ended(id), |store| store.ended = store.ended.with(list), |next| did(scenario, next, i, id));
-}
-
-fn delete(turn: &mut Turn<'_>, i: usize) {
-    let scenario = turn.scenario;
-    let object = turn.state.pruners[i].objects.first().expect("a phase ends when nothing is left to do");
-    turn.delete(
-        Key::Data(object),
-        |store| store.objects.remove(object),
-        |next| {
-            next.pruners[i].objects.remove(object);
-            if next.pruners[i].objects.is_empty() {
-                advance(scenario, next, i, Some(Phase::Delete));
-            }
-        },
-    );
-}
-
-fn delete_void(turn: &mut Turn<'_>, i: usize) {
-    let (scenario, id) = (turn.scenario, first(turn, i));
-    let store = &turn.state.store;
-    if !turn.state.pruners[i].voided.has(id) && store.confirmed.has(id) {
-        turn.take(Request::Get(Key::Confirmed(id), true), |next| did(scenario, next, i, id));
-        return;
-    }
-    let is_whole = turn.state.pruners[i].voided.has(id) && store.plan(id).names.within(store.objects);
-    if is_whole && scenario.rules.obeys(Rule::WholeStays) {
-        turn.take(Request::Decide("leaves a manifest of which nothing is gone"), |next| {
-            did(scenario, next, i, id)
-        });
-        return;
-    }
-    turn.delete(Key::Manifest(id), |store| store.manifests.remove(id), |next| did(scenario, next, i, id));
-}
-
-fn tidy_up(turn: &mut Turn<'_>, i: usize) {
-    let (scenario, id) = (turn.scenario, first(turn, i));
-    let list = turn.state.pruners[i].free.only(Objects::of(id));
-    if scenario.rules.obeys(Rule::EndingStays) {
-        let effect = |store: &mut super::store::Store| store.ended = store.ended.without(list);
-        turn.delete(Key::Ended(id), effect, |next| did(scenario, next, i, id));
-    } else {
-        turn.delete(Key::Ending(id), |store| store.ending.remove(id), |next| did(scenario, next, i, id));
     }
 }

@@ -240,8 +240,8 @@ impl Scenario {
             readers: std::array::from_fn(
                 |i| if i < self.readers.len() { Reader::START } else { Reader::ABSENT },
             ),
-            rotator: if self.rotates { Rotator::start(self, &store.rotation) } else { Rotator::OVER },
             forger: if self.forges.is_some() { Forger::Put } else { Forger::Over },
+            rotator: if self.rotates { Rotator::start(self.rules, &store.rotation) } else { Rotator::OVER },
             holder: if self.hold.is_some() { Holder::START } else { Holder::OVER },
         }
     }

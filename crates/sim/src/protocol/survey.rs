@@ -4,7 +4,8 @@
 
 use super::listing::Listing;
 use super::names::{Objects, PointId, Points};
-use super::pruner::{Doubt, Phase, Pruner, advance};
+use super::pruner::{Doubt, Phase, Pruner};
+use super::pruner_order::advance;
 use super::rule::Rule;
 use super::scenario::Scenario;
 use super::state::State;

@@ -1,6 +1,5 @@
-//! Builds the inner half of the agent from its settings: volumes, budget, stores, operations; and ties it to the outer half.
+//! The composition root: everything that the agent is made of is made here, from its settings, and nowhere else.
 
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,31 +7,35 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use coffer_blockio::{Arena, EngineWish, SourceOpener};
-use coffer_engine::{NodeResources, RateLimiter, one_line};
+use coffer_engine::{NodeResources, one_line};
 use coffer_proto::agent::v1::operations_server::OperationsServer;
 use coffer_proto::agent::v1::volumes_server::VolumesServer;
 use coffer_volume::{Access, DeviceClass, DirectoryRoot, DirectoryUse, Gate, Inventory, Policy, Roots};
 use tonic::service::RoutesBuilder;
+use tracing::info;
 
 use crate::admission::{Repositories, check_cluster};
-use crate::config::{Config, Limits};
-use crate::metrics::labels::{Amount, Ended, Fallback as Reason, OperationKind, StoreRequest};
-use crate::metrics::{Levels, Metrics};
+use crate::config::{Config, Told};
+use crate::health::Health;
+use crate::limiters::Limiters;
+use crate::metered::Metered;
+use crate::metrics::Metrics;
+use crate::node_side::{NodeSide, levels_of};
 use crate::node_volumes::NodeVolumes;
-use crate::operations::budget::{self, NodeBudget};
+use crate::operations::budget::NodeBudget;
 use crate::operations::files::RealFiles;
-use crate::operations::meter::{Bytes, Fallback, Meter};
-use crate::operations::record::{Kind, Requests, State};
 use crate::operations::secrets::Mounted;
 use crate::operations::stores::Allows;
 use crate::operations::system::system;
 use crate::operations::{Operations, Ports, Settings};
 use crate::priority::WorkerPriority;
 use crate::requests::RequestBudget;
+use crate::server::{Parts, Server};
 use crate::services::admission::Admission;
-use crate::services::node::{Counts, Drained, NodeFacts, NodeOperations, SharedLimits};
+use crate::services::node::{NodeFacts, NodeOperations, SharedLimits};
 use crate::services::operations::OperationsService;
 use crate::services::volumes::VolumesService;
+use crate::signals::{Reactions, Signals};
 use crate::teams::Teams;
 use crate::threads::threads;
 
@@ -45,25 +48,57 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     NodeResources::within(config.memory.0, threads).context("share out `memory`")?;
     volumes(config).map(drop)
 }
+
 /// The journal's files of ended operations take no more, all teams together.
 const JOURNAL_BYTES_MAX: u64 = 512 << 20;
 /// An operation in which nothing came to an end for so long is stopped: no block, no part, no range, no request to its store. A part of
 /// 17 MiB takes so long at 10 kB/s.
 const STALL_TIME: Duration = Duration::from_secs(1_800);
 
+/// Puts the agent together and serves until it is told to end.
+///
+/// # Errors
+/// What cannot be had, and which setting is about it.
+pub async fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("listen to signals")?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let inner = Inner::open(&config, &metrics)?;
+    let health = Health::serving().await;
+    let reactions = Reactions {
+        config: path,
+        told: Told { node: config.node.clone(), cluster: Some(config.cluster.to_string()) },
+        grace: config.grace_period(),
+        limits: Arc::clone(&inner.limits),
+        operations: Arc::clone(&inner.node),
+        health: health.clone(),
+    };
+    let parts = Parts {
+        facts: inner.facts.clone(),
+        limits: Arc::clone(&inner.limits),
+        operations: Arc::clone(&inner.node),
+        requests: inner.requests.clone(),
+        metrics,
+        health,
+    };
+    let server = Server::bind(&config, parts, |routes| inner.add_to(routes)).await?;
+    server.serve(signals.until_drained(reactions)).await?;
+    info!("ended");
+    Ok(())
+}
+
 /// The inner half: what does the work.
-pub struct Inner {
+struct Inner {
     operations: Operations,
     volumes: Arc<NodeVolumes>,
     allows: Allows,
     /// The memory that requests and answers count in.
-    pub requests: RequestBudget,
+    requests: RequestBudget,
     /// What `Node` and signals need of it.
-    pub node: Arc<dyn NodeOperations>,
+    node: Arc<dyn NodeOperations>,
     /// What `Node/Info` tells.
-    pub facts: NodeFacts,
+    facts: NodeFacts,
     /// The limits in force.
-    pub limits: SharedLimits,
+    limits: SharedLimits,
 }
 
 impl Inner {
@@ -71,7 +106,7 @@ impl Inner {
     ///
     /// # Errors
     /// What cannot be had, and which setting is about it.
-    pub fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<Inner> {
+    fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<Inner> {
         let threads = threads(config);
         let resources =
             NodeResources::within(config.memory.0, usize::try_from(threads).unwrap_or(usize::MAX))
@@ -124,7 +159,7 @@ impl Inner {
     }
 
     /// Adds the services that do the work.
-    pub fn add_to(&self, routes: &mut RoutesBuilder) {
+    fn add_to(&self, routes: &mut RoutesBuilder) {
         let looks = Arc::new(Admission::for_volumes());
         let operations =
             OperationsService::new(self.operations.clone(), Arc::clone(&self.allows), Arc::clone(&looks));
@@ -210,137 +245,4 @@ fn no_devices(config: &Config) -> Option<String> {
         (false, true) => return None,
     };
     Some(format!("block devices: {why}"))
-}
-
-/// The limiters that all operations share.
-#[derive(Clone)]
-struct Limiters {
-    read: Arc<RateLimiter>,
-    read_operations: Arc<RateLimiter>,
-    upload: Arc<RateLimiter>,
-}
-
-impl Default for Limiters {
-    fn default() -> Self {
-        let limiter = || Arc::new(RateLimiter::unlimited());
-        Limiters { read: limiter(), read_operations: limiter(), upload: limiter() }
-    }
-}
-
-impl Limiters {
-    fn set(&self, limits: Limits) {
-        self.read.set_rate(NonZeroU64::new(limits.read_bytes_per_second.0));
-        self.read_operations.set_rate(NonZeroU64::new(limits.read_requests_per_second));
-        self.upload.set_rate(NonZeroU64::new(limits.upload_bytes_per_second.0));
-    }
-
-    fn shared(&self) -> budget::Limits {
-        budget::Limits {
-            read: Some(self.read.clone()),
-            read_operations: Some(self.read_operations.clone()),
-            upload: Some(self.upload.clone()),
-        }
-    }
-}
-
-/// Operations, as `Node` and signals see them.
-struct NodeSide {
-    operations: Operations,
-    limiters: Limiters,
-}
-
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-#[tonic::async_trait]
-impl NodeOperations for NodeSide {
-    fn counts(&self) -> Counts {
-        let counts = self.operations.counts();
-        let running = counts.backups + counts.restores + counts.verifications;
-        Counts { running: number(running), queued: number(counts.waiting) }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.operations.is_draining()
-    }
-
-    fn set_limits(&self, limits: Limits) {
-        self.limiters.set(limits);
-    }
-
-    async fn drain(&self, grace: Duration) -> Drained {
-        let operations = self.operations.clone();
-        let drained = tokio::task::spawn_blocking(move || operations.drain(grace)).await;
-        drained.map_or_else(
-            |_| Drained::default(),
-            |drained| Drained {
-                finished: number(drained.finished),
-                interrupted: number(drained.interrupted),
-            },
-        )
-    }
-}
-
-fn levels_of(operations: &Operations, resources: &NodeResources) -> Levels {
-    let counts = operations.counts();
-    let (arena_used_bytes, arena_limit_bytes) = resources.arena_bytes();
-    Levels {
-        running: [number(counts.backups), number(counts.restores), number(counts.verifications)],
-        queued: number(counts.waiting),
-        arena_used_bytes,
-        arena_limit_bytes,
-    }
-}
-
-/// What operations count, in the metrics' words.
-struct Metered(Metrics);
-
-impl Meter for Metered {
-    fn bytes(&self, what: Bytes, count: u64) {
-        match what {
-            Bytes::Read => self.0.add(Amount::Read, count),
-            Bytes::Changed => self.0.add(Amount::Changed, count),
-            Bytes::Uploaded => self.0.add(Amount::Uploaded, count),
-            Bytes::Restored => self.0.add(Amount::Restored, count),
-            Bytes::Resumed => self.0.add(Amount::Resumed, count),
-        }
-    }
-
-    fn ended(&self, kind: Kind, state: State, seconds: f64) {
-        let kind = match kind {
-            Kind::Backup => OperationKind::Backup,
-            Kind::Restore => OperationKind::Restore,
-            Kind::Verify => OperationKind::Verify,
-        };
-        let ended = match state {
-            State::Succeeded => Ended::Succeeded,
-            State::Cancelled => Ended::Cancelled,
-            State::Interrupted => Ended::Interrupted,
-            State::Failed | State::Queued | State::Running => Ended::Failed,
-        };
-        self.0.operation_ended(kind, ended, Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    }
-
-    fn sample_mismatches(&self, count: u64) {
-        self.0.sample_mismatches(count);
-    }
-
-    fn fell_back(&self, why: Fallback) {
-        self.0.fell_back(match why {
-            Fallback::ReadEngine => Reason::UringUnavailable,
-            Fallback::Samples => Reason::SampleMismatch,
-        });
-    }
-
-    fn store_requests(&self, requests: Requests) {
-        let counts = [
-            (StoreRequest::Put, requests.put),
-            (StoreRequest::Get, requests.get),
-            (StoreRequest::List, requests.list),
-            (StoreRequest::Delete, requests.delete),
-            (StoreRequest::Multipart, requests.multipart),
-        ];
-        counts.into_iter().for_each(|(request, count)| self.0.add_store_requests(request, count));
-    }
 }

@@ -1,4 +1,4 @@
-//! Puts the parts together: listeners, the rules before all services, health, reflection, metrics.
+//! The server: listeners, the rules before all services, health, reflection, metrics.
 //!
 //! Which services there are is the caller's affair; none of them is reached but through the rules.
 
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Server;
+use tonic::transport::Server as Transport;
 use tower::Layer;
 use tracing::warn;
 
@@ -66,8 +66,8 @@ pub struct Parts {
     pub health: Health,
 }
 
-/// An agent that has its addresses and serves nothing yet.
-pub struct Agent {
+/// A server that has its addresses and serves nothing yet.
+pub struct Server {
     grpc: Listener,
     scrapes: Option<Listener>,
     routes: Routes,
@@ -75,7 +75,7 @@ pub struct Agent {
     metrics: Metrics,
 }
 
-impl Agent {
+impl Server {
     /// Takes the addresses of `config`. `add` adds further services.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Agent {
         config: &Config,
         parts: Parts,
         add: impl FnOnce(&mut RoutesBuilder),
-    ) -> Result<Agent, EdgeError> {
+    ) -> Result<Server, EdgeError> {
         let (metrics, requests) = (parts.metrics.clone(), parts.requests.clone());
         let grpc = listener(config, &config.listen, Expects::Preface, &metrics).await?;
         let scrapes = match config.metrics_listen {
@@ -93,7 +93,7 @@ impl Agent {
             }
             None => None,
         };
-        Ok(Agent { grpc, scrapes, routes: routes(parts, add)?, requests, metrics })
+        Ok(Server { grpc, scrapes, routes: routes(parts, add)?, requests, metrics })
     }
 
     /// Where gRPC is served, with the port that the kernel chose; `None` for a Unix socket.
@@ -157,7 +157,7 @@ async fn listener(
     Listener::bind(address, certificates, expects, metrics.clone()).await
 }
 
-/// All services. None of them stands behind the rules yet: [`Agent::serve`] puts these before the whole.
+/// All services. None of them stands behind the rules yet: [`Server::serve`] puts these before the whole.
 fn routes(parts: Parts, add: impl FnOnce(&mut RoutesBuilder)) -> Result<Routes, EdgeError> {
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
@@ -176,8 +176,8 @@ fn routes(parts: Parts, add: impl FnOnce(&mut RoutesBuilder)) -> Result<Routes, 
     Ok(routes.routes().prepare())
 }
 
-fn server() -> Server {
-    Server::builder()
+fn server() -> Transport {
+    Transport::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
