@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_blockio::BlockSource;
-use coffer_format::{BlockSize, Compression, Id, PlanId, PointState, PointType, Timestamp, VolumeName};
+use coffer_format::{
+    BlockSize, Compression, Id, PlanId, PointState, PointType, ResourceRecord, Timestamp, VolumeName,
+};
 use coffer_store::RequestCounts;
 
 use super::changed_ranges::ChangedRanges;
@@ -107,6 +109,8 @@ pub struct BackupReport {
     pub parent: Option<Id>,
     /// Its volumes.
     pub volumes: Vec<VolumeReport>,
+    /// Its resources.
+    pub resources: Vec<ResourceRecord>,
     /// Objects written.
     pub objects_written: u64,
     /// Bytes of these.
