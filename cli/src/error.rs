@@ -259,6 +259,9 @@ fn resource_advice(error: &ResourceError) -> Advice {
 }
 
 fn resource_failed(error: &ResourceError) -> bool {
+    if let ResourceError::NothingProtected(_) = error {
+        return true;
+    }
     matches!(
         error.reason(),
         Some(

@@ -180,7 +180,7 @@ def chain(world, instance):
 
 def failed(world, instance):
     # A failed resource and nothing else makes no point.
-    world.backup(instance, name="GUEST_ERROR", ends=6)
+    world.backup(instance, name="GUEST_ERROR", ends=1)
     left = [backup for backup in world.alice.backups() if "GUEST_ERROR" in backup["name"]]
     must(left == [], "a backup that fails in Trove makes no point, and is deleted again", left)
     image = world.root / "disk.img"

@@ -34,6 +34,9 @@ pub enum ResourceError {
         /// What is missing.
         detail: String,
     },
+    /// Every resource of a run failed, and there was nothing else to make a point of.
+    #[error("no resource could be protected, so no point was made: {0}")]
+    NothingProtected(String),
     /// A guard said no.
     #[error("{0}")]
     Refused(String),

@@ -16,7 +16,9 @@ use coffer_engine::catalog::{Filter, load_manifest};
 use coffer_engine::{RateLimiter, Repository, Resources, find_point};
 use coffer_format::{ArtefactRecord, PlanId, ResourceRecord, ResourceRef, VolumeName, VolumeState};
 use coffer_plugin_sdk::PluginArtefact;
-use coffer_resources::{Begun, BegunResource, Done, Journal, Plan, Planned, Registry, RunOrder, artefact};
+use coffer_resources::{
+    Begun, BegunResource, Done, Journal, Plan, Planned, Registry, ResourceError, RunOrder, artefact,
+};
 use tokio::runtime::Runtime;
 
 use self::settle::{Earlier, settle};
@@ -187,9 +189,7 @@ impl Job<'_> {
         let available = |record: &&ResourceRecord| record.state == VolumeState::Available;
         if volumes.is_empty() && !records.iter().any(|record| available(&record)) {
             let first = records.iter().find_map(|record| record.error.clone()).unwrap_or_default();
-            return Err(CliError::Refused(format!(
-                "no resource could be protected, so no point was made: {first}"
-            )));
+            return Err(ResourceError::NothingProtected(first).into());
         }
         Ok(records)
     }
