@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test reader golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke cluster-test
+.PHONY: help demo test reader trove-test plugins-test golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke cluster-test
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -12,6 +12,12 @@ test: ## all tests
 
 reader: ## the second reader, in Python, over all golden repositories (tests/reader)
 	@scripts/reader.sh
+
+trove-test: ## the plugin for Trove against a real Keystone and a real Trove out of Debian's packages
+	@scripts/trove-test.sh
+
+plugins-test: ## points of resources with the example plugin and with a real PostgreSQL
+	@scripts/plugins-test.sh
 
 golden: ## golden bytes and the worked example anew, after a change of the format; only until the first release
 	@scripts/golden.sh

@@ -13,6 +13,7 @@ pub(crate) mod plugin;
 pub(crate) mod points;
 pub(crate) mod prune;
 pub(crate) mod requests;
+pub(crate) mod resources;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod usage;

@@ -10,6 +10,8 @@ use coffer_coordinator::{AgentError, CoordinatorError};
 use coffer_engine::one_line;
 use coffer_engine::{Advice, EngineError, Fact};
 use coffer_format::FormatError;
+use coffer_plugin_sdk::Reason;
+use coffer_resources::ResourceError;
 use coffer_store::StoreError;
 use serde_json::{Map, Value, json};
 
@@ -64,6 +66,9 @@ pub(crate) enum CliError {
     /// An agent, or the way to it.
     #[error(transparent)]
     Agent(Box<AgentError>),
+    /// A plugin, a journal, or resources.
+    #[error(transparent)]
+    Resources(Box<ResourceError>),
     /// Kubernetes, or the way to it.
     #[error(transparent)]
     Kubernetes(Box<KubernetesError>),
@@ -118,6 +123,16 @@ impl From<CoordinatorError> for CliError {
     }
 }
 
+impl From<ResourceError> for CliError {
+    fn from(error: ResourceError) -> Self {
+        match error {
+            ResourceError::File { step, path, source } => CliError::File { step, path, source },
+            ResourceError::Refused(text) => CliError::Refused(text),
+            other => CliError::Resources(Box::new(other)),
+        }
+    }
+}
+
 impl From<KubernetesError> for CliError {
     fn from(error: KubernetesError) -> Self {
         CliError::Kubernetes(Box::new(error))
@@ -140,6 +155,7 @@ impl CliError {
             CliError::Print(_) => "print",
             CliError::Agent(error) => error.kind.as_str(),
             CliError::Kubernetes(error) => error.kind,
+            CliError::Resources(_) => "resource",
             CliError::After { source, .. } => source.kind(),
         }
     }
@@ -156,6 +172,7 @@ impl CliError {
             CliError::Open { source, .. } => open_advice(source),
             CliError::Agent(error) => error.advice,
             CliError::Kubernetes(error) => error.advice,
+            CliError::Resources(error) => resource_advice(error),
             CliError::After { source, .. } => source.advice(),
         }
     }
@@ -167,6 +184,8 @@ impl CliError {
             CliError::Agent(error) => agent_words::status(error),
             CliError::After { source, .. } => source.status(),
             CliError::File { .. } | CliError::Print(_) => ExitStatus::Failed,
+            // The work was asked for rightly, and the plugin's side could not do it.
+            CliError::Resources(error) if resource_failed(error) => ExitStatus::Failed,
             other => status_of(other.advice()),
         }
     }
@@ -204,6 +223,7 @@ impl CliError {
             | CliError::NotFound(_)
             | CliError::Refused(_)
             | CliError::Print(_)
+            | CliError::Resources(_)
             | CliError::Kubernetes(_) => {}
         }
         context
@@ -221,9 +241,40 @@ impl CliError {
             CliError::Agent(error) => agent_words::next_step(error),
             CliError::Kubernetes(error) => Some(&error.next),
             CliError::After { next, .. } => Some(next),
-            CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) => None,
+            CliError::Usage(_) | CliError::NotFound(_) | CliError::Refused(_) | CliError::Resources(_) => {
+                None
+            }
         }
     }
+}
+
+fn resource_advice(error: &ResourceError) -> Advice {
+    match error.reason() {
+        Some(Reason::NotFound | Reason::UnknownType) => Advice::NotFound,
+        Some(Reason::Unreachable | Reason::Deadline | Reason::Running) => Advice::Retry,
+        Some(Reason::Bug) => Advice::Bug,
+        Some(Reason::ChildrenKept) => Advice::Refused,
+        _ => Advice::Configure,
+    }
+}
+
+fn resource_failed(error: &ResourceError) -> bool {
+    if let ResourceError::NothingProtected(_) = error {
+        return true;
+    }
+    matches!(
+        error.reason(),
+        Some(
+            Reason::Unreachable
+                | Reason::Deadline
+                | Reason::Running
+                | Reason::Bug
+                | Reason::Failed
+                | Reason::Quota
+                | Reason::NotReady
+                | Reason::Denied
+        )
+    )
 }
 
 /// The system's errors among the causes.

@@ -9,7 +9,7 @@
 //! - `documents`: what is printed, as JSON and for people.
 //! - `session`: what a verb needs of the process: repository, clock, memory, cancellation, output.
 //! - `agent`: the same verbs through node agents.
-//! - `plugins`: what verbs need to call plugins.
+//! - `plugins`, `stored_resources`: what verbs need to call plugins.
 //! - `kubernetes`: what Kubernetes knows of volumes that agents list.
 //! - `key_files`, `change_list`, `targets`, `selection`, `probe`: checks and choices before the engine is called.
 #![forbid(unsafe_code)]
@@ -40,6 +40,7 @@ mod request_words;
 mod room;
 mod selection;
 mod session;
+mod stored_resources;
 mod table;
 mod targets;
 mod text;

@@ -14,6 +14,7 @@ pub(crate) mod operations;
 pub(crate) mod plugin;
 pub(crate) mod points;
 pub(crate) mod prune;
+pub(crate) mod resources;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod usage;
@@ -68,6 +69,9 @@ pub(crate) enum Verb {
     Operations(operations::OperationsVerb),
     /// Show what agents say about themselves: version, limits, abilities
     Node(node::NodeArguments),
+    /// See what plugins find beside volumes
+    #[command(subcommand)]
+    Resources(resources::ResourcesVerb),
     /// For authors of plugins
     #[command(subcommand)]
     Plugin(plugin::PluginVerb),
@@ -97,6 +101,7 @@ pub(crate) fn run(session: &Session, verb: Verb) -> Result<ExitStatus, CliError>
         Verb::Volumes(arguments) => volumes::run(session, &arguments),
         Verb::Operations(verb) => operations::run(session, &verb),
         Verb::Node(arguments) => node::run(session, &arguments),
+        Verb::Resources(verb) => resources::run(session, &verb),
         Verb::Plugin(verb) => plugin::run(session, &verb),
         Verb::Version(arguments) => version::run(session, &arguments),
         Verb::Completion(arguments) => completion::run(session, &arguments),

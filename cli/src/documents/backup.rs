@@ -9,6 +9,7 @@ use coffer_store::RequestCounts;
 use serde::Serialize;
 
 use super::requests::Requests;
+use super::resources::PointResource;
 use crate::human;
 use crate::output::Document;
 use crate::text::Text;
@@ -30,6 +31,7 @@ pub(crate) struct BackupDocument {
     sequence: u64,
     parent: Option<Id>,
     volumes: Vec<VolumeDocument>,
+    resources: Vec<PointResource>,
     objects_written: u64,
     bytes_written: u64,
     requests: Requests,
@@ -87,6 +89,7 @@ impl BackupDocument {
             sequence: report.sequence,
             parent: report.parent,
             volumes,
+            resources: report.resources.into_iter().map(PointResource::from).collect(),
             objects_written: report.objects_written,
             bytes_written: report.bytes_written,
             requests: requests.into(),
@@ -96,10 +99,11 @@ impl BackupDocument {
         }
     }
 
-    /// Volumes that are not in the point, with the reasons.
+    /// Volumes and resources that are not in the point, with the reasons.
     pub(crate) fn failed(&self) -> Vec<String> {
         let failed = self.volumes.iter().filter_map(|volume| Some((volume, volume.error.as_ref()?)));
-        failed.map(|(volume, error)| format!("{} ({error})", volume.name)).collect()
+        let volumes = failed.map(|(volume, error)| format!("{} ({error})", volume.name));
+        volumes.chain(self.resources.iter().filter_map(PointResource::failed)).collect()
     }
 }
 
@@ -148,6 +152,7 @@ impl Document for BackupDocument {
                 text.line(format_args!("volume {}: warning: {warning}", volume.name));
             }
         }
+        self.resources.iter().for_each(|resource| resource.lines(&mut text));
         if self.resumed_bytes > 0 {
             text.line(format_args!("{} taken over from unfinished runs", human::size(self.resumed_bytes)));
         }

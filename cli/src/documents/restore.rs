@@ -6,6 +6,7 @@ use coffer_store::RequestCounts;
 use serde::Serialize;
 
 use super::requests::Requests;
+use super::resources::ResourceRow;
 use crate::human;
 use crate::output::Document;
 use crate::text::Text;
@@ -16,8 +17,19 @@ pub(crate) struct RestoreDocument {
     point: Id,
     dry_run: bool,
     volumes: Vec<RestoredDocument>,
+    resources: Vec<RestoredResource>,
     requests: Requests,
     duration_ms: u64,
+}
+
+/// A resource that a plugin restored.
+#[derive(Debug, Serialize)]
+pub(crate) struct RestoredResource {
+    pub(crate) resource: String,
+    pub(crate) restored: ResourceRow,
+    pub(crate) description: Option<String>,
+    pub(crate) options: serde_json::Value,
+    pub(crate) warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,7 +69,13 @@ impl RestoreDocument {
         duration_ms: u64,
     ) -> Self {
         let volumes = volumes.into_iter().map(RestoredDocument::from).collect();
-        RestoreDocument { point, dry_run, volumes, requests: requests.into(), duration_ms }
+        let resources = Vec::new();
+        RestoreDocument { point, dry_run, volumes, resources, requests: requests.into(), duration_ms }
+    }
+
+    /// With what plugins restored.
+    pub(crate) fn with_resources(self, resources: Vec<RestoredResource>) -> Self {
+        RestoreDocument { resources, ..self }
     }
 }
 

@@ -8,6 +8,7 @@ use coffer_format::{
 };
 use serde::Serialize;
 
+use super::resources::PointResource;
 use crate::human;
 use crate::output::Document;
 use crate::table::Table;
@@ -44,6 +45,7 @@ pub(crate) struct ShowDocument {
     #[serde(skip)]
     trust: Trust,
     volumes: Vec<ShowVolume>,
+    resources: Vec<PointResource>,
 }
 
 /// What of a manifest's seal was checked.
@@ -110,6 +112,7 @@ impl ShowDocument {
             signed: trust == Trust::Signature,
             trust,
             volumes: manifest.volumes.into_iter().map(|volume| volume.payload.into()).collect(),
+            resources: manifest.resources.into_iter().map(PointResource::from).collect(),
         }
     }
 }

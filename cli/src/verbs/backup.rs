@@ -4,6 +4,7 @@ mod agents;
 mod host;
 mod lists;
 mod request;
+mod resources;
 mod siblings;
 pub(crate) mod sources;
 
@@ -26,6 +27,9 @@ use crate::verbs::version::program_version;
 pub(crate) fn run(session: &Session, arguments: &BackupArguments) -> Result<ExitStatus, CliError> {
     if session.agents.are_given() {
         return agents::run(session, arguments);
+    }
+    if !arguments.resource.is_empty() {
+        return resources::run(session, arguments);
     }
     let tags = tags(&arguments.tag)?;
     sources::check(&arguments.volumes)?;

@@ -4,6 +4,7 @@ mod agents;
 mod from_map;
 mod places;
 mod request;
+mod resources;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -32,6 +33,9 @@ use crate::targets::{self, Checked};
 pub(crate) fn run(session: &Session, arguments: &RestoreArguments) -> Result<ExitStatus, CliError> {
     if session.agents.are_given() {
         return agents::run(session, arguments);
+    }
+    if !arguments.resource.is_empty() {
+        return resources::run(session, arguments);
     }
     let places = Places::new(&arguments.volume, arguments.to.as_deref(), arguments.dry_run)?;
     if places.stream().is_some() {

@@ -11,6 +11,7 @@ use crate::documents::verify::VerifyDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::session::Session;
+use crate::stored_resources::verify_resources;
 
 pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<ExitStatus, CliError> {
     if session.agents.are_given() {
@@ -23,6 +24,7 @@ pub(crate) fn run(session: &Session, arguments: &VerifyArguments) -> Result<Exit
         read_data_percent: arguments.read_data,
         expect_head: arguments.expect_head,
     };
-    let report = run_verify(&repository, &resources, &request)?;
+    let mut report = run_verify(&repository, &resources, &request)?;
+    verify_resources(&repository, &request.filter, &arguments.plugins, &mut report)?;
     show(session, &VerifyDocument::new(report, session.duration_ms()))
 }

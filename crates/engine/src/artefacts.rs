@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use coffer_format::{Artefacts, Id, Label, Manifest, ResourceRecord, object_key};
+use coffer_format::{Artefacts, Id, Label, Manifest, PlanId, ResourceRecord, object_key};
 use coffer_store::Key;
 
 use crate::records;
-use crate::repository::store_key;
+use crate::repository::{list_teams, store_key};
 use crate::walk::walk;
 use crate::{Access, EngineError, Repository};
 
@@ -94,4 +94,29 @@ pub fn left_artefacts(repository: &Repository, team: &Label) -> Result<Vec<LeftA
 pub fn strike_off(repository: &Repository, left: &LeftArtefacts) -> Result<(), EngineError> {
     repository.store().delete(&left.keys)?;
     Ok(())
+}
+
+/// What became of a point that a run opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointFate {
+    /// Its manifest stands, and names what was made for it.
+    Stands,
+    /// Its end was announced: it was forgotten, or ended as unfinished.
+    GivenUp,
+    /// It has no manifest, and nobody ended it.
+    Unfinished,
+}
+
+/// What became of a point that an earlier run opened.
+pub fn point_fate(repository: &Repository, plan: &PlanId, point: &Id) -> Result<PointFate, EngineError> {
+    if repository.store().exists(&store_key(&object_key::manifest(plan, point))?)? {
+        return Ok(PointFate::Stands);
+    }
+    let ended = records::may_be_ending(repository, &plan.team, point)?;
+    Ok(if ended { PointFate::GivenUp } else { PointFate::Unfinished })
+}
+
+/// All teams of the repository.
+pub fn all_teams(repository: &Repository) -> Result<Vec<Label>, EngineError> {
+    list_teams(repository.store().as_ref())
 }

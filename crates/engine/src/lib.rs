@@ -41,7 +41,7 @@ mod voids;
 mod walk;
 mod write;
 
-pub use artefacts::{LeftArtefacts, left_artefacts, strike_off};
+pub use artefacts::{LeftArtefacts, PointFate, all_teams, left_artefacts, point_fate, strike_off};
 pub use chain_keys::{check_chain_key, lend_chain_key};
 pub use error::{Advice, EngineError, Fact, HalfWritten, one_line};
 pub use forget::{ForgetRequest, forget_by_rules, forget_points, hold, release};

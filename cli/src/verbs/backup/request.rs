@@ -14,6 +14,7 @@ use crate::documents::backup::BackupDocument;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::options::{KeyOptions, LimitOptions, MemoryOptions, ReadOptions, RepositoryOptions};
+use crate::plugins::{PluginOptions, ResourceWord, StateOptions};
 use crate::session::Session;
 use crate::values;
 use crate::volume_words::SourceWord;
@@ -24,6 +25,8 @@ Examples:
   coffer backup --repo file:///srv/backup --key writer.key --plan shop db=/dev/vg0/db-snap files=/srv/files.img
   coffer backup --repo file:///srv/backup --key writer.key --plan web --type full --compression zstd:9 --json web=disk.img
   coffer backup --repo file:///srv/backup --key writer.key --plan web --changes list:changed.json --list-base 01jd3k5x6v8q2m4n7p9r0s1t2w disk.img
+
+  coffer backup --repo file:///srv/backup --key writer.key --plan shop --resource OS::Trove::Instance/4f3a=options.json files=/srv/files.img
 
 --changes list:FILE takes what a change tracker of your own knows: every range of the volume that was written to since the source of
 point --list-base was frozen, as JSON [[offset,length],...] in bytes, in any order; with several volumes list:NAME=FILE for each that
@@ -61,8 +64,22 @@ pub(crate) struct BackupArguments {
     pub(super) key: KeyOptions,
 
     /// Block devices and disk images; a path alone is named by its last component
-    #[arg(value_name = "VOLUME", required = true)]
+    #[arg(value_name = "VOLUME", required_unless_present = "resource")]
     pub(super) volumes: Vec<SourceWord>,
+
+    /// A resource that a plugin protects, and what is below it; its options are a JSON object in a file; may be repeated
+    #[arg(long, value_name = "TYPE/ID[=OPTIONS.json]")]
+    pub(super) resource: Vec<ResourceWord>,
+
+    /// How long the protection of one resource may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 21_600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(super) resource_timeout: u32,
+
+    #[command(flatten)]
+    pub(super) plugins: PluginOptions,
+
+    #[command(flatten)]
+    pub(super) state: StateOptions,
 
     #[command(flatten)]
     pub(super) identity: PlanOptions,

@@ -1,6 +1,6 @@
 //! `coffer plugin check`: the conformance suite on a running plugin.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,12 +10,9 @@ use coffer_plugin_sdk::check::{Trial, check};
 use crate::documents::plugin::{PluginCheckDocument, PluginRule};
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::plugins::runtime;
+use crate::plugins::{read_options, runtime};
 use crate::session::Session;
 use crate::values;
-
-/// Most bytes of a file with options.
-const OPTIONS_LEN_MAX: u64 = 64 << 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,15 +79,4 @@ fn trial(session: &Session, arguments: &CheckArguments, reference: &ResourceRef)
         key: format!("check-{key}"),
         timeout: Duration::from_secs(arguments.timeout.into()),
     })
-}
-
-/// Options from a file. They are held against the plugin's schema, not here.
-pub(crate) fn read_options(path: &Path) -> Result<String, CliError> {
-    let failed = |source| CliError::File { step: "read", path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > OPTIONS_LEN_MAX {
-        let text = format!("{} has {length} bytes; options have {OPTIONS_LEN_MAX} at most", path.display());
-        return Err(CliError::Usage(text));
-    }
-    std::fs::read_to_string(path).map_err(failed)
 }

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::options::{IdentityOptions, KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::plugins::{PluginOptions, ResourceWord};
 use crate::selection::{point_by_id, point_by_intent};
 use crate::session::Session;
 use crate::targets::Existing;
@@ -29,6 +30,8 @@ key goes to the agents, unless --agent-key-name names a file of theirs; so do AW
   coffer restore --agent https://node-1:9443 --repo s3://bucket/p --key recovery.key --plan web --pick latest --volume web=/dev/vdb --overwrite
   coffer restore --agent n1=https://10.0.0.1:9443,n2=https://10.0.0.2:9443 --repo s3://bucket/p --key recovery.key --plan shop \\
       --pick latest --volume db=n1:/dev/vdb --volume files=n2:/dev/vdc --in-place
+
+  coffer restore --repo file:///srv/backup --key recovery.key --plan shop --pick latest --resource OS::Trove::Instance/4f3a=restore.json
 
 Before any target is changed, the map, the chain's key and one block of every volume are read. A new file lies beside its name, as
 .NAME.coffer-partial, until it is whole. A restore that was interrupted is finished by the same command with --in-place.
@@ -66,6 +69,21 @@ pub(crate) struct RestoreArguments {
     /// A volume and where it goes: a file, a block device, or - for standard output; may be repeated
     #[arg(long, value_name = "NAME=TARGET", conflicts_with = "to")]
     pub(super) volume: Vec<TargetWord>,
+
+    /// A resource of the point, with options of its restore in a file; may be repeated. Volumes are restored by a command of their own
+    #[arg(long, value_name = "TYPE/ID[=OPTIONS.json]", conflicts_with_all = ["volume", "to", "overwrite", "in_place", "salvage", "map"])]
+    pub(super) resource: Vec<ResourceWord>,
+
+    /// How long the restore of one resource may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 21_600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(super) resource_timeout: u32,
+
+    /// A repeated restore of a resource with the same key finds what the first one made
+    #[arg(long, value_name = "K", requires = "resource", value_parser = restore_key)]
+    pub(super) idempotency_key: Option<String>,
+
+    #[command(flatten)]
+    pub(super) plugins: PluginOptions,
 
     /// Directory for all volumes of the point, each as a file of its name
     #[arg(long, value_name = "DIR")]
@@ -114,6 +132,15 @@ impl RestoreArguments {
             (false, true) => Existing::InPlace,
             (false, false) => Existing::Refuse,
         }
+    }
+}
+
+/// A key that plugins take.
+fn restore_key(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("write 1 to 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`".into()),
     }
 }
 

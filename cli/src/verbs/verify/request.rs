@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::human;
 use crate::options::{FilterOptions, KeyOptions, MemoryOptions, RepositoryOptions};
+use crate::plugins::PluginOptions;
 use crate::session::Session;
 use crate::values;
 
@@ -45,6 +46,9 @@ pub(crate) struct VerifyArguments {
     /// A point that must be there; tells whether the newest was taken away
     #[arg(long, value_name = "POINT", value_parser = values::format_value::<Id>)]
     pub(super) expect_head: Option<Id>,
+
+    #[command(flatten)]
+    pub(super) plugins: PluginOptions,
 
     #[command(flatten)]
     pub(super) memory: MemoryOptions,

@@ -27,6 +27,7 @@ pub(super) fn report(repository: &Repository, manifest: &Manifest, written: &Wri
         sequence: manifest.sequence,
         parent: manifest.parent,
         volumes,
+        resources: manifest.resources.clone(),
         objects_written: written.objects,
         bytes_written: written.bytes,
         requests: repository.store().requests(),

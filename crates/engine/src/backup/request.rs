@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use coffer_blockio::BlockSource;
 use coffer_format::{
-    BlockSize, Compression, Id, PlanId, PointState, PointType, Reason, Timestamp, VolumeKind, VolumeName,
+    BlockSize, Compression, Id, PlanId, PointState, PointType, Reason, ResourceRecord, Timestamp, VolumeKind,
+    VolumeName,
 };
 use coffer_store::RequestCounts;
 
@@ -109,6 +110,8 @@ pub struct BackupReport {
     pub parent: Option<Id>,
     /// Its volumes.
     pub volumes: Vec<VolumeReport>,
+    /// Its resources.
+    pub resources: Vec<ResourceRecord>,
     /// Objects written.
     pub objects_written: u64,
     /// Bytes of these.
