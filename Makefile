@@ -1,5 +1,5 @@
 # Everything a developer runs, by name; each target is one script, and scripts/setup.sh installs what it needs.
-.PHONY: help demo test reader trove-test plugins-test golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke cluster-test
+.PHONY: help demo test reader trove-test plugins-test golden bench bench-s3 bench-smoke bench-metadata lint deny fuzz-smoke interleavings kill-long image cluster-smoke cluster-test cluster-up cluster-down manifests manifests-check
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,18 @@ kill-long: ## a long run of backups, prunes and restores killed at any moment
 
 image: ## the images, without Docker: target/image/coffer-agent.tar and coffer-controller.tar
 	@scripts/images.sh
+
+manifests: ## plain manifests of deploy/ anew from its chart
+	@scripts/manifests.sh
+
+manifests-check: ## whether they are what the chart says
+	@scripts/manifests.sh --check
+
+cluster-up: ## two test clusters for people, coffer-a of two nodes and coffer-b of one (root; see tests/cluster/README.md)
+	@scripts/cluster-up.sh
+
+cluster-down: ## ends both, and removes all they had
+	@scripts/cluster-down.sh
 
 cluster-test: ## a plan through days on two real clusters, restored on the other one (root; see tests/cluster/README.md)
 	@scripts/cluster-test.sh

@@ -14,6 +14,8 @@ export CLUSTER_NAME=coffer-a
 . "$(dirname "$0")/../tests/cluster/env.sh"
 # shellcheck source=../tests/cluster/devices.sh
 . "$cluster/devices.sh"
+# shellcheck source=helm.sh
+. scripts/helm.sh
 # shellcheck source=../tests/cluster/scenario/storage.sh
 . "$cluster/scenario/storage.sh"
 [ "$(id -u)" -eq 0 ] || die "a node needs root: mounts, namespaces, control groups"
@@ -98,17 +100,26 @@ start() {
   done
 }
 
-# install CLUSTER: as shipped, with the test's server, clock and pause image.
-install() {
-  local deploy=$work/deploy-$1
-  cp -r deploy "$deploy"
-  sed -i -e "s#^    repositories = .*#    repositories = [\"s3://bucket?endpoint=$endpoint\"]#" "$deploy/agent/config.yaml"
-  cat >>"$deploy/controller/config.yaml" <<END
-    placeholder_image = "localhost/pause:1"
-    [clock]
-    config_map = "coffer-clock"
+# chart CLUSTER: the chart as shipped, with the test's server, clock and pause image.
+chart() {
+  local rendered=$work/rendered-$1
+  cat >"$work/values.json" <<END
+{
+  "namespace": {"create": true},
+  "networkPolicies": {"storePorts": [7070]},
+  "agent": {"repositories": ["s3://bucket?endpoint=$endpoint"]},
+  "controller": {"settings": "placeholder_image = \"localhost/pause:1\"\n[clock]\nconfig_map = \"coffer-clock\""}
+}
 END
-  at "$1" kube apply -k "$deploy/controller" >/dev/null
+  render_chart deploy/chart/coffer coffer-system "$rendered" "$work/values.json"
+  at "$1" kube apply -k deploy/crds >/dev/null
+  at "$1" kube apply -f "$rendered/agent/namespace.yaml" >/dev/null
+  at "$1" kube apply --recursive -f "$rendered" >/dev/null
+}
+
+# install CLUSTER MODE: with the chart, and what a team and a location need.
+install() {
+  chart "$1"
   at "$1" kube -n coffer-system create secret generic bucket --from-literal=accessKeyId="$AWS_ACCESS_KEY_ID" --from-literal=secretAccessKey="$AWS_SECRET_ACCESS_KEY" >/dev/null
   at "$1" kube -n coffer-system create secret generic shop-writer --from-file=key="$work/writer.key" >/dev/null
   at "$1" kube -n coffer-system create secret generic shop-recovery --from-file=key="$work/recovery.key" >/dev/null
