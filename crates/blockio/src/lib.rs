@@ -13,6 +13,7 @@
 //! - Sources and targets open by path, or by a handle that somebody else has opened and judged (`open_handle`).
 //! - [`give_back_memory`]: for a process that will be idle. [`WipingAllocator`]: for one that handles secrets.
 //! - [`DiskActivity`]: what the disks below a source do for everybody.
+//! - [`ExtentMap`], [`clone_file`], [`freeze`], [`thaw`]: what file systems are asked by ioctl.
 //! - [`lower_this_thread`]: makes a thread step back behind the workload beside it.
 //!
 //! # Who owns a buffer
@@ -46,6 +47,7 @@ mod document_source;
 mod durable;
 mod error;
 mod file_limit;
+mod file_system;
 mod file_target;
 mod free_ranges;
 mod handle;
@@ -81,6 +83,10 @@ pub use document_source::DocumentSource;
 pub use durable::sync_directory;
 pub use error::{ArenaError, OpenError, ReadError, WriteError};
 pub use file_limit::{file_limit_bytes, is_past_file_limit, outlive_file_limit};
+pub use file_system::{
+    ExtentMap, ExtentPlace, FileExtent, OPEN_NAMELESS, OPEN_NO_FOLLOW, OPEN_NO_WAIT, clone_file,
+    file_generation, freeze, thaw,
+};
 pub use file_target::{FileTarget, NewFile};
 pub use heap::give_back_memory;
 pub use kind::{PathKind, SourceKind};
