@@ -140,7 +140,8 @@ pub fn select(
             node: host_path.node.clone(),
             source: Source::Path(host_path.path.clone()),
         };
-        let refused = || format!("the Team allows no directory that holds {}: see its spec.hostPaths", host_path.path);
+        let refused =
+            || format!("the Team allows no directory that holds {}: see its spec.hostPaths", host_path.path);
         let found = if may_use(&host_path.path) { Ok(volume) } else { Err(refused()) };
         selected.add("HostPath", host_path.name.clone(), found, &has_agent);
     }

@@ -63,9 +63,16 @@ pub(super) async fn prepare(
     let observed = observe(&context.client, namespace).await?;
     let selection = &plan.spec.select;
     let may_use = |path: &str| tenants::may_use(&tenant.team, path);
-    let Selected { volumes, unprotected, waiting } = select(selection, &observed, |node| directory.has(node), may_use);
+    let Selected { volumes, unprotected, waiting } =
+        select(selection, &observed, |node| directory.has(node), may_use);
     if let Some(first) = waiting.first() {
-        bail!("{} {}: {}; no point is made without it ({} such in all)", first.kind, first.name, first.reason, waiting.len());
+        bail!(
+            "{} {}: {}; no point is made without it ({} such in all)",
+            first.kind,
+            first.name,
+            first.reason,
+            waiting.len()
+        );
     }
     if volumes.is_empty() {
         let reasons: Vec<String> =
