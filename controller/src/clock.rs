@@ -8,6 +8,7 @@ use coffer_engine::Clock;
 use coffer_format::Timestamp;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -58,14 +59,26 @@ impl SharedClock {
         self.moved.subscribe()
     }
 
-    /// Follows the ConfigMap for ever.
+    /// Reads the ConfigMap once, so that nothing begins at a time that is not meant.
+    ///
+    /// # Errors
+    /// The API does not tell.
+    pub async fn read(&self, client: Client, namespace: &str, name: &str) -> kube::Result<()> {
+        let map = Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await?;
+        self.set_offset_ms(map.as_ref().map_or(0, offset_ms));
+        Ok(())
+    }
+
+    /// Follows the ConfigMap for ever. Without it, time is the system's.
     pub async fn follow(self: Arc<Self>, client: Client, namespace: String, name: String) {
         let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut events = watcher(api, config).default_backoff().applied_objects().boxed();
+        let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = events.next().await {
             match event {
-                Ok(map) => self.set_offset_ms(offset_ms(&map)),
+                Ok(Event::Apply(map) | Event::InitApply(map)) => self.set_offset_ms(offset_ms(&map)),
+                Ok(Event::Delete(_)) => self.set_offset_ms(0),
+                Ok(Event::Init | Event::InitDone) => {}
                 Err(error) => tracing::warn!(%error, "the clock's ConfigMap cannot be watched"),
             }
         }

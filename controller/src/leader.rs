@@ -3,22 +3,35 @@
 //! Expiry goes by how long a Lease was seen unchanged on our own monotonic clock, as Kubernetes' own controllers do: no two clocks are compared.
 //! The Lease protects nobody's data; two leaders for a moment would make points beside each other, which the format allows for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 /// Name of the Lease.
 const NAME: &str = "coffer-controller";
-/// How long a Lease holds unrenewed.
-const DURATION: Duration = Duration::from_secs(15);
-/// How often it is renewed, or looked at.
-const RENEW_EVERY: Duration = Duration::from_secs(3);
-/// A leader that could not renew for this long ends, before others may take over.
-const RENEW_MAX: Duration = Duration::from_secs(10);
+
+/// The Lease's times. `renew_max` is less than `hold`: a leader ends before another may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// How long a Lease holds unrenewed, in whole seconds.
+    pub hold: Duration,
+    /// How often it is renewed, or looked at.
+    pub renew_every: Duration,
+    /// A leader that could not renew for this long ends.
+    pub renew_max: Duration,
+}
+
+/// As Kubernetes' own controllers have them.
+pub const TIMES: Times = Times {
+    hold: Duration::from_secs(15),
+    renew_every: Duration::from_secs(3),
+    renew_max: Duration::from_secs(10),
+};
 
 /// What was seen of the Lease.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +55,7 @@ enum Step {
 fn evaluate(observed: &Observed, identity: &str, now: Instant) -> Step {
     let holder = observed.spec.holder_identity.as_deref().unwrap_or_default();
     let seconds = observed.spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    let duration = seconds.map_or(DURATION, Duration::from_secs);
+    let duration = seconds.map_or(TIMES.hold, Duration::from_secs);
     match holder {
         "" => Step::Take,
         holder if holder == identity => Step::Renew,
@@ -55,13 +68,15 @@ fn evaluate(observed: &Observed, identity: &str, now: Instant) -> Step {
 pub struct Candidate {
     api: Api<Lease>,
     identity: String,
+    times: Times,
     observed: Option<Observed>,
 }
 
 impl Candidate {
     /// A candidate of this name.
-    pub fn new(client: Client, namespace: &str, identity: &str) -> Candidate {
-        Candidate { api: Api::namespaced(client, namespace), identity: identity.to_owned(), observed: None }
+    pub fn new(client: Client, namespace: &str, identity: &str, times: Times) -> Candidate {
+        let api = Api::namespaced(client, namespace);
+        Candidate { api, identity: identity.to_owned(), times, observed: None }
     }
 
     /// Waits until this one leads.
@@ -72,31 +87,36 @@ impl Candidate {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "the lease cannot be had yet"),
             }
-            tokio::time::sleep(RENEW_EVERY).await;
+            tokio::time::sleep(self.times.renew_every).await;
         }
     }
 
-    /// Renews the Lease until that fails.
+    /// Renews the Lease, at once and then again and again, until that fails.
     ///
     /// # Errors
     /// Another one leads, or the Lease could not be renewed in time: the process has to end.
     pub async fn keep(&mut self) -> anyhow::Result<()> {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
-            let step = tokio::time::timeout(RENEW_MAX, self.step()).await;
-            match step.context("the API server did not answer").and_then(|step| step) {
-                Ok(true) => renewed = Instant::now(),
+            let renewal = tokio::time::timeout_at(renewed + self.times.renew_max, self.renew()).await;
+            renewed = renewal
+                .with_context(|| format!("the lease {NAME} could not be renewed; this controller ends"))??;
+            tokio::time::sleep(self.times.renew_every).await;
+        }
+    }
+
+    /// Tries until the Lease is renewed. When that was asked for: others count from then on, or from later.
+    async fn renew(&mut self) -> anyhow::Result<Instant> {
+        loop {
+            let asked = Instant::now();
+            match self.step().await {
+                Ok(true) => return Ok(asked),
                 Ok(false) => bail!("another controller took the lease {NAME}; this one ends"),
-                Err(error) if renewed.elapsed() >= RENEW_MAX => {
-                    return Err(
-                        error.context(format!("the lease {NAME} could not be renewed; this controller ends"))
-                    );
-                }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the lease was not renewed, trying again")
                 }
             }
+            tokio::time::sleep(self.times.renew_every).await;
         }
     }
 
@@ -156,7 +176,7 @@ impl Candidate {
         let taken = step == Step::Take;
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.times.hold.as_secs()).ok(),
             renew_time: Some(now.clone()),
             acquire_time: if taken { Some(now) } else { before.acquire_time.clone() },
             lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(taken)),

@@ -81,13 +81,21 @@ impl Telling {
     }
 }
 
-/// Serves for ever.
+/// Listens, and serves for ever.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub async fn serve(address: SocketAddr, telling: Telling) -> anyhow::Result<()> {
+pub async fn listen(address: SocketAddr, telling: Telling) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listen on {address} (metrics_listen)"))?;
+    serve(listener, telling).await
+}
+
+/// Serves for ever.
+///
+/// # Errors
+/// None that can happen.
+pub async fn serve(listener: TcpListener, telling: Telling) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.

@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::SharedClock;
 use crate::context::Context;
 use crate::errors::ReconcileError;
-use crate::leader::Candidate;
+use crate::leader::{Candidate, TIMES};
 use crate::location::LocationContext;
 use crate::plan::PlanContext;
-use crate::serve::{Telling, serve as serve_http};
+use crate::serve::{Telling, listen};
 use crate::settings::Settings;
 use crate::{backup, certificates, cluster, location, plan, restore, team};
 
@@ -34,11 +34,11 @@ const CERTIFICATES_EVERY: Duration = Duration::from_secs(3_600);
 /// What keeps the controller from its work; losing the lease is one.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let telling = Telling::new()?;
-    let http = tokio::spawn(serve_http(settings.metrics_listen, telling.clone()));
+    let http = tokio::spawn(listen(settings.metrics_listen, telling.clone()));
     let client = Client::try_default().await.context("find the Kubernetes API")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut candidate = Candidate::new(client.clone(), &settings.namespace, &settings.identity);
+    let mut candidate = Candidate::new(client.clone(), &settings.namespace, &settings.identity, TIMES);
     telling.set_ready();
     tokio::select! {
         _ = terminate.recv() => return Ok(()),
@@ -72,6 +72,7 @@ async fn prepare(client: Client, settings: Settings) -> anyhow::Result<Arc<Conte
     let clock = SharedClock::system();
     if let Some(test) = &settings.clock {
         tracing::warn!(config_map = test.config_map, "the clock follows a ConfigMap: this is for tests");
+        clock.read(client.clone(), &settings.namespace, &test.config_map).await.context("read the clock")?;
         tokio::spawn(clock.clone().follow(
             client.clone(),
             settings.namespace.clone(),
