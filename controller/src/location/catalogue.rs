@@ -36,11 +36,13 @@ pub(super) struct View<'a> {
     pub(super) teams: &'a [Team],
     /// Namespaces that this cluster has.
     pub(super) namespaces: &'a BTreeSet<String>,
+    /// What there is now that the points were listed: runs that made one of them meanwhile show it, or are about to.
+    pub(super) now: &'a [Backup],
 }
 
 /// Compares what there is, seen *before* the points were listed, with the points.
 pub(super) fn compare<'p>(view: &View<'_>, known: &[Backup], points: &'p [PointEntry]) -> Changes<'p> {
-    let shown: HashSet<&str> = known.iter().filter_map(|backup| point_of(backup)).collect();
+    let shown: HashSet<&str> = known.iter().chain(view.now).filter_map(|backup| point_of(backup)).collect();
     let there: HashSet<String> = points.iter().map(|point| point.id.to_string()).collect();
     let new = |point: &'p PointEntry| {
         if shown.contains(point.id.to_string().as_str()) { None } else { new(view, point) }
@@ -74,6 +76,10 @@ fn new<'p>(view: &View<'_>, point: &'p PointEntry) -> Option<New<'p>> {
     let home = home(team_object, &namespace, view.namespaces)?;
     let is_local = plan.cluster.to_string() == view.cluster && home == namespace;
     let origin = if is_local { Origin::Local } else { Origin::Discovered };
+    // A run that is at work may have made it: it shows it when it has ended.
+    if is_local && view.now.iter().any(|backup| is_at_work(backup, &home, &plan.plan.to_string())) {
+        return None;
+    }
     let identity = PointIdentity {
         location: view.location.to_owned(),
         team,
@@ -87,6 +93,13 @@ fn new<'p>(view: &View<'_>, point: &'p PointEntry) -> Option<New<'p>> {
     let mut backup = Backup::new(&name(&identity), spec);
     *backup.labels_mut() = labels(&identity, origin);
     Some(New { namespace: home, backup, point, origin })
+}
+
+fn is_at_work(backup: &Backup, namespace: &str, plan: &str) -> bool {
+    let has_ended = backup.status.as_ref().is_some_and(|status| status.phase.has_ended());
+    backup.spec.plan.as_deref() == Some(plan)
+        && backup.namespace().as_deref() == Some(namespace)
+        && !has_ended
 }
 
 /// The namespace that shows a point: its own where the team has it on this cluster, else the team's first.

@@ -71,7 +71,7 @@ async fn sync(
     teams: &[Team],
 ) -> anyhow::Result<Synced> {
     let shared = &context.shared;
-    // Seen before the points are listed: what a run makes meanwhile is neither made twice nor deleted.
+    // Seen before the points are listed: what a run makes meanwhile is not taken for gone.
     let name = location.name_any();
     let is_here = |backup: &Backup| match &backup.spec.plan {
         None => true,
@@ -103,7 +103,8 @@ async fn sync(
     .await??;
     let namespaces = namespaces(shared).await?;
     let cluster = shared.cluster.to_string();
-    let view = View { location: &name, cluster: &cluster, teams, namespaces: &namespaces };
+    let now: Vec<Backup> = context.backups.state().iter().map(|backup| (**backup).clone()).collect();
+    let view = View { location: &name, cluster: &cluster, teams, namespaces: &namespaces, now: &now };
     apply(shared, compare(&view, &known, &points)).await?;
     Ok(Synced { repository, points: points.len() })
 }

@@ -38,7 +38,7 @@ fn team() -> Team {
 fn changes(known: &[Backup], points: &[PointEntry], check: impl Fn(Changes<'_>)) {
     let teams = [team()];
     let namespaces = ["first".to_owned(), "shop".to_owned()].into();
-    let view = View { location: "main", cluster: "c1", teams: &teams, namespaces: &namespaces };
+    let view = View { location: "main", cluster: "c1", teams: &teams, namespaces: &namespaces, now: &[] };
     check(compare(&view, known, points));
 }
 
@@ -63,7 +63,7 @@ fn what_is_shown_stays_and_what_is_gone_goes() {
     });
     let teams = [team()];
     let namespaces = ["shop".to_owned()].into();
-    let view = View { location: "main", cluster: "c1", teams: &teams, namespaces: &namespaces };
+    let view = View { location: "main", cluster: "c1", teams: &teams, namespaces: &namespaces, now: &[] };
     for new in compare(&view, &[], &points).make {
         let mut backup = new.backup;
         backup.metadata.namespace = Some(new.namespace);
@@ -83,4 +83,23 @@ fn a_run_that_has_not_ended_is_left_alone() {
     let mut run = Backup::new("web-1", spec);
     run.status = Some(BackupStatus { phase: BackupPhase::Running, ..BackupStatus::default() });
     changes(&[run], &[], |changes| assert!(changes.delete.is_empty()));
+}
+
+#[test]
+fn a_point_that_a_run_has_just_made_is_not_shown_twice() {
+    let points = [point(1, "c1", "shop")];
+    let spec = BackupSpec { plan: Some("web".into()), kind: BackupType::Auto, slot: None, discovered: None };
+    let mut run = Backup::new("web-1", spec);
+    run.metadata.namespace = Some("shop".into());
+    let made = |phase, point: Option<String>| {
+        let mut run = run.clone();
+        run.status = Some(BackupStatus { phase, point, ..BackupStatus::default() });
+        let (teams, namespaces, now) = ([team()], ["shop".to_owned()].into(), [run]);
+        let view =
+            View { location: "main", cluster: "c1", teams: &teams, namespaces: &namespaces, now: &now };
+        compare(&view, &[], &points).make.len()
+    };
+    assert_eq!(made(BackupPhase::Running, None), 0);
+    assert_eq!(made(BackupPhase::Completed, Some(points[0].id.to_string())), 0);
+    assert_eq!(made(BackupPhase::Failed, None), 1);
 }
