@@ -47,7 +47,7 @@ fn restored(target: &str) -> v1::RestoreResult {
 }
 
 #[test]
-fn a_restore_sends_the_point_the_targets_and_the_recovery_key() {
+fn a_restore_sends_the_point_the_targets_and_the_key_of_its_chain_only() {
     let (sandbox, point) = world();
     let agent = FakeAgent::start("n1", Script { restored: restored("/dev/vdb"), ..Script::default() });
     let url = agent.url();
@@ -86,7 +86,9 @@ fn a_restore_sends_the_point_the_targets_and_the_recovery_key() {
         let volume = &request.volumes[0];
         assert_eq!((volume.name.as_str(), volume.target.as_str()), ("vdb", "/dev/vdb"));
         assert_eq!(volume.mode(), RestoreMode::Overwrite);
-        assert!(request.repository.as_ref().unwrap().key.contains("coffer recovery key 1"));
+        let key = &request.repository.as_ref().unwrap().key;
+        assert!(key.contains("coffer chain key 1"), "the recovery key does not travel");
+        assert!(key.contains("\"x25519_private\":null") && key.contains("\"ed25519_private\":null"));
     });
     for (option, mode) in [("--in-place", RestoreMode::InPlace), ("--quiet", RestoreMode::New)] {
         sandbox.run(&[&words[..], &["--to", "/srv/out", option]].concat()).ends(0);

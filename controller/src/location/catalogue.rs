@@ -77,7 +77,7 @@ fn new<'p>(view: &View<'_>, point: &'p PointEntry) -> Option<New<'p>> {
     let is_local = plan.cluster.to_string() == view.cluster && home == namespace;
     let origin = if is_local { Origin::Local } else { Origin::Discovered };
     // A run that is at work may have made it: it shows it when it has ended.
-    if is_local && view.now.iter().any(|backup| is_at_work(backup, &home, &plan.plan.to_string())) {
+    if is_local && view.now.iter().any(|backup| is_at_work(backup, &home, plan.plan.as_ref())) {
         return None;
     }
     let identity = PointIdentity {

@@ -44,7 +44,9 @@ pub(crate) fn apply<'a>(
 pub(crate) fn conflicts(new: &Value, other: &Value) -> Vec<String> {
     let differs = |path: &Path| {
         let ours = get(new, path);
-        get(other, path).is_some_and(|theirs| Some(theirs) != ours)
+        // An empty object takes nothing from who has fields in it.
+        let is_object = ours.is_some_and(Value::is_object);
+        get(other, path).is_some_and(|theirs| Some(theirs) != ours && !(is_object && theirs.is_object()))
     };
     leaves(new).into_iter().filter(differs).map(|path| path.join(".")).collect()
 }

@@ -56,7 +56,7 @@ fn taken_table(out: &mut String, info: PackInfo) {
     let page = TakenPacksPage(vec![None, Some(info)]).encode(Suite::Aes256Gcm).unwrap();
     let _ = writeln!(
         out,
-        "pack table of an unfinished run, packs 0 and 1, of which only pack 1 was taken over, payload:\n"
+        "pack table of an incomplete run, packs 0 and 1, of which only pack 1 was reused, payload:\n"
     );
     dump(out, &page);
 }
