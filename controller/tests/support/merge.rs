@@ -44,9 +44,7 @@ pub(crate) fn apply<'a>(
 pub(crate) fn conflicts(new: &Value, other: &Value) -> Vec<String> {
     let differs = |path: &Path| {
         let ours = get(new, path);
-        // An empty object takes nothing from who has fields in it.
-        let is_object = ours.is_some_and(Value::is_object);
-        get(other, path).is_some_and(|theirs| Some(theirs) != ours && !(is_object && theirs.is_object()))
+        get(other, path).is_some_and(|theirs| Some(theirs) != ours)
     };
     leaves(new).into_iter().filter(differs).map(|path| path.join(".")).collect()
 }
@@ -64,7 +62,8 @@ fn leaves(value: &Value) -> Vec<Path> {
 
 fn collect(value: &Value, path: &mut Path, found: &mut Vec<Path>) {
     match value {
-        Value::Object(fields) if !fields.is_empty() => {
+        // An empty object has no field to own.
+        Value::Object(fields) => {
             for (name, value) in fields {
                 path.push(name.clone());
                 collect(value, path, found);
