@@ -39,7 +39,7 @@ use crate::signals::{Reactions, Signals};
 use crate::teams::Teams;
 use crate::threads::threads;
 
-/// Whether [`Inner::open`] can use these settings. It makes nothing.
+/// Whether `Inner::open` can use these settings. It makes nothing.
 ///
 /// # Errors
 /// Which setting cannot be used, and why.

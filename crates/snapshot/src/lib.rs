@@ -4,8 +4,8 @@
 //!
 //! # Map
 //! - Shapes, without any engine: [`Snapshot`], [`SnapshotProvider`], [`ChangedBlockSource`], [`BaseToken`], [`Facts`], [`Disposition`].
-//! - Engines (feature `engines`): [`ReflinkProvider`] for image files on XFS and btrfs, [`LiveProvider`] for everything else.
-//! - [`Registry`]: the engines in their order of merit.
+//! - Engines (feature `engines`): `ReflinkProvider` for image files on XFS and btrfs, `LiveProvider` for everything else.
+//! - `Registry`: the engines in their order of merit.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod changed_blocks;
