@@ -242,7 +242,10 @@ check_points() {
   done
   # Of an hourly plan the last 72 hours hold 72 points or 73, by fractions of a second.
   if [ "$iterations" -gt 73 ]; then
-    [ ${#types} -ge 72 ] && [ ${#types} -le 73 ] || die "${#types} points are kept, and 72 or 73 are of the last three days"
+    case ${#types} in
+    72 | 73) ;;
+    *) die "${#types} points are kept, and 72 or 73 are of the last three days" ;;
+    esac
     expected=${expected: -${#types}}
   fi
   [ "$types" = "$expected" ] || die "types are $types, expected $expected"
