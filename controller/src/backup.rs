@@ -7,4 +7,4 @@ mod run;
 mod status;
 
 pub use self::reconcile::reconcile;
-pub use self::status::{completed, discovered};
+pub use self::status::discovered;

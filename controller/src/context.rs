@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use coffer_format::Label;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
 
 use crate::clock::SharedClock;
 use crate::notes::Notes;
@@ -25,18 +24,13 @@ pub struct Context {
     pub runs: Runs,
     /// What runs tell plans.
     pub notes: Notes,
-    /// Events of objects.
-    pub recorder: Recorder,
 }
 
 impl Context {
     /// A context of this cluster.
     pub fn new(client: Client, settings: Settings, cluster: Label, clock: Arc<SharedClock>) -> Arc<Context> {
-        let reporter =
-            Reporter { controller: "coffer-controller".into(), instance: Some(settings.identity.clone()) };
-        let recorder = Recorder::new(client.clone(), reporter);
         let runs = Runs::new(settings.runs_max);
-        Arc::new(Context { client, settings, cluster, clock, runs, notes: Notes::default(), recorder })
+        Arc::new(Context { client, settings, cluster, clock, runs, notes: Notes::default() })
     }
 
     /// The time now, RFC 3339 in whole seconds.

@@ -68,11 +68,6 @@ impl Runs {
         });
     }
 
-    /// Whether the run of this object is under way.
-    pub fn is_under_way(&self, uid: &str) -> bool {
-        self.known().contains_key(uid)
-    }
-
     /// How many are under way or wait.
     pub fn count(&self) -> usize {
         self.known().len()

@@ -1,4 +1,4 @@
-//! What a plan keeps, after each point: the engine decides and gives up; what it decided is shown on `Backup` objects.
+//! What a plan keeps, after each point: the engine decides and gives up; objects of what was given up go.
 
 use coffer_api::{Backup, Retention, label};
 use coffer_engine::{ForgetRequest, KeepRules, Repository, Verdict, forget_by_rules};
@@ -15,8 +15,6 @@ const FREELY: usize = 2;
 /// What retention decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Kept {
-    /// Points that stay, and why.
-    pub(super) kept: Vec<(String, String)>,
     /// Points that were given up.
     pub(super) forgotten: Vec<String>,
     /// Why nothing was given up though rules say so.
@@ -48,18 +46,10 @@ pub(super) fn apply(
     let wanted = decide(true)?;
     let blocked = blocked(&wanted, retention.acknowledge.as_deref());
     if blocked.is_some() || wanted.forgotten.is_empty() {
-        return Ok(Kept { forgotten: Vec::new(), blocked, kept: texts(wanted.kept) });
+        return Ok(Kept { forgotten: Vec::new(), blocked });
     }
     let done = decide(false)?;
-    Ok(Kept {
-        kept: texts(done.kept),
-        forgotten: done.forgotten.iter().map(ToString::to_string).collect(),
-        blocked: None,
-    })
-}
-
-fn texts(kept: Vec<(coffer_format::Id, String)>) -> Vec<(String, String)> {
-    kept.into_iter().map(|(point, reason)| (point.to_string(), reason)).collect()
+    Ok(Kept { forgotten: done.forgotten.iter().map(ToString::to_string).collect(), blocked: None })
 }
 
 /// Why so many points may not go at once. The word that allows it is the newest of them, so that it allows this and nothing later.
@@ -86,7 +76,7 @@ fn rules(retention: &Retention) -> KeepRules {
     }
 }
 
-/// Deletes the objects of points that were given up, and tells of the others why they stay.
+/// Deletes the objects of points that were given up.
 ///
 /// # Errors
 /// As the API says.

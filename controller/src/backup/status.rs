@@ -96,14 +96,6 @@ pub fn discovered(backup: &Backup, point: &PointEntry, origin: Origin, now: &str
     with_state(backup, status, &state, now)
 }
 
-/// Whether the backup stands for a complete point.
-pub fn completed(backup: &Backup) -> bool {
-    backup
-        .status
-        .as_ref()
-        .is_some_and(|status| status.phase == BackupPhase::Completed && status.point.is_some())
-}
-
 fn with_state(backup: &Backup, mut status: BackupStatus, state: &State, now: &str) -> BackupStatus {
     let generation = backup.metadata.generation;
     status.observed_generation = generation;

@@ -25,6 +25,8 @@ pub struct Memory {
     pub missed_slots: i64,
     /// The trigger that was served last.
     pub last_trigger: Option<String>,
+    /// How many were served.
+    pub served_triggers: i64,
 }
 
 /// What is seen of a plan.
@@ -79,8 +81,11 @@ fn trigger(seen: &Seen<'_>, memory: &mut Memory) -> Option<Begin> {
     if memory.last_trigger.as_ref() == Some(trigger) {
         return None;
     }
+    // One word may be given again after another: its place in line tells the runs apart.
+    let name = format!("{}-t{}-{}", seen.name, memory.served_triggers + 1, word(trigger));
     memory.last_trigger = Some(trigger.clone());
-    Some(Begin { name: format!("{}-t-{}", seen.name, word(trigger)), slot: None })
+    memory.served_triggers += 1;
+    Some(Begin { name, slot: None })
 }
 
 fn schedule(seen: &Seen<'_>, memory: &mut Memory, is_triggered: bool) -> Option<Begin> {

@@ -97,6 +97,7 @@ fn memory(status: &ContinuityPlanStatus) -> Memory {
         last_slot: time(&status.last_slot),
         missed_slots: status.missed_slots,
         last_trigger: status.last_trigger.clone(),
+        served_triggers: status.served_triggers,
     }
 }
 
@@ -171,6 +172,7 @@ fn next_status(
     status.last_slot = decision.memory.last_slot.map(rfc3339);
     status.missed_slots = decision.memory.missed_slots;
     status.last_trigger.clone_from(&decision.memory.last_trigger);
+    status.served_triggers = decision.memory.served_triggers;
     status.next_run_time = decision.next_run.map(rfc3339);
     summary::fill(&mut status, backups);
     let namespace = plan.namespace().unwrap_or_default();

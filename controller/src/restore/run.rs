@@ -96,7 +96,7 @@ pub(super) async fn run(context: Arc<Context>, restore: Arc<Restore>, stop: RunS
             journal.fail(&message).await
         }
         Err(Ended::Failed(error)) => {
-            let message = format!("{error:#}");
+            let message = format!("{error:#}{}", left_down(&journal));
             tracing::error!(namespace, restore = name, message, "restore failed");
             journal.fail(&message).await
         }
@@ -109,6 +109,23 @@ pub(super) async fn run(context: Arc<Context>, restore: Arc<Restore>, stop: RunS
             "the end of a restore cannot be written"
         );
     }
+}
+
+/// Which workloads a failed restore leaves scaled down: their volumes may be half-written.
+fn left_down(journal: &Journal<'_>) -> String {
+    let names: Vec<String> = journal
+        .status
+        .scaled_down
+        .iter()
+        .map(|scaled| format!("{} {} ({} replicas before)", scaled.kind, scaled.name, scaled.replicas))
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; left scaled down, as volumes may be half-written: {}; restore again, or scale up by hand",
+        names.join(", ")
+    )
 }
 
 async fn stages(context: &Arc<Context>, journal: &mut Journal<'_>, stop: &RunStop) -> Result<String, Ended> {
@@ -146,7 +163,11 @@ async fn stages(context: &Arc<Context>, journal: &mut Journal<'_>, stop: &RunSto
             target.objects.len()
         ));
     }
-    bring_back(journal, &access, &point, &target, stop).await?;
+    // Once all is written the application may be up again, and is not taken down a second time.
+    let is_written = !is_fresh && journal.status.volumes.iter().all(|volume| volume.done);
+    if !is_written {
+        bring_back(journal, &access, &point, &target, stop).await?;
+    }
     Ok(activate(journal, &target).await?)
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn write(
     }
 }
 
-/// New volumes are written as a whole; after a run that was cut off, and where volumes existed, only what differs.
+/// New volumes are written as a whole; where volumes existed, only what differs.
 fn mode(journal: &Journal<'_>) -> v1::RestoreMode {
     match journal.restore.spec.target.mode {
         TargetMode::NewVolumes => v1::RestoreMode::Overwrite,

@@ -164,9 +164,6 @@ pub struct BackupStatus {
     /// Why it failed, or what is odd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Why retention keeps it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept_because: Option<String>,
 }
 
 /// A volume of a point.

@@ -22,7 +22,7 @@ pub use self::backup::{
 pub use self::condition::{Condition, ConditionStatus, set_condition};
 pub use self::definitions::definitions;
 pub use self::location::{AccessMode, BackupLocation, BackupLocationSpec, BackupLocationStatus, Prune, S3};
-pub use self::names::{FINALIZER, annotation, label};
+pub use self::names::{annotation, label};
 pub use self::plan::{
     Chain, ContinuityPlan, ContinuityPlanSpec, ContinuityPlanStatus, HostPath, LastRun, Objectives,
     Resources, Retention, Schedule, Selection, Unprotected, Workload, WorkloadKind,

@@ -114,7 +114,7 @@ pub struct BackupLocationStatus {
     /// The generation that this was found of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the repository can be opened. `Synced`: its points are shown as `Backup` objects.
+    /// `Ready`: the repository can be opened, and its points are shown as `Backup` objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

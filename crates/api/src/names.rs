@@ -1,7 +1,4 @@
-//! Labels, annotations and finalizers that Coffer sets.
-
-/// Keeps a `Backup` until the point that it stands for was given up.
-pub const FINALIZER: &str = "coffer.dev/point";
+//! Labels and annotations that Coffer sets or heeds.
 
 /// Labels.
 pub mod label {

@@ -242,6 +242,9 @@ pub struct ContinuityPlanStatus {
     /// The value of `spec.trigger` that was served last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_trigger: Option<String>,
+    /// How many values of `spec.trigger` were served.
+    #[serde(default)]
+    pub served_triggers: i64,
     /// The run that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,

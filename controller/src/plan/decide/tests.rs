@@ -102,12 +102,15 @@ fn a_trigger_makes_one_run_also_while_suspended() {
     plan.spec.suspend = true;
     plan.spec.trigger = Some("before the upgrade".into());
     let name = plan.step("2026-01-01T00:30:00Z", false).unwrap();
-    assert!(name.starts_with("web-t-"), "{name}");
+    assert!(name.starts_with("web-t1-"), "{name}");
     assert_eq!(plan.step("2026-01-01T00:30:01Z", false), None);
     plan.spec.trigger = Some("and again".into());
     assert_eq!(plan.step("2026-01-01T00:30:02Z", true), None);
     let other = plan.step("2026-01-01T00:30:03Z", false).unwrap();
     assert_ne!(name, other);
+    plan.spec.trigger = Some("before the upgrade".into());
+    let again = plan.step("2026-01-01T00:30:04Z", false).unwrap();
+    assert!(again != name && again != other, "the first word again makes a run of its own");
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_trigger_at_a_slot_makes_one_run_for_both() {
     plan.step("2026-01-01T00:30:00Z", false);
     plan.spec.trigger = Some("now".into());
     let decision = plan.step_at(time("2026-01-01T01:00:00Z"), false);
-    assert!(decision.begin.unwrap().name.starts_with("web-t-"));
+    assert!(decision.begin.unwrap().name.starts_with("web-t1-"));
     assert_eq!(plan.step("2026-01-01T01:00:01Z", false), None);
     assert_eq!(plan.memory.missed_slots, 0);
 }
