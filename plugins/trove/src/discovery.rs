@@ -3,8 +3,8 @@
 use coffer_plugin_sdk::{Failure, Listing, Page, Reason, ResourceRef, v1};
 use serde_json::Value;
 
-use crate::plugin::{INSTANCE, PROJECT};
 use crate::trove::Trove;
+use crate::trove_plugin::{INSTANCE, PROJECT};
 
 /// The one project that the plugin's identity is of.
 pub(crate) async fn projects(trove: &Trove) -> Result<Listing, Failure> {

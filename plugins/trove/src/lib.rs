@@ -3,7 +3,7 @@
 //! # Map
 //! - `settings`, `keystone`: who the plugin is.
 //! - `http`, `trove`: the calls.
-//! - `discovery`, `protect`, `restore`, `plugin`: what a plugin does.
+//! - `trove_plugin`: what it is made of; `discovery`, `protect`, `restore`, `plugin`: what it does.
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -15,14 +15,15 @@ mod protect;
 mod restore;
 mod settings;
 mod trove;
+mod trove_plugin;
 
 use coffer_plugin_sdk::Plugin;
 
 use crate::http::Http;
 use crate::keystone::Keystone;
-use crate::plugin::TrovePlugin;
 use crate::settings::Settings;
 use crate::trove::Trove;
+use crate::trove_plugin::TrovePlugin;
 
 /// The plugin with the settings that `variable` gives, the names being those of OpenStack's clients.
 ///

@@ -1,29 +1,15 @@
 //! The plugin: types, schemas, and which part does which call.
 
-use std::time::Duration;
-
 use coffer_plugin_sdk::{
     DataStream, Failure, Job, Listing, NO_OPTIONS, Page, Plugin, PluginArtefact, ResourceRef, SchemaTexts,
     TypeInfo, async_trait, unknown_type, v1,
 };
 
-use crate::trove::Trove;
+use crate::trove_plugin::{INSTANCE, PROJECT, TrovePlugin};
 use crate::{discovery, protect, restore};
-
-/// Type of a database instance.
-pub(crate) const INSTANCE: &str = "OS::Trove::Instance";
-/// Type of a project, which holds instances.
-pub(crate) const PROJECT: &str = "OS::Keystone::Project";
 
 const PROTECT: &str = include_str!("../schemas/1/protect.json");
 const RESTORE: &str = include_str!("../schemas/1/restore.json");
-
-/// Protects the database instances of one project.
-pub(crate) struct TrovePlugin {
-    pub(crate) trove: Trove,
-    /// Between two looks at work that is being done.
-    pub(crate) poll: Duration,
-}
 
 #[async_trait]
 impl Plugin for TrovePlugin {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::discovery::{Readiness, readiness, unready};
-use crate::plugin::TrovePlugin;
 use crate::trove::CallError;
+use crate::trove_plugin::TrovePlugin;
 
 /// How often a request of which nobody knows the end is made.
 const TRIES: u32 = 4;

@@ -4,9 +4,9 @@ use coffer_plugin_sdk::{Failure, Job, PluginArtefact, Reason, v1};
 use serde_json::{Value, json};
 
 use crate::discovery::resource;
-use crate::plugin::TrovePlugin;
 use crate::protect::{BackupState, backup_state, is_late, pause};
 use crate::trove::CallError;
+use crate::trove_plugin::TrovePlugin;
 
 /// How often a request of which nobody knows the end is made.
 const TRIES: u32 = 4;
